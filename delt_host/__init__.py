@@ -1,0 +1,93 @@
+"""delt-host: dataset distillation methods as plugins, compared fairly. What a plugin or a notebook imports.
+
+Names are resolved on first use (PEP 562), so that ``delt-host --help`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from delt_host.components import (
+        Component,
+        Distilled,
+        Evaluation,
+        Evaluator,
+        ImageSet,
+        Initializer,
+        Labels,
+        Match,
+        Matcher,
+        Relabeler,
+        Scheduler,
+        Views,
+    )
+    from delt_host.data.base import Dataset, MemorySplit, RealData, Split
+    from delt_host.distilled import DistilledSet, load
+    from delt_host.errors import InputError, RunError
+    from delt_host.hookspecs import hookimpl
+    from delt_host.methods import Choice, Method, use
+    from delt_host.plan import Curve, Group, Phase, Plan
+    from delt_host.problem import Problem
+    from delt_host.protocols import Protocol
+    from delt_host.teacher import Teacher
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "components": (
+        "Component Distilled Evaluation Evaluator ImageSet Initializer Labels Match Matcher Relabeler Scheduler Views"
+    ),
+    "data.base": "Dataset MemorySplit RealData Split",
+    "distilled": "DistilledSet load",
+    "errors": "InputError RunError",
+    "hookspecs": "hookimpl",
+    "methods": "Choice Method use",
+    "plan": "Curve Group Phase Plan",
+    "problem": "Problem",
+    "protocols": "Protocol",
+    "teacher": "Teacher",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "Choice",
+    "Component",
+    "Curve",
+    "Dataset",
+    "Distilled",
+    "DistilledSet",
+    "Evaluation",
+    "Evaluator",
+    "Group",
+    "ImageSet",
+    "Initializer",
+    "InputError",
+    "Labels",
+    "Match",
+    "Matcher",
+    "MemorySplit",
+    "Method",
+    "Phase",
+    "Plan",
+    "Problem",
+    "Protocol",
+    "RealData",
+    "Relabeler",
+    "RunError",
+    "Scheduler",
+    "Split",
+    "Teacher",
+    "Views",
+    "__version__",
+    "hookimpl",
+    "load",
+    "use",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"delt_host.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'delt_host' has no attribute {name!r}")

@@ -1,0 +1,104 @@
+"""Augmented views as data: drawn from a seeded generator, applied to a whole batch at once, stored and replayed.
+
+Cropping with resize, mirroring, shifting and shuffling strips are linear in the pixels and separable, so a view is two
+small matrices: ``view = rows @ image @ columns.T``. That is exact (crop, then bilinear resize with the crop's own
+border), differentiable, and needs no loop over images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+ATTEMPTS = 10  # torchvision's RandomResizedCrop gives up and takes the whole image after ten tries
+LOG_RATIO = (math.log(3 / 4), math.log(4 / 3))
+
+
+def draw_crops(rng: torch.Generator, count: int, size: int, scale: tuple[float, float]) -> Tensor:
+    """Boxes (count, 4) int64 of (top, left, height, width) for `RandomResizedCrop(size, scale)` on a size x size image.
+
+    Area share uniform in `scale`, log aspect ratio uniform in log(3/4)..log(4/3), as torchvision draws them; where
+    ten tries do not fit, the whole image.
+    """
+    area = torch.empty(count, ATTEMPTS).uniform_(*scale, generator=rng) * size * size
+    ratio = torch.empty(count, ATTEMPTS).uniform_(*LOG_RATIO, generator=rng).exp()
+    place = torch.rand(count, 2, generator=rng)
+    width, height = (area * ratio).sqrt().round().long(), (area / ratio).sqrt().round().long()
+    fits = (width > 0) & (width <= size) & (height > 0) & (height <= size)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    found = fits.any(dim=1)
+    width = torch.where(found, width.gather(1, first)[:, 0], size)
+    height = torch.where(found, height.gather(1, first)[:, 0], size)
+    top = (place[:, 0] * (size - height + 1)).long()
+    left = (place[:, 1] * (size - width + 1)).long()
+    return torch.stack([top, left, height, width], dim=1)
+
+
+def crop_matrix(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """(B, size, size): row o holds the bilinear weights of output pixel o of the crop [start, start + length)."""
+    position = start[:, None] + (torch.arange(size) + 0.5) * length[:, None] / size - 0.5
+    position = torch.minimum(
+        position.clamp_min(start[:, None].float()), (start + length - 1)[:, None].float()
+    )
+    low = position.floor()
+    weight = (position - low).unsqueeze(-1)
+    low = low.long().unsqueeze(-1)
+    high = torch.minimum(low + 1, (start + length - 1)[:, None, None])
+    matrix = torch.zeros(len(start), size, size)
+    matrix.scatter_add_(2, low, 1 - weight)
+    matrix.scatter_add_(2, high, weight)
+    return matrix
+
+
+def shift_matrix(offset: Tensor, size: int) -> Tensor:
+    """(B, size, size): output pixel o is input pixel o + offset, zero outside: `RandomCrop` of a zero-padded image."""
+    index = torch.arange(size)
+    return (index[None, :, None] + offset[:, None, None] == index[None, None, :]).float()
+
+
+def roll_matrix(matrix: Tensor, shift: int) -> Tensor:
+    """The matrix followed by a circular shift of the output by `shift` pixels."""
+    return matrix.roll(shift, dims=1)
+
+
+def mirror(matrix: Tensor, flips: Tensor) -> Tensor:
+    """The matrix with the output reversed where `flips` (B,) is true."""
+    return torch.where(flips[:, None, None], matrix.flip(1), matrix)
+
+
+def shuffle_strips(matrix: Tensor, order: Tensor) -> Tensor:
+    """The matrix preceded by a permutation of k equal strips, `order` (B, k): RDED's ShufflePatches along one axis."""
+    size, strips = matrix.shape[-1], order.shape[1]
+    width = size // strips
+    source = (order[:, :, None] * width + torch.arange(width)).flatten(1)
+    rest = torch.arange(width * strips, size).expand(len(order), -1)
+    source = torch.cat([source, rest], dim=1)
+    # After the permutation, pixel p is what was at source[p]: column source[p] takes the weight of column p.
+    return torch.zeros_like(matrix).scatter_(2, source[:, None, :].expand_as(matrix).contiguous(), matrix)
+
+
+def apply_view(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Views (B, C, S, S) of images (B, C, S, S) under row and column matrices (B or 1, S, S)."""
+    rows, columns = rows.to(images.device), columns.to(images.device)
+    return torch.matmul(torch.matmul(rows[:, None], images), columns[:, None].transpose(-1, -2))
+
+
+def cutmix_box(rng: torch.Generator, alpha: float, size: int) -> tuple[float, tuple[int, int, int, int]]:
+    """One CutMix draw for a batch: lam ~ Beta(alpha, alpha), box (top, left, bottom, right) of area share 1 - lam.
+
+    Side int(size * sqrt(1 - lam)), centre uniform, clipped to the image (Yun et al. 2019; SRe2L's `rand_bbox`).
+    The returned lam is the share of the image that keeps its own pixels, after clipping.
+    """
+    side = int(size * math.sqrt(1 - beta(rng, alpha)))
+    y, x = (int(v) for v in torch.randint(size, (2,), generator=rng))
+    top, left = max(y - side // 2, 0), max(x - side // 2, 0)
+    bottom, right = min(y + side // 2, size), min(x + side // 2, size)
+    return 1 - (bottom - top) * (right - left) / size**2, (top, left, bottom, right)
+
+
+def beta(rng: torch.Generator, alpha: float) -> float:
+    """A draw of Beta(alpha, alpha) as a ratio of Gamma draws, which take a generator where torch's Beta does not."""
+    a, b = torch._standard_gamma(torch.tensor([alpha, alpha], dtype=torch.float64), generator=rng).tolist()
+    return float(a / (a + b)) if a + b > 0 else 0.5

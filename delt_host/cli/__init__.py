@@ -1,0 +1,94 @@
+"""The command line. One file a command; torch is imported inside commands only, so that help answers at once."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from delt_host import __version__
+from delt_host.errors import InputError, RunError
+
+
+class LazyGroup(click.Group):
+    """Commands by name and one line of help, imported when they are run."""
+
+    commands_at = {
+        "run": ("delt_host.cli.run", "Distil a dataset with methods and baselines, and compare them."),
+        "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
+        "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
+        "show": ("delt_host.cli.show", "Print the options of a method or component."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands_at:
+            return None
+        import importlib
+
+        module = importlib.import_module(self.commands_at[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        import difflib
+
+        if args and args[0] not in self.commands_at:
+            near = difflib.get_close_matches(args[0], self.commands_at, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.commands_at.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="delt-host")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Dataset distillation methods as plugins, compared fairly.
+
+    \b
+    delt-host run --method delt --baseline cda
+    delt-host run --method delt --dataset folder:PATH --ipc 10
+    delt-host run experiment.toml
+    """
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for bad input, 1 for a failure, 130 when interrupted."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        cli.main([a for a in arguments if a != "--debug"], prog_name="delt-host", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted; every finished stage is kept, the same command goes on from there", 130)
+    except InputError as error:
+        if debug:
+            raise
+        _fail(str(error), 2)
+    except RunError as error:
+        if debug:
+            raise
+        _fail(str(error), 1)
+    except Exception as error:  # the last line of defence: a sentence, not a traceback
+        if debug:
+            raise
+        _fail(f"{type(error).__name__}: {error} (this is a defect; --debug shows where)", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"delt-host: {message}", err=True)
+    sys.exit(code)

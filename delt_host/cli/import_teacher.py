@@ -1,0 +1,96 @@
+"""``delt-host import-teacher``: make a teacher, with class names and normalisation, from a published checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("import-teacher")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--model", required=True, metavar="NAME", help="The network: ours, torchvision's or timm's by name."
+)
+@click.option(
+    "--dataset",
+    required=True,
+    metavar="NAME[:PATH]",
+    help="The dataset it was trained on; it is tested there.",
+)
+@click.option(
+    "--class-names", type=click.Path(path_type=Path), help="A text file, one class a line, in output order."
+)
+@click.option("--mean", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
+@click.option("--std", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
+@click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The teacher's file (default: CHECKPOINT's name)."
+)
+@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+def command(
+    checkpoint: Path,
+    model: str,
+    dataset: str,
+    class_names: Path | None,
+    mean: str | None,
+    std: str | None,
+    sets: tuple[str, ...],
+    out: Path | None,
+    device: str | None,
+) -> None:
+    """Make a teacher from CHECKPOINT (safetensors, or a torch file read weights-only in a process of its own).
+
+    Without --class-names the outputs are taken to be in the dataset's order; the accuracy measured tells.
+    """
+    from delt_host.checkpoint import read_checkpoint
+    from delt_host.compute import Compute
+    from delt_host.plugins import load_registry
+    from delt_host.resolve import load_named_dataset, parse_sets
+    from delt_host.squeeze import measured
+    from delt_host.teacher import Teacher, check_accuracy
+
+    registry = load_registry()
+    state = read_checkpoint(checkpoint)
+    data = load_named_dataset(dataset, registry, parse_sets(sets))
+    teacher = Teacher(
+        architecture=model,
+        state=state,
+        class_names=_names(class_names) if class_names else data.class_names,
+        mean=_channels(mean, "--mean") or data.mean,
+        std=_channels(std, "--std") or data.std,
+        image_size=data.image_size,
+        recipe={"imported from": checkpoint.name},
+    )
+    teacher.check_fits(data)
+    teacher = measured(teacher, data, Compute.choose(device or "auto"), registry.things("model"))
+    check_accuracy(teacher, data, teacher.accuracy)
+    path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors")
+    teacher.save(path)
+    click.echo(
+        f"{path}: {model}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
+        f"top-1 {teacher.accuracy:.1f} % on the test split of {data.name}; use it with --teacher {path}"
+    )
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    from delt_host.errors import InputError
+
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the class names {path} cannot be read: {error}") from None
+
+
+def _channels(text: str | None, option: str) -> tuple[float, ...] | None:
+    from delt_host.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3:
+        raise InputError(f"{option} must be three numbers with commas, e.g. 0.49,0.48,0.45, not {text!r}")
+    return values

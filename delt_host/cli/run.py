@@ -1,0 +1,152 @@
+"""``delt-host run``: distil, train students, compare."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from delt_host.errors import RunError
+
+
+@click.command("run")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--method",
+    "-m",
+    multiple=True,
+    metavar="NAME",
+    help="Method to run; NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE changes it.",
+)
+@click.option(
+    "--baseline",
+    "-b",
+    multiple=True,
+    metavar="NAME",
+    help="Method to compare with, as published; the same form.",
+)
+@click.option(
+    "--control", multiple=True, metavar="NAME", help="Control rows instead of random-real and start."
+)
+@click.option("--no-controls", is_flag=True, help="No control rows.")
+@click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
+@click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
+@click.option(
+    "--dataset", metavar="NAME[:PATH]", help="digits (default), folder:PATH, cifar10, tiny-imagenet, …"
+)
+@click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
+@click.option(
+    "--teacher", metavar="MODEL|FILE", help="Model to squeeze, or a teacher made by import-teacher."
+)
+@click.option(
+    "--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default."
+)
+@click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
+@click.option("--protocol", metavar="NAME", help="fair (default), delt-paper, delt-repo, rded, sre2l.")
+@click.option("--initializer", metavar="NAME", help="Initializer of every --method.")
+@click.option("--scheduler", metavar="NAME", help="Scheduler of every --method.")
+@click.option("--matcher", metavar="NAME", help="Matcher of every --method.")
+@click.option("--relabeler", metavar="NAME", help="Relabeler of every row.")
+@click.option("--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it."
+)
+@click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
+@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+@click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
+@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME)."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing."
+)
+@click.option(
+    "-p", "plugins", multiple=True, metavar="[no:]NAME", help="Load a plugin; no:NAME leaves it out."
+)
+@click.option(
+    "--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names."
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
+def command(
+    recipe: Path | None,
+    sets: tuple[str, ...],
+    no_controls: bool,
+    control: tuple[str, ...],
+    skip_bad_images: bool,
+    store: Path | None,
+    out: Path | None,
+    dry_run: bool,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
+    quiet: bool,
+    **said: Any,
+) -> None:
+    """Distil a dataset with methods and baselines, train students on each, and compare them in one table.
+
+    RECIPE is a TOML file with the same keys as the options, such as the experiment.toml of an earlier run.
+    """
+    from rich.console import Console
+
+    console = Console()
+    errors = Console(stderr=True)
+    with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
+        from delt_host.cli.progress import LineObserver, RichObserver
+        from delt_host.observer import Observer
+        from delt_host.plugins import load_registry
+        from delt_host.resolve import Request, parse_sets, resolve
+        from delt_host.store import Store, default_store
+
+        registry = load_registry(
+            load=[p for p in plugins if not p.startswith("no:")],
+            block=[p.removeprefix("no:") for p in plugins if p.startswith("no:")],
+            prefer=prefer,
+        )
+        lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator")}
+        options = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
+        controls = [] if no_controls else (list(control) or None)
+        request = Request(**said, **lists, set=options, control=controls)
+        experiment = resolve(Request.from_recipe(recipe).updated(request) if recipe else request, registry)
+    observer: Observer = (
+        Observer() if quiet else (RichObserver(errors) if errors.is_terminal else LineObserver(errors))
+    )
+    for note in experiment.notes:
+        observer.note(note)
+
+    from delt_host import compare, estimate, pipeline
+    from delt_host.report import folder, table
+
+    host = pipeline.Host(registry, Store(store or default_store(), warn=observer.note), observer)
+    if dry_run:
+        estimate.show(console, experiment, host)
+        return
+    path = out or Path("runs") / _default_name(experiment)
+    folder.open_folder(path, experiment)
+    with observer:
+        problem, plans = pipeline.prepare(experiment, host)
+        measurements = list(pipeline.run(experiment, problem, plans, host))
+    lines = compare.compare(experiment, measurements)
+    folder.write_results(path, experiment, problem, lines, measurements, registry)
+    table.show(console, experiment, lines)
+    console.print(
+        f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True
+    )
+    failed = sorted({m.row.label for m in measurements if m.failure})
+    if failed:
+        raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
+
+
+def _default_name(experiment: Any) -> str:
+    from delt_host.report.folder import slug
+
+    names = [row.method for row in experiment.rows if row.role in ("method", "baseline")]
+    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return f"{slug('-'.join(dict.fromkeys(names)))}-{experiment.dataset.name}-{moment}"
+
+
+def _nothing() -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext()

@@ -1,0 +1,166 @@
+"""The five contracts, and the data that flows between them.
+
+A component is a frozen pydantic model whose fields are its options: they give the command line (``--set
+matcher.weight=0.5``), the recipe file, the docs and the store key. Options hold no tensors; what runs is made from a
+`Problem`. Images flow as float32 in the teacher's normalised space until recovery ends, and as uint8 from then on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from delt_host.plan import Plan
+    from delt_host.problem import Problem
+
+STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")
+
+
+class Component(BaseModel, ABC):
+    """A named, validated set of options. Unknown options and wrong types are refused with the field's name."""
+
+    # Docstrings under the fields are their descriptions: for `delt-host show`, the docs and the JSON schema.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    source: ClassVar[str] = ""
+    """Paper, section, equation or table the component comes from."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images on their way through the stages, in class order and, within a class, in the initializer's order."""
+
+    images: Tensor
+    """(N, 3, S, S) float32, normalised by the teacher's mean and std."""
+    targets: Tensor
+    """(N,) int64 class indices."""
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A distilled set: what recovery leaves and what students are trained on."""
+
+    pixels: Tensor
+    """(N, 3, S, S) uint8 RGB."""
+    targets: Tensor
+    """(N,) int64 class indices."""
+
+
+class Initializer(Component):
+    """Makes the images that recovery starts from."""
+
+    @abstractmethod
+    def initialize(self, problem: Problem) -> ImageSet:
+        """Exactly `problem.ipc` images of every class, in class order. Draw with ``problem.generator(...)``."""
+
+
+class Scheduler(Component):
+    """Decides which images are optimised when."""
+
+    @abstractmethod
+    def plan(self, problem: Problem) -> Plan:
+        """The plan for `problem.ipc` images of each class. Draws nothing and reads no images."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """One iteration's augmented images, as a matcher sees them."""
+
+    images: Tensor
+    """(G * B, 3, S, S): G groups of B images each, one after another, normalised; gradients flow to the pixels."""
+    targets: Tensor
+    """(G * B,) int64."""
+    groups: int
+    """G. Batch statistics must be taken per group: they are what defines a group."""
+    iteration: int
+    """Counted from 0 over the whole plan of the group."""
+    generator: Callable[..., torch.Generator]
+    """``views.generator("real batch")``: a generator seeded by (seed, group, iteration, purpose)."""
+
+
+Match = Callable[[Views], Mapping[str, "Tensor"]]
+"""Named loss terms, each of shape (G,): one value a group. Their sum is minimised, each is logged."""
+
+
+class Matcher(Component):
+    """What synthetic images are made to match."""
+
+    @abstractmethod
+    def bind(self, problem: Problem) -> Match:
+        """The loss of one group. Called anew for every group; the result may keep state between iterations."""
+
+
+class Labels(ABC):
+    """Labels for a distilled set that replay the same augmented views in the same order every time."""
+
+    kind: Literal["logits", "probabilities"]
+    """`logits`: the protocol's distillation loss applies; `probabilities`: cross-entropy against them."""
+    size_bytes: int
+    """What has to be stored or shipped beside the images: labels, or the teacher where it runs while training."""
+
+    @abstractmethod
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of (views (B, 3, S, S) normalised float32, targets (B, C)) of epoch `number`, counted from 0."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What to keep on disk so that `Relabeler.restore` gives the same labels without work."""
+        return {}
+
+
+class Relabeler(Component):
+    """Gives every augmented view of the distilled images its label."""
+
+    @abstractmethod
+    def size_bytes(self, problem: Problem) -> int:
+        """What the labels will take, before they are made; the same as `Labels.size_bytes` afterwards."""
+
+    @abstractmethod
+    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
+        """Labels for the views that ``problem.protocol`` trains on."""
+
+    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
+        """Labels from what `Labels.tensors` gave; the default labels anew, for relabelers that store nothing."""
+        return self.relabel(problem, distilled)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluator found."""
+
+    scores: dict[str, float]
+    """Named scores; accuracies in percent."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """JSON-able detail: per-class accuracy, epochs, optimizer steps, curves."""
+
+
+class Evaluator(Component):
+    """Scores a distilled set."""
+
+    headline: ClassVar[str]
+    """The score that the comparison table shows."""
+
+    @abstractmethod
+    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+        """Scores; nothing here may choose anything by looking at test data."""
+
+    @property
+    def title(self) -> str:
+        """The column's heading in the comparison table."""
+        return type(self).__name__
+
+
+CONTRACTS: dict[str, type[Component]] = {
+    "initializer": Initializer,
+    "scheduler": Scheduler,
+    "matcher": Matcher,
+    "relabeler": Relabeler,
+    "evaluator": Evaluator,
+}

@@ -1,0 +1,54 @@
+"""Where and how the arithmetic runs: device, precision and memory layout, the same for every plugin."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from delt_host.errors import InputError
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and a precision. `bf16` is autocast: weights, statistics, losses and pixels stay float32."""
+
+    device: str
+    precision: Precision
+
+    @classmethod
+    def choose(cls, device: str = "auto", precision: str = "auto") -> Compute:
+        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32."""
+        if precision not in ("auto", "fp32", "bf16"):
+            raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            kind = torch.device(device).type
+        except RuntimeError:
+            raise InputError(f"device {device!r} is not known; use auto, cpu, cuda or cuda:N") from None
+        if kind not in ("cpu", "cuda"):
+            raise InputError(f"device {device!r} is not supported; use cpu or cuda")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device"
+            )
+        if precision == "auto":
+            fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
+            precision = "bf16" if fast else "fp32"
+        return cls(device, "bf16" if precision == "bf16" else "fp32")
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device in channels_last, in which convolutions are fastest on CPU and GPU alike."""
+        # A type check of torch's overloads rejects memory_format together with a device string.
+        return model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

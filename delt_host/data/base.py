@@ -1,0 +1,108 @@
+"""What every dataset gives the host: class names in order, a training and a test split, normalisation, image size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from delt_host.components import Component
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Split(ABC):
+    """A training or test split: labels in memory, images read by index."""
+
+    targets: Tensor
+    """(N,) int64 class indices."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @abstractmethod
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` (B,), as uint8 RGB (B, 3, S, S) at the dataset's image size."""
+
+    def original(self, index: int) -> Tensor:
+        """One image at its own resolution, uint8 RGB (3, H, W); patches are cut from this."""
+        return self.read(torch.tensor([index]))[0]
+
+    def of_class(self, label: int) -> Tensor:
+        """The indices (n,) of the images of one class, in the split's order."""
+        return torch.nonzero(self.targets == label).flatten()
+
+
+class MemorySplit(Split):
+    """A split that lies in memory as one uint8 tensor (N, 3, S, S)."""
+
+    def __init__(self, images: Tensor, targets: Tensor) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be uint8 (N, 3, S, S), not {images.dtype} {tuple(images.shape)}")
+        if len(images) != len(targets):
+            raise ValueError(f"{len(images)} images but {len(targets)} targets")
+        self.images = images
+        self.targets = targets.to(torch.int64)
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.images[indices]
+
+
+@dataclass(frozen=True)
+class RealData:
+    """A loaded dataset."""
+
+    name: str
+    class_names: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    train: Split
+    test: Split
+    fingerprint: str
+    """SHA-256 that changes when images, labels or class names change; part of every store key."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user, e.g. 'converted to RGB: 12 grey, 3 palette images'."""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+class Dataset(Component):
+    """A dataset's options (where it lies, its image size); `load` reads it.
+
+    `suggested` holds run options that suit this dataset, as ``{"teacher.epochs": 5}``: used where the user, the
+    recipe file and the method say nothing.
+    """
+
+    @property
+    def suggested(self) -> Mapping[str, Any]:
+        return {}
+
+    @abstractmethod
+    def load(self) -> RealData:
+        """Read (or download) the dataset. Raises InputError naming the file or folder that is wrong."""
+
+
+@dataclass
+class ReadingReport:
+    """What happened while image files were read: modes converted, bad files skipped."""
+
+    converted: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    def notes(self) -> tuple[str, ...]:
+        lines = []
+        if self.converted:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.converted.items()))
+            lines.append(f"converted to RGB: {kinds}")
+        if self.skipped:
+            shown = ", ".join(self.skipped[:3]) + (", …" if len(self.skipped) > 3 else "")
+            lines.append(f"skipped {len(self.skipped)} bad images: {shown}")
+        return tuple(lines)

@@ -1,0 +1,86 @@
+"""The distilled set as a file: uint8 images, targets and all that must be known to use them."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+from delt_host.components import Distilled
+from delt_host.errors import InputError, RunError
+from delt_host.normalization import Normalization
+
+METADATA = "delt_host.distilled"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class DistilledSet:
+    """A distilled set from disk."""
+
+    pixels: Tensor
+    """(N, 3, S, S) uint8 RGB."""
+    targets: Tensor
+    """(N,) int64 indices into `class_names`."""
+    class_names: tuple[str, ...]
+    normalization: Normalization
+    about: dict[str, Any] = field(default_factory=dict)
+    """Method, labels' recipe, teacher's fingerprint, cost, codec, versions."""
+
+    def images(self) -> Tensor:
+        """(N, 3, S, S) float32, normalised: what a network takes."""
+        return self.normalization.normalize(self.pixels)
+
+    def save(self, path: Path) -> None:
+        about = {
+            "format": FORMAT,
+            "class_names": self.class_names,
+            "mean": self.normalization.mean,
+            "std": self.normalization.std,
+            "about": self.about,
+        }
+        tensors = {"images": self.pixels.contiguous(), "targets": self.targets.contiguous()}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            safetensors.torch.save_file(tensors, path, metadata={METADATA: json.dumps(about)})
+        except (OSError, safetensors.SafetensorError) as error:
+            raise RunError(f"the distilled set cannot be written to {path}: {error}") from None
+
+
+def load(path: str | Path) -> DistilledSet:
+    """Read a `distilled.safetensors`; InputError where it is missing, damaged or something else."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no distilled set at {path}")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(METADATA)
+            if text is None:
+                raise InputError(f"{path} is a safetensors file, but not a distilled set")
+            about = json.loads(text)
+            pixels, targets = file.get_tensor("images"), file.get_tensor("targets")
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"the distilled set {path} cannot be read: {error}") from None
+    normalization = Normalization(tuple(about["mean"]), tuple(about["std"]))
+    return DistilledSet(pixels, targets, tuple(about["class_names"]), normalization, about["about"])
+
+
+def through_codec(distilled: Distilled, codec: str) -> Distilled:
+    """The images after `lossless`, or `jpeg-q75`: Pillow's default JPEG, which the published sets are stored as."""
+    if codec == "lossless":
+        return distilled
+    pixels = []
+    for image in distilled.pixels:
+        buffer = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "JPEG")
+        pixels.append(torch.from_numpy(np.array(Image.open(buffer, formats=["JPEG"]))).permute(2, 0, 1))
+    return Distilled(torch.stack(pixels), distilled.targets)

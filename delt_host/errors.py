@@ -1,0 +1,26 @@
+"""The two ways a run can fail, and the sentences that go with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Something the user gave is wrong: one sentence saying what, where, and what would be right (exit code 2)."""
+
+
+class RunError(Exception):
+    """The input was fine, yet the work failed: a diverging loss, a plugin that broke its contract (exit code 1)."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name nobody provides, with the nearest known name and all the others.
+
+    >>> str(unknown("method", "delta", ["delt", "cda"]))
+    "unknown method 'delta'; did you mean 'delt'? (known: cda, delt)"
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")

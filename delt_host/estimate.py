@@ -1,0 +1,196 @@
+"""``--dry-run``: the stages, what is cached, the exact cost, and an estimate of time and bytes; nothing is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from delt_host.compute import Compute
+from delt_host.data.base import RealData
+from delt_host.experiment import Experiment, Row
+from delt_host.models import Builder, build_model
+from delt_host.pipeline import Host, load_data, plan, recover_inputs, start_inputs, teacher_inputs
+from delt_host.plan import Plan
+from delt_host.problem import Problem
+from delt_host.report.table import duration, size
+from delt_host.seeding import isolated_rng
+from delt_host.squeeze import TeacherRecipe
+from delt_host.teacher import Teacher
+
+PROBE_BATCH = 50  # images in the timed passes
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of the run as it would be."""
+
+    stage: str
+    detail: str
+    cached: bool
+    work: str
+    seconds: float
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds an image for passes of one network, timed on this machine just now."""
+
+    forward: float
+    pixels: float
+    """Forward, and backward to the pixels: one image-iteration of recovery."""
+    training: float
+
+
+def show(console: Console, experiment: Experiment, host: Host) -> None:
+    """Print the dry run."""
+    steps = plan_run(experiment, host)
+    table = Table(title="dry run: nothing is computed", title_justify="left")
+    for heading in ("stage", "what", "work", "estimate", "bytes"):
+        table.add_column(
+            heading, overflow="fold", justify="left" if heading in ("stage", "what") else "right"
+        )
+    for step in steps:
+        estimate = "from the store" if step.cached else f"about {duration(step.seconds)}"
+        table.add_row(
+            step.stage, escape(step.detail), step.work, estimate, size(step.bytes) if step.bytes else ""
+        )
+    console.print(table)
+    left = sum(step.seconds for step in steps if not step.cached)
+    console.print(
+        f"  About {duration(left)} of work left on {experiment.device} in {experiment.precision}, "
+        f"{size(sum(step.bytes for step in steps))} in all; the estimate is from passes timed just now.",
+        highlight=False,
+    )
+
+
+def plan_run(experiment: Experiment, host: Host) -> list[Step]:
+    """Every stage of the run, in order, for all seeds."""
+    data = load_data(experiment, host)
+    models = host.registry.things("model")
+    recipe = experiment.teacher
+    architecture = recipe.model if isinstance(recipe, TeacherRecipe) else Teacher.load(recipe).architecture
+    speed = time_passes(architecture, data, experiment.compute, models)
+    teacher, steps = _teacher_step(experiment, data, host, speed)
+    plans = {row.label: plan(experiment, data, row) for row in experiment.rows}
+    students = {name: time_passes(name, data, experiment.compute, models) for name in _students(experiment)}
+    for row in experiment.rows:
+        steps += _row_steps(experiment, data, host, row, plans[row.label], teacher, speed, students)
+    return steps
+
+
+def _teacher_step(
+    experiment: Experiment, data: RealData, host: Host, speed: Speed
+) -> tuple[Teacher | None, list[Step]]:
+    recipe = experiment.teacher
+    if not isinstance(recipe, TeacherRecipe):
+        return Teacher.load(recipe), [Step("squeeze", f"teacher from {recipe}", True, "", 0.0)]
+    entry = host.store.read("teacher", teacher_inputs(experiment, data))
+    images = recipe.epochs * len(data.train)
+    seconds = images * speed.training + len(data.test) * speed.forward
+    step = Step(
+        "squeeze", f"{recipe.model}, {recipe.epochs} epochs", entry is not None, f"{images:,} images", seconds
+    )
+    if entry is None:
+        return None, [step]
+    facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
+    return Teacher.from_facts(facts, entry.tensors), [step]
+
+
+def _row_steps(
+    experiment: Experiment,
+    data: RealData,
+    host: Host,
+    row: Row,
+    plan: Plan,
+    teacher: Teacher | None,
+    speed: Speed,
+    students: dict[str, Speed],
+) -> list[Step]:
+    seeds, protocol = len(experiment.seeds), experiment.protocol
+    teachers = () if teacher is None else (teacher,)
+    problem = Problem(data, teachers, experiment.ipc, experiment.seeds[0], protocol, experiment.compute)
+    done = 0
+    if teacher is not None and row.matcher is not None:
+        problems = [problem.with_seed(seed) for seed in experiment.seeds]
+        done = sum(_recovered(p, row, plan, host) for p in problems)
+    views = protocol.epochs * problem.num_images * seeds
+    image_bytes = problem.num_images * 3 * data.image_size**2 * seeds
+    steps = []
+    if plan.groups:
+        cost = plan.image_iterations * seeds
+        seconds = cost * speed.pixels * (seeds - done) / seeds
+        detail = f"{row.label}: {len(plan.groups)} groups, {seeds} seeds, {done} in the store"
+        steps.append(
+            Step("recover", detail, done == seeds, f"{cost:,} image-iterations", seconds, image_bytes)
+        )
+    label_bytes = row.relabeler.component.size_bytes(problem) * seeds
+    labelled = f"{row.label}: {row.relabeler.name}"
+    steps.append(Step("relabel", labelled, False, f"{views:,} views", views * speed.forward, label_bytes))
+    tests = 1 + (protocol.epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
+    for name, student in students.items():
+        seconds = views * student.training + tests * seeds * len(data.test) * student.forward
+        steps.append(Step("evaluate", f"{row.label}: {name}", False, f"{views:,} images", seconds))
+    return steps
+
+
+def _recovered(problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
+    """Whether all groups of this seed are in the store."""
+    if row.matcher is None:
+        return True
+    start = host.store.key("start", start_inputs(problem, row, host))
+    key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start, host))
+    return all(host.store.has("recover", {"of": key, "group": group}) for group in range(len(plan.groups)))
+
+
+def _students(experiment: Experiment) -> Sequence[str]:
+    return [
+        getattr(named.component, "model", "")
+        for named in experiment.evaluators
+        if hasattr(named.component, "model")
+    ]
+
+
+def time_passes(model: str, data: RealData, compute: Compute, models: dict[str, Builder]) -> Speed:
+    """Time a few passes of a freshly initialised network."""
+    with isolated_rng(0, "probe"):
+        network = compute.place(build_model(model, data.num_classes, data.image_size, models)).train()
+    images = torch.zeros(PROBE_BATCH, 3, data.image_size, data.image_size, device=compute.device)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def forward() -> None:
+        with torch.no_grad(), compute.autocast():
+            network(images)
+
+    def training() -> None:
+        with compute.autocast():
+            network(images).float().square().mean().backward()
+
+    def pixels() -> None:
+        leaf = images.detach().requires_grad_(True)
+        with compute.autocast():
+            loss = network(leaf).float().square().mean()
+        torch.autograd.grad(loss, leaf)
+
+    trained = _timed(training)
+    network.eval().requires_grad_(False)
+    return Speed(forward=_timed(forward), pixels=_timed(pixels), training=trained)
+
+
+def _timed(work: Callable[[], None], repeats: int = 5) -> float:
+    """Median seconds an image."""
+    work()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return sorted(seconds)[repeats // 2] / PROBE_BATCH

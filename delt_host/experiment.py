@@ -1,0 +1,113 @@
+"""What is to be run, fully resolved: every option of every part, from which `experiment.toml` is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import tomli_w
+
+from delt_host.components import Component, Evaluator, Initializer, Matcher, Relabeler, Scheduler
+from delt_host.compute import Compute
+from delt_host.data.base import Dataset
+from delt_host.protocols import Protocol
+from delt_host.squeeze import TeacherRecipe
+
+Role = Literal["method", "baseline", "control", "ceiling"]
+
+
+Kind = TypeVar("Kind", bound=Component, covariant=True)
+
+
+@dataclass(frozen=True)
+class Named(Generic[Kind]):
+    """A component with the name it was asked for by."""
+
+    name: str
+    component: Kind
+
+    def table(self) -> dict[str, Any]:
+        return {"name": self.name, **self.component.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the comparison: a method with its components."""
+
+    label: str
+    role: Role
+    initializer: Named[Initializer]
+    scheduler: Named[Scheduler] | None
+    matcher: Named[Matcher] | None
+    relabeler: Named[Relabeler]
+    method: str = ""
+    """The method it was made from."""
+
+    def stages(self) -> dict[str, Named[Component]]:
+        """The components by stage, without those that are not used."""
+        stages: dict[str, Named[Component] | None] = {
+            "initializer": self.initializer,
+            "scheduler": self.scheduler,
+            "matcher": self.matcher,
+            "relabeler": self.relabeler,
+        }
+        return {stage: named for stage, named in stages.items() if named is not None}
+
+    def same_images(self, other: Row) -> bool:
+        """Whether the two make the same images and labels."""
+        return self.stages() == other.stages()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything a run depends on."""
+
+    dataset: Named[Dataset]
+    teacher: TeacherRecipe | Path
+    protocol: Protocol
+    ipc: int
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    evaluators: tuple[Named[Evaluator], ...]
+    device: str
+    precision: str
+    ceiling_epochs: int = 0
+    """Epochs of the student on the whole real set; 0: no such row."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def compute(self) -> Compute:
+        return Compute.choose(self.device, self.precision)
+
+    def table(self) -> dict[str, Any]:
+        """The recipe file that repeats this run."""
+        teacher = {"file": str(self.teacher)} if isinstance(self.teacher, Path) else self.teacher.model_dump()
+        return {
+            "ipc": self.ipc,
+            "seeds": list(self.seeds),
+            "device": self.device,
+            "precision": self.precision,
+            "ceiling_epochs": self.ceiling_epochs,
+            "dataset": self.dataset.table(),
+            "teacher": teacher,
+            "protocol": self.protocol.model_dump(mode="json"),
+            "evaluator": [named.table() for named in self.evaluators],
+            "row": [
+                {"label": row.label, "role": row.role, "method": row.method}
+                | {stage: named.table() for stage, named in row.stages().items()}
+                for row in self.rows
+            ],
+        }
+
+    def to_toml(self) -> str:
+        return tomli_w.dumps(_without_none(self.table()))
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: an option that is None is left out, and read back as its default."""
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value]
+    return value

@@ -1,0 +1,61 @@
+"""Every hook. A plugin is a module with some of these, named in the entry-point group ``delt_host``.
+
+Each returns a dict from the name that users type to what it provides; names are unique over all installed plugins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from delt_host.components import Evaluator, Initializer, Matcher, Relabeler, Scheduler
+    from delt_host.data import Dataset
+    from delt_host.methods import Method
+    from delt_host.models import Builder
+
+GROUP = "delt_host"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def delt_initializers() -> dict[str, type[Initializer]]:  # type: ignore[empty-body]
+    """Where recovery starts: classes that make `ipc` images of every class."""
+
+
+@hookspec
+def delt_schedulers() -> dict[str, type[Scheduler]]:  # type: ignore[empty-body]
+    """Which images are optimised when: classes that make a plan."""
+
+
+@hookspec
+def delt_matchers() -> dict[str, type[Matcher]]:  # type: ignore[empty-body]
+    """What images are made to match: classes that give named loss terms."""
+
+
+@hookspec
+def delt_relabelers() -> dict[str, type[Relabeler]]:  # type: ignore[empty-body]
+    """How views get labels: classes that give labels for the protocol's views."""
+
+
+@hookspec
+def delt_evaluators() -> dict[str, type[Evaluator]]:  # type: ignore[empty-body]
+    """How distilled sets are scored: classes that give named scores."""
+
+
+@hookspec
+def delt_methods() -> dict[str, Method]:  # type: ignore[empty-body]
+    """Methods: five choices of components with options, and what they change for single datasets."""
+
+
+@hookspec
+def delt_datasets() -> dict[str, type[Dataset]]:  # type: ignore[empty-body]
+    """Datasets beside the host's own: classes whose `load` gives splits, class names and normalisation."""
+
+
+@hookspec
+def delt_models() -> dict[str, Builder]:  # type: ignore[empty-body]
+    """Networks beside the host's own: functions from (number of classes, image size) to a module."""

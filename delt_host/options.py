@@ -1,0 +1,60 @@
+"""Options as people write them: `STAGE.OPTION=VALUE` parsed, validated, and refused in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from delt_host.errors import InputError
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def parse_value(text: str) -> Any:
+    """Lists and tables as JSON, everything else as text, which the option's own type then reads."""
+    if text[:1] in "[{":
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise InputError(f"{text!r} is not valid JSON") from None
+    return text
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """``scheduler.iterations=1000`` as (``scheduler.iterations``, ``1000``)."""
+    key, equals, value = text.partition("=")
+    stage, dot, option = key.strip().partition(".")
+    if not (equals and dot and stage and option):
+        raise InputError(f"{text!r} is not of the form STAGE.OPTION=VALUE, e.g. scheduler.iterations=1000")
+    return f"{stage}.{option}", parse_value(value.strip())
+
+
+def build(settings: type[Settings], options: Mapping[str, Any], where: str) -> Settings:
+    """The settings with these options; InputError naming the option, the value and what would be right."""
+    try:
+        return settings(**options)
+    except ValidationError as error:
+        raise InputError(first_problem(error, where, settings)) from None
+
+
+def first_problem(error: ValidationError, where: str, settings: type[BaseModel]) -> str:
+    """The first thing that pydantic found wrong, as one sentence in the words of the command line."""
+    problem = error.errors(include_url=False)[0]
+    option = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = list(settings.model_fields)
+        near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{where} has no option {option!r}{hint} (options: {', '.join(known) or 'none'})"
+    if not option:
+        return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if problem["type"] == "missing":
+        return f"{where}.{option} must be given"
+    if problem["type"].endswith("_error") and problem["type"] != "literal_error":
+        return f"{where}.{option}: {message}"
+    return f"{where}.{option} must be {message}, not {problem['input']!r}"

@@ -1,0 +1,374 @@
+"""The stages in order. Open this file first.
+
+            squeeze          initialize      schedule x match        relabel           evaluate
+ real data --------> teacher --------> images ----(recover)---> images -------> labels --------> scores --> compare
+                        '-----------------'------------'-----------'---------------'
+
+Every stage looks in the store first; its key names all that it depends on, through the keys of the stages before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from delt_host.components import Component, Distilled, Evaluation, ImageSet, Labels, Matcher
+from delt_host.compute import Compute
+from delt_host.data.base import RealData
+from delt_host.distilled import through_codec
+from delt_host.errors import InputError, RunError
+from delt_host.experiment import Experiment, Named, Row
+from delt_host.observer import Observer
+from delt_host.plan import Plan
+from delt_host.plugins import Registry
+from delt_host.problem import Problem
+from delt_host.recover import assemble, check_plan, recover_group
+from delt_host.results import Measurement
+from delt_host.squeeze import TeacherRecipe, measured, squeeze
+from delt_host.store import Store, digest
+from delt_host.teacher import Teacher, check_accuracy
+
+
+@dataclass
+class Host:
+    """What the stages work with: installed plugins, the store, and whoever listens."""
+
+    registry: Registry
+    store: Store
+    observer: Observer
+
+    def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
+        """What a component is to the store: its options, its class, and the source of its module.
+
+        With the source in the key, someone who edits a matcher never sees the results of the one before.
+        """
+        cls = type(named.component)
+        return {
+            "stage": stage,
+            "class": f"{cls.__module__}.{cls.__qualname__}",
+            "options": named.component.model_dump(mode="json"),
+            "source": _module_digest(cls.__module__),
+        }
+
+
+@functools.cache
+def _module_digest(module: str) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(sys.modules[module]).encode()).hexdigest()[:16]
+    except (OSError, TypeError, KeyError):
+        return "unknown"
+
+
+def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan]]:
+    """What all rows share, teacher included, and each row's plan by label."""
+    data = load_data(experiment, host)
+    plans = {row.label: plan(experiment, data, row) for row in experiment.rows}
+    teacher = squeeze_teacher(experiment, data, host)
+    problem = Problem(
+        data=data,
+        teachers=(teacher,),
+        ipc=experiment.ipc,
+        seed=experiment.seeds[0],
+        protocol=experiment.protocol,
+        compute=experiment.compute,
+        models=host.registry.things("model"),
+        store=host.store,
+        observer=host.observer,
+    )
+    return problem, plans
+
+
+def run(
+    experiment: Experiment, shared: Problem, plans: Mapping[str, Plan], host: Host
+) -> Iterator[Measurement]:
+    """Run every stage of every row and seed, and yield one measurement for each row, seed and evaluator.
+
+    A row that fails gives one measurement with `failure` set; the other rows still run.
+    """
+    for seed in experiment.seeds:
+        problem = shared.with_seed(seed)
+        for row in experiment.rows:
+            try:
+                yield from run_row(experiment, problem, row, plans[row.label], host)
+            except RunError as error:
+                host.observer.note(f"{row.label}, seed {seed}: {error}")
+                yield Measurement(
+                    row, seed, experiment.evaluators[0], plan=plans[row.label], failure=str(error)
+                )
+        if experiment.ceiling_epochs:
+            yield from ceiling(problem, experiment, host)
+
+
+def run_row(
+    experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host
+) -> Iterator[Measurement]:
+    """One row under one seed."""
+    start, start_key = initialize(problem, row, host)
+    images, images_key, seconds = recover(problem, row, plan, start, start_key, host)
+    distilled, distilled_key = finish(problem, images, images_key)
+    labels, labels_key = relabel(problem, row, distilled, distilled_key, host)
+    for evaluator in experiment.evaluators:
+        evaluation = evaluate(problem, row, evaluator, distilled, labels, labels_key, host)
+        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels, seconds)
+
+
+def load_data(experiment: Experiment, host: Host) -> RealData:
+    """The dataset, its notes passed on, and enough images in every class."""
+    with host.observer.stage("load", experiment.dataset.name, 0, "images"):
+        data = experiment.dataset.component.load()
+    for note in data.notes:
+        host.observer.note(f"{data.name}: {note}")
+    counts = torch.bincount(data.train.targets, minlength=data.num_classes)
+    if int(counts.min()) < experiment.ipc:
+        name = data.class_names[int(counts.argmin())]
+        raise InputError(
+            f"--ipc {experiment.ipc} is more than class {name!r} of {data.name} has: {int(counts.min())} training images"
+        )
+    return data
+
+
+def plan(experiment: Experiment, data: RealData, row: Row) -> Plan:
+    """The row's plan; made before anything runs, so that its errors and its cost come first."""
+    if row.scheduler is None:
+        return Plan(groups=())
+    blank = Problem(data, (), experiment.ipc, experiment.seeds[0], experiment.protocol, experiment.compute)
+    made = row.scheduler.component.plan(blank)
+    check_plan(made, blank.num_images)
+    return made
+
+
+def squeeze_teacher(experiment: Experiment, data: RealData, host: Host) -> Teacher:
+    """The teacher: squeezed by the recipe, or imported; either is refused where it does not fit the data."""
+    compute, models = experiment.compute, host.registry.things("model")
+    if isinstance(experiment.teacher, Path):
+        teacher = _import_teacher(experiment.teacher, data, compute, host)
+    else:
+        recipe = experiment.teacher
+        images = recipe.epochs * (len(data.train) // recipe.batch_size) * recipe.batch_size
+
+        def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            with host.observer.stage("squeeze", recipe.model, images, "images"):
+                teacher = squeeze(data, recipe, compute, models, host.observer.advance)
+            return teacher.state, teacher.facts()
+
+        entry = host.store.make("teacher", teacher_inputs(experiment, data), work)
+        if entry.cached:
+            host.observer.cached("squeeze", recipe.model)
+        facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
+        teacher = Teacher.from_facts(facts, entry.tensors)
+    check_accuracy(teacher, data, teacher.accuracy)
+    host.observer.note(
+        f"teacher {teacher.architecture}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}"
+    )
+    return teacher
+
+
+def teacher_inputs(experiment: Experiment, data: RealData) -> dict[str, Any]:
+    """What a squeezed teacher depends on."""
+    return {
+        "data": data.fingerprint,
+        "recipe": experiment.teacher.model_dump() if isinstance(experiment.teacher, TeacherRecipe) else {},
+        "compute": [experiment.device, experiment.precision],
+    }
+
+
+def _import_teacher(path: Path, data: RealData, compute: Compute, host: Host) -> Teacher:
+    teacher = Teacher.load(path)
+    teacher.check_fits(data)
+
+    def check() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        with host.observer.stage("check teacher", teacher.architecture, 0, "images"):
+            return {}, {"accuracy": measured(teacher, data, compute, host.registry.things("model")).accuracy}
+
+    inputs = {"data": data.fingerprint, "teacher": teacher.fingerprint}
+    accuracy = host.store.make("teacher-check", inputs, check).facts["accuracy"]
+    if teacher.class_names != data.class_names:
+        host.observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
+    return dataclasses.replace(teacher, accuracy=accuracy, dataset=data.name)
+
+
+def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
+    """The images that recovery starts from, and their key."""
+
+    def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        with host.observer.stage("initialize", _detail(row, problem), problem.num_images, "images"):
+            start = row.initializer.component.initialize(problem)
+        _check_images(start, problem, row.initializer.name)
+        return {"images": start.images, "targets": start.targets}, {}
+
+    entry = host.store.make("start", start_inputs(problem, row, host), work)
+    if entry.cached:
+        host.observer.cached("initialize", _detail(row, problem))
+    return ImageSet(entry.tensors["images"], entry.tensors["targets"]), entry.key
+
+
+def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
+    """What initialised images depend on."""
+    return {
+        **problem.inputs(),
+        "ipc": problem.ipc,
+        "seed": problem.seed,
+        "component": host.identity("initializer", row.initializer),
+    }
+
+
+def recover(
+    problem: Problem, row: Row, plan: Plan, start: ImageSet, start_key: str, host: Host
+) -> tuple[ImageSet, str, float]:
+    """The optimised images, their key, and the seconds that recovery took when it ran. One store entry a group."""
+    if not plan.groups or row.matcher is None:
+        return start, start_key, 0.0
+    matcher = row.matcher.component
+    key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start_key, host))
+    missing = [g for g in range(len(plan.groups)) if not host.store.has("recover", {"of": key, "group": g})]
+    work_left = sum(plan.groups[g].image_iterations for g in missing)
+    images, seconds = [], 0.0
+    with _stage_or_cached(
+        host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)
+    ):
+        for index in range(len(plan.groups)):
+
+            def work(index: int = index) -> tuple[dict[str, Tensor], dict[str, Any]]:
+                result = recover_group(problem, start, plan, index, matcher, host.observer.advance)
+                return {"images": result.images}, {"curves": result.curves}
+
+            entry = host.store.make("recover", {"of": key, "group": index}, work)
+            images.append(entry.tensors["images"])
+            seconds += entry.facts["seconds"]
+    return assemble(start, plan, images), key, seconds
+
+
+def recover_inputs(
+    problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host
+) -> dict[str, Any]:
+    """What recovered images depend on; the start's key brings data, teacher and precision."""
+    return {
+        "start": start_key,
+        "plan": plan.model_dump(mode="json"),
+        "matcher": host.identity("matcher", matcher),
+        "seed": problem.seed,
+    }
+
+
+def finish(problem: Problem, images: ImageSet, images_key: str) -> tuple[Distilled, str]:
+    """Pixels as whole numbers, through the protocol's codec: what is shipped, and what students see."""
+    protocol = problem.protocol
+    pixels = problem.normalization.denormalize(images.images, protocol.rounding)
+    distilled = through_codec(Distilled(pixels, images.targets), protocol.codec)
+    return distilled, digest([images_key, protocol.rounding, protocol.codec])
+
+
+def relabel(
+    problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host
+) -> tuple[Labels, str]:
+    """The labels of the protocol's views."""
+    relabeler = row.relabeler.component
+    inputs = {
+        **problem.inputs(),
+        "distilled": distilled_key,
+        "views": problem.protocol.view_settings(),
+        "ipc": problem.ipc,
+        "seed": problem.seed,
+        "component": host.identity("relabeler", row.relabeler),
+    }
+    if entry := host.store.read("labels", inputs):
+        host.observer.cached("relabel", _detail(row, problem))
+        return relabeler.restore(problem, distilled, entry.tensors), entry.key
+
+    def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        with host.observer.stage("relabel", _detail(row, problem), problem.protocol.epochs, "epochs"):
+            made = relabeler.relabel(problem, distilled)
+        return made.tensors(), {"size_bytes": made.size_bytes}
+
+    entry = host.store.make("labels", inputs, work)
+    return relabeler.restore(problem, distilled, entry.tensors), entry.key
+
+
+def evaluate(
+    problem: Problem,
+    row: Row,
+    evaluator: Named[Any],
+    distilled: Distilled,
+    labels: Labels,
+    labels_key: str,
+    host: Host,
+) -> Evaluation:
+    """The scores of one evaluator."""
+    inputs = {
+        "labels": labels_key,
+        "protocol": problem.protocol.model_dump(mode="json"),
+        "component": host.identity("evaluator", evaluator),
+    }
+
+    def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        detail = f"{_detail(row, problem)}, {evaluator.component.title}"
+        with host.observer.stage("evaluate", detail, problem.protocol.epochs, "epochs"):
+            made = evaluator.component.evaluate(problem, distilled, labels)
+        _check_scores(made, evaluator)
+        return {}, {"scores": made.scores, "facts": made.facts}
+
+    entry = host.store.make("scores", inputs, work)
+    if entry.cached:
+        host.observer.cached("evaluate", f"{_detail(row, problem)}, {evaluator.component.title}")
+    return Evaluation(entry.facts["scores"], entry.facts["facts"])
+
+
+def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Measurement]:
+    """Students trained on the whole real training set: what no distilled set is expected to pass.
+
+    The same protocol but for its epochs, and the teacher's labels made while training: stored ones would take
+    thousands of times the place. Epochs and steps are in the table.
+    """
+    count = len(problem.data.train)
+    pixels = problem.data.train.read(torch.arange(count))
+    distilled = Distilled(pixels, problem.data.train.targets)
+    protocol = problem.protocol.model_copy(update={"epochs": experiment.ceiling_epochs})
+    whole = dataclasses.replace(problem, ipc=count // problem.num_classes, protocol=protocol)
+    online = host.registry.get("relabeler", "online")()
+    row = Row(
+        "whole real set", "ceiling", experiment.rows[0].initializer, None, None, Named("online", online)
+    )
+    labels, labels_key = relabel(whole, row, distilled, problem.data.fingerprint, host)
+    for evaluator in experiment.evaluators:
+        evaluation = evaluate(whole, row, evaluator, distilled, labels, labels_key, host)
+        yield Measurement(row, problem.seed, evaluator, evaluation, Plan(groups=()), distilled, labels, 0.0)
+
+
+def _stage_or_cached(host: Host, name: str, detail: str, total: int, unit: str, needed: bool) -> Any:
+    if not needed:
+        host.observer.cached(name, detail)
+        return Observer().stage(name, detail, total, unit)
+    return host.observer.stage(name, detail, total, unit)
+
+
+def _detail(row: Row, problem: Problem) -> str:
+    return f"{row.label}, seed {problem.seed}"
+
+
+def _check_images(start: ImageSet, problem: Problem, name: str) -> None:
+    wanted = (problem.num_images, 3, problem.image_size, problem.image_size)
+    if tuple(start.images.shape) != wanted:
+        raise RunError(f"initializer {name} gave images of shape {tuple(start.images.shape)}, not {wanted}")
+    if not torch.equal(start.targets, problem.targets()):
+        raise RunError(f"initializer {name} must give {problem.ipc} images of every class, in class order")
+    if not bool(torch.isfinite(start.images).all()):
+        raise RunError(f"initializer {name} gave pixels that are not finite")
+
+
+def _check_scores(evaluation: Evaluation, evaluator: Named[Any]) -> None:
+    headline = evaluator.component.headline
+    if headline not in evaluation.scores:
+        scores: Mapping[str, float] = evaluation.scores
+        raise RunError(
+            f"evaluator {evaluator.name} gave no score {headline!r}, its headline (gave: {sorted(scores)})"
+        )

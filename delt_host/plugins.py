@@ -1,0 +1,158 @@
+"""Finding plugins through the entry-point group `delt_host`: what each provides, from where, and what is broken."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from delt_host import hookspecs
+from delt_host.components import CONTRACTS, STAGES
+from delt_host.errors import InputError, unknown
+from delt_host.hookspecs import GROUP
+
+KINDS = (*STAGES, "method", "dataset", "model")
+NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin and where it comes from."""
+
+    name: str
+    """The entry point's name."""
+    distribution: str
+    version: str
+    module: str
+    problem: str = ""
+    """Why it is not in use: `blocked`, or the last line of the traceback of its import."""
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.module})"
+
+
+@dataclass(frozen=True)
+class Provided:
+    """Something a plugin provides, and the plugin."""
+
+    thing: Any
+    plugin: Plugin
+
+
+@dataclass
+class Registry:
+    """All that installed plugins provide, by kind and name."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    provided: dict[str, dict[str, Provided]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+
+    def get(self, kind: str, name: str) -> Any:
+        """What `name` stands for; InputError with the nearest name, and with broken plugins as a hint."""
+        return self.provider(kind, name).thing
+
+    def provider(self, kind: str, name: str) -> Provided:
+        try:
+            return self.provided[kind][name]
+        except KeyError:
+            error = unknown(kind, name, self.provided[kind])
+            idle = [f"{p.name} from {p.distribution} ({p.problem})" for p in self.plugins if p.problem]
+            if idle:
+                raise InputError(f"{error}; plugins not in use: {'; '.join(idle)}") from None
+            if not self.plugins:
+                raise InputError(f"{error}; no plugin is loaded, not even delt-host's own") from None
+            raise error from None
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(self.provided[kind])
+
+    def things(self, kind: str) -> dict[str, Any]:
+        return {name: entry.thing for name, entry in self.provided[kind].items()}
+
+
+def load_registry(
+    load: Iterable[str] = (), block: Iterable[str] = (), prefer: Iterable[str] = ()
+) -> Registry:
+    """Import every installed plugin, but for the blocked ones, and collect what they provide.
+
+    With ``DELT_HOST_DISABLE_PLUGIN_AUTOLOAD`` set, only those named in `load`. A plugin that fails to import is
+    recorded and skipped. Two that claim one name are an InputError unless one's distribution is in `prefer`.
+    """
+    only = set(load) if os.environ.get(NO_AUTOLOAD) else None
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    for name in (*load, *block):
+        if name not in found:
+            raise unknown("plugin", name, found)
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    registry = Registry()
+    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        plugin = _describe(point)
+        if point.name in set(block):
+            registry.plugins.append(_idle(plugin, "blocked"))
+        elif only is not None and point.name not in only:
+            registry.plugins.append(_idle(plugin, f"not loaded: {NO_AUTOLOAD} is set"))
+        else:
+            registry.plugins.append(_load(manager, point, plugin, registry, set(prefer)))
+    return registry
+
+
+def _load(
+    manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin, registry: Registry, prefer: set[str]
+) -> Plugin:
+    try:
+        module = point.load()
+        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
+        manager.check_pending()
+        offers = [
+            (kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()
+        ]
+        for kind, name, thing in offers:
+            if kind in CONTRACTS and not (isinstance(thing, type) and issubclass(thing, CONTRACTS[kind])):
+                raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CONTRACTS[kind].__name__}")
+    except Exception as error:  # a plugin may fail in any way and must not take the host down
+        manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
+            f"{plugin.distribution}:{plugin.name}"
+        ) else None
+        return _idle(plugin, traceback.format_exception_only(error)[-1].strip())
+    for kind, name, thing in offers:
+        _add(registry, kind, name, Provided(thing, plugin), prefer)
+    return plugin
+
+
+def _call(manager: pluggy.PluginManager, module: Any, kind: str) -> dict[str, Any]:
+    hook = getattr(manager.hook, f"delt_{kind}s")
+    others = [other for other in manager.get_plugins() if other is not module]
+    results = manager.subset_hook_caller(hook.name, others)()
+    return dict(results[0]) if results else {}
+
+
+def _add(registry: Registry, kind: str, name: str, offer: Provided, prefer: set[str]) -> None:
+    there = registry.provided[kind].get(name)
+    if there is None or offer.plugin.distribution in prefer:
+        registry.provided[kind][name] = offer
+    elif there.plugin.distribution not in prefer:
+        files = [getattr(sys.modules.get(p.plugin.module), "__file__", "?") for p in (there, offer)]
+        raise InputError(
+            f"two plugins provide the {kind} {name!r}: {there.plugin} at {files[0]} and {offer.plugin} at {files[1]}; "
+            f"choose one with --prefer {there.plugin.distribution} or --prefer {offer.plugin.distribution}"
+        )
+
+
+def _describe(point: EntryPoint) -> Plugin:
+    distribution = point.dist
+    return Plugin(
+        name=point.name,
+        distribution=distribution.name if distribution else "?",
+        version=distribution.version if distribution else "?",
+        module=point.module,
+    )
+
+
+def _idle(plugin: Plugin, why: str) -> Plugin:
+    return Plugin(plugin.name, plugin.distribution, plugin.version, plugin.module, why)

@@ -1,0 +1,152 @@
+"""What all compared methods share: data, teachers, images per class, protocol, device, precision and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from delt_host.compute import Compute
+from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData
+from delt_host.errors import InputError
+from delt_host.models import Builder
+from delt_host.normalization import Normalization
+from delt_host.observer import Observer
+from delt_host.protocols import Protocol
+from delt_host.seeding import generator
+from delt_host.store import Store
+from delt_host.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One seed of a comparison. Every component of every method gets the same one."""
+
+    data: RealData
+    teachers: tuple[Teacher, ...]
+    ipc: int
+    seed: int
+    protocol: Protocol
+    compute: Compute
+    models: dict[str, Builder] = field(default_factory=dict)
+    """Network builders that plugins add to the host's own."""
+    store: Store | None = None
+    """Where `remember` keeps its results; None: recomputed."""
+    observer: Observer = field(default_factory=Observer)
+
+    def __post_init__(self) -> None:
+        if self.ipc < 1:
+            raise InputError(f"images per class must be at least 1, not {self.ipc}")
+
+    @property
+    def teacher(self) -> Teacher:
+        """The first teacher, which ranks images and gives the normalisation."""
+        return self.teachers[0]
+
+    @property
+    def normalization(self) -> Normalization:
+        """What images are normalised with until recovery ends: the first teacher's."""
+        return self.teacher.normalization
+
+    @property
+    def view_normalization(self) -> Normalization:
+        """What labels and students see: the teacher's, unless a legacy protocol forces ImageNet's on all."""
+        if self.protocol.legacy_imagenet_normalization:
+            return Normalization(IMAGENET_MEAN, IMAGENET_STD)
+        return self.normalization
+
+    @property
+    def num_classes(self) -> int:
+        return self.data.num_classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.data.class_names
+
+    @property
+    def image_size(self) -> int:
+        return self.data.image_size
+
+    @property
+    def num_images(self) -> int:
+        """Images in the distilled set: classes x IPC."""
+        return self.num_classes * self.ipc
+
+    def with_seed(self, seed: int) -> Problem:
+        """The same problem under another seed, sharing the teachers' networks."""
+        other = replace(self, seed=seed)
+        other.__dict__["networks"] = self.networks
+        return other
+
+    @cached_property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The teachers' networks: frozen, in eval mode, on the device, their outputs in the dataset's class order."""
+        return tuple(t.network(self.class_names, self.compute, self.models) for t in self.teachers)
+
+    @property
+    def network(self) -> nn.Module:
+        """The first teacher's network; called with (B, 3, S, S) normalised images it gives (B, C) logits."""
+        return self.networks[0]
+
+    def generator(self, *purpose: str | int) -> torch.Generator:
+        """A CPU generator seeded by this problem's seed and what the draw is for."""
+        return generator(self.seed, *purpose)
+
+    def advance(self, done: int, **terms: float) -> None:
+        """Tell the progress bar that `done` more units of the running stage are finished."""
+        self.observer.advance(done, terms)
+
+    def targets(self) -> Tensor:
+        """The class indices (N,) of a distilled set in class order: 0 x IPC, 1 x IPC, …"""
+        return torch.arange(self.num_classes).repeat_interleave(self.ipc)
+
+    def remember(
+        self, what: str, work: Callable[[], Mapping[str, Tensor]], **inputs: Any
+    ) -> Mapping[str, Tensor]:
+        """`work()`'s tensors, computed once for these data, teachers, precision and `inputs`, whatever the seed.
+
+        For what a component derives from the real data alone: scores, class-wise statistics, features.
+        """
+        if self.store is None:
+            return work()
+        return self.store.make(what, {**self.inputs(), **inputs}, lambda: (work(), {})).tensors
+
+    def inputs(self) -> dict[str, Any]:
+        """What everything made from this problem depends on, whatever the seed: a part of store keys."""
+        return {
+            "data": self.data.fingerprint,
+            "teachers": [teacher.fingerprint for teacher in self.teachers],
+            "compute": [self.compute.device, self.compute.precision],
+        }
+
+    def true_class_scores(self) -> Tensor:
+        """The teacher's softmax score of the true class for every training image, (N_train,) float32.
+
+        Whole images, eval mode, the teacher's own normalisation (DELT, section 3.1, ranking score).
+        """
+
+        def score() -> dict[str, Tensor]:
+            parts = []
+            for indices in torch.arange(len(self.data.train)).split(500):
+                probabilities = self.teacher_logits(
+                    self.normalization.normalize(self.data.train.read(indices))
+                )
+                targets = self.data.train.targets[indices, None]
+                parts.append(probabilities.softmax(dim=1).gather(1, targets)[:, 0])
+            return {"scores": torch.cat(parts)}
+
+        return self.remember("scores", score)["scores"]
+
+    @torch.inference_mode()
+    def teacher_logits(self, images: Tensor, batch: int = 500) -> Tensor:
+        """The first teacher's float32 logits (N, C), on the CPU, for normalised images (N, 3, S, S)."""
+        parts = []
+        for chunk in images.split(batch):
+            chunk = chunk.to(self.compute.device).contiguous(memory_format=torch.channels_last)
+            with self.compute.autocast():
+                parts.append(self.network(chunk).float().cpu())
+        return torch.cat(parts)

@@ -1,0 +1,173 @@
+"""Recovery: optimise the pixels of each group of a plan until they match what the matcher asks for.
+
+The host owns this loop; methods only choose the plan and the losses. SRe2L (arXiv 2306.13092), eq. 4-6, as run by
+the published code: Adam on the pixels, one random crop, mirror and shift an iteration for the whole group, pixels
+clipped to the valid colour range after every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from delt_host.augment import apply_view, crop_matrix, draw_crops, mirror, roll_matrix
+from delt_host.components import ImageSet, Matcher, Views
+from delt_host.errors import RunError
+from delt_host.plan import Plan
+from delt_host.problem import Problem
+
+BETA_1, BETA_2, EPSILON = 0.5, 0.9, 1e-8  # SRe2L and all its successors
+
+LOG_POINTS = 50  # how many points of each loss curve are kept, and how often the loss is read from the device
+
+OnProgress = Callable[[int, dict[str, float]], None]
+"""Called with (image-iterations done since the last call, current loss terms)."""
+
+
+class PixelAdam:
+    """Adam on a prefix of the images, whose later joiners share the group's step count or count their own.
+
+    Images that have not joined have zero gradient and zero moments, so Adam over the whole tensor would not move
+    them: updating the prefix alone is the same mathematics at the cost of the active images only.
+    """
+
+    def __init__(self, pixels: Tensor, fresh: bool) -> None:
+        self.pixels = pixels
+        self.first, self.second = torch.zeros_like(pixels), torch.zeros_like(pixels)
+        self.steps = torch.zeros(len(pixels), 1, 1, 1, dtype=torch.float64) if fresh else None
+        self.step_count = 0
+
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        active = len(gradient)
+        self.step_count += 1
+        first, second = self.first[:active], self.second[:active]
+        first.lerp_(gradient, 1 - BETA_1)
+        second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
+        if self.steps is None:
+            size = learning_rate / (1 - BETA_1**self.step_count)
+            correction = (1 - BETA_2**self.step_count) ** 0.5
+            self.pixels[:active].addcdiv_(first, (second.sqrt() / correction).add_(EPSILON), value=-size)
+        else:
+            self.steps[:active] += 1
+            own = self.steps[:active].to(self.pixels.device)
+            sizes = (learning_rate / (1 - BETA_1**own)).to(self.pixels.dtype)
+            corrections = ((1 - BETA_2**own) ** 0.5).to(self.pixels.dtype)
+            self.pixels[:active] -= sizes * first / (second.sqrt() / corrections + EPSILON)
+
+
+@dataclass
+class Recovered:
+    """One group's result."""
+
+    images: Tensor
+    """(B, 3, S, S) float32 normalised, in the group's own order."""
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    """Loss terms at up to 50 points; `iteration` holds where."""
+
+
+def recover_group(
+    problem: Problem, start: ImageSet, plan: Plan, index: int, matcher: Matcher, progress: OnProgress
+) -> Recovered:
+    """Run group `index` of the plan. RunError where the matcher breaks its contract or the loss is not finite."""
+    group = plan.groups[index]
+    order = torch.tensor(group.images)
+    device = problem.compute.device
+    pixels = start.images[order].to(device, torch.float32).contiguous()
+    targets = start.targets[order].to(device)
+    low, high = (bound.to(device) for bound in problem.normalization.pixel_bounds())
+    optimizer = PixelAdam(pixels, plan.moments == "fresh")
+    match = matcher.bind(problem)
+    every = max(group.iterations // LOG_POINTS, 1)
+    curves: dict[str, list[float]] = {"iteration": []}
+    done, iteration = 0, 0
+    for phase in group.phases:
+        active = pixels[: phase.active]
+        for _ in range(phase.iterations):
+            rows, columns = view_matrices(problem, plan, index, iteration, phase.min_crop.at(iteration))
+            leaf = active.detach().requires_grad_(True)
+            images = apply_view(leaf, rows, columns).contiguous(memory_format=torch.channels_last)
+            views = Views(
+                images=images,
+                targets=targets[: phase.active],
+                groups=1,
+                iteration=iteration,
+                generator=partial(problem.generator, "match", index, iteration),
+            )
+            terms = dict(match(views))
+            if iteration == 0:
+                _check_terms(terms, matcher)
+            loss = torch.stack([term.sum() for term in terms.values()]).sum()
+            (gradient,) = torch.autograd.grad(loss, leaf)
+            optimizer.step(gradient, phase.learning_rate.at(iteration))
+            torch.clamp(active, low, high, out=active)
+            done += phase.active
+            if iteration % every == 0 or iteration == group.iterations - 1:
+                values = {name: float(term.detach().mean()) for name, term in terms.items()}
+                _check_finite(values, matcher, index, iteration)
+                curves["iteration"].append(iteration)
+                for name, value in values.items():
+                    curves.setdefault(name, []).append(value)
+                progress(done, values)
+                done = 0
+            iteration += 1
+    return Recovered(pixels.cpu(), curves)
+
+
+def view_matrices(
+    problem: Problem, plan: Plan, group: int, iteration: int, min_crop: float
+) -> tuple[Tensor, Tensor]:
+    """Row and column matrices (1, S, S) of this iteration's shared view: roll of flip of random resized crop."""
+    rng = problem.generator("view", group, iteration)
+    size = problem.image_size
+    box = draw_crops(rng, 1, size, (min_crop, 1.0)) if plan.crop else torch.tensor([[0, 0, size, size]])
+    rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
+    if plan.flip:
+        columns = mirror(columns, torch.rand(1, generator=rng) < 0.5)
+    if plan.roll != (0, 0):
+        down, right = torch.randint(plan.roll[0], plan.roll[1] + 1, (2,), generator=rng).tolist()
+        rows, columns = roll_matrix(rows, down), roll_matrix(columns, right)
+    return rows, columns
+
+
+def assemble(start: ImageSet, plan: Plan, recovered: list[Tensor]) -> ImageSet:
+    """The images of all groups back in the initializer's order; images in no group stay as they were."""
+    images = start.images.clone()
+    for group, pixels in zip(plan.groups, recovered, strict=True):
+        images[torch.tensor(group.images)] = pixels
+    return ImageSet(images, start.targets)
+
+
+def check_plan(plan: Plan, num_images: int) -> None:
+    """RunError unless every image is in at most one group and exists."""
+    used = [i for group in plan.groups for i in group.images]
+    if len(used) != len(set(used)):
+        raise RunError("the plan puts an image into two groups; groups must be disjoint")
+    if used and not 0 <= min(used) <= max(used) < num_images:
+        raise RunError(f"the plan names image {max(used)}, but there are {num_images}")
+
+
+def _check_terms(terms: dict[str, Tensor], matcher: Matcher) -> None:
+    name = type(matcher).__name__
+    if not terms:
+        raise RunError(
+            f"matcher {name} returned no loss term; return a dict of name to tensor of shape (groups,)"
+        )
+    for term, value in terms.items():
+        if not isinstance(value, torch.Tensor) or value.shape != (1,):
+            got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise RunError(f"matcher {name}: term {term!r} must have shape (groups,) = (1,), not {got}")
+    if not any(value.requires_grad for value in terms.values()):
+        raise RunError(f"matcher {name}: no gradient reaches the images; no term depends on views.images")
+
+
+def _check_finite(values: dict[str, float], matcher: Matcher, group: int, iteration: int) -> None:
+    for term, value in values.items():
+        if value != value or value in (float("inf"), float("-inf")):
+            raise RunError(
+                f"matcher {type(matcher).__name__}: term {term!r} became {value} in group {group} at iteration "
+                f"{iteration}; lower the learning rate (--set scheduler.learning_rate=…) or the term's weight"
+            )

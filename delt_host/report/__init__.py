@@ -1,0 +1,1 @@
+"""How results are shown and kept: the terminal's table, the run folder."""

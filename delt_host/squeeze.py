@@ -1,0 +1,192 @@
+"""Squeeze: train a teacher on the whole real training set by a stated recipe.
+
+DELT, SRe2L and CDA take a ResNet or ConvNet trained the ordinary way; how long matters (longer-trained teachers are
+better classifiers and worse sources), so the recipe is part of the teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from delt_host.augment import apply_view, crop_matrix, draw_crops, mirror, shift_matrix
+from delt_host.compute import Compute
+from delt_host.data.base import RealData, Split
+from delt_host.errors import InputError, RunError
+from delt_host.models import Builder, build_model, pretrained_model
+from delt_host.normalization import Normalization
+from delt_host.seeding import generator, isolated_rng
+from delt_host.teacher import Teacher
+
+OnProgress = Callable[[int, dict[str, float]], None]
+
+
+class TeacherRecipe(BaseModel):
+    """How the teacher is trained: SGD with Nesterov momentum under a one-cycle learning rate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "convnet3"
+    """A model's name: ours, torchvision's or timm's."""
+    epochs: int = Field(10, ge=0)
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(0.1, gt=0)
+    """The peak of the one-cycle schedule."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    crop: Literal["pad", "resized", "none"] = "pad"
+    """`pad`: a random crop of the image padded by an eighth; `resized`: RandomResizedCrop(0.08, 1)."""
+    flip: bool = True
+    seed: int = 0
+    weights: str = ""
+    """Pretrained torchvision weights (IMAGENET1K_V1, DEFAULT) instead of training; ImageNet-1K only."""
+
+
+def squeeze(
+    data: RealData,
+    recipe: TeacherRecipe,
+    compute: Compute,
+    models: Mapping[str, Builder],
+    progress: OnProgress,
+) -> Teacher:
+    """Train (or fetch) the teacher and measure it on the test split."""
+    if recipe.weights:
+        return _pretrained(data, recipe, compute, models)
+    if recipe.epochs == 0:
+        raise InputError(
+            "teacher.epochs is 0: a teacher must be trained, imported, or have pretrained weights"
+        )
+    with isolated_rng(recipe.seed, "squeeze", "weights"):
+        model = build_model(recipe.model, data.num_classes, data.image_size, models)
+    model = compute.place(model)
+    steps = max(len(data.train) // recipe.batch_size, 1)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
+    total = steps * recipe.epochs
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=total + 1)
+    normalization = Normalization(data.mean, data.std)
+    for epoch in range(recipe.epochs):
+        model.train()
+        rng = generator(recipe.seed, "squeeze", epoch)
+        order = torch.randperm(len(data.train), generator=rng)
+        with isolated_rng(recipe.seed, "squeeze", "dropout", epoch):
+            for step in range(steps):
+                batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+                pixels = data.train.read(batch).to(compute.device).float() / 255
+                images = normalization.normalize(_augment(pixels, recipe, rng)).contiguous(
+                    memory_format=torch.channels_last
+                )
+                targets = data.train.targets[batch].to(compute.device)
+                with compute.autocast():
+                    loss = F.cross_entropy(model(images), targets)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                if step % 10 == 9 or step == steps - 1:
+                    value = float(loss.detach())
+                    if value != value:
+                        raise RunError(
+                            f"squeezing the teacher diverged in epoch {epoch}; lower it: --set teacher.learning_rate=…"
+                        )
+                    progress((step % 10 + 1) * recipe.batch_size, {"loss": value})
+    state = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    return measured(_unfinished(data, recipe, state), data, compute, models)
+
+
+def measured(teacher: Teacher, data: RealData, compute: Compute, models: Mapping[str, Builder]) -> Teacher:
+    """The teacher with its top-1 accuracy on the dataset's test split filled in."""
+    network = teacher.network(data.class_names, compute, models)
+    percent = accuracy(network, teacher.normalization, data.test, compute)[0]
+    return Teacher(**{**teacher.facts(), "state": teacher.state, "accuracy": percent, "dataset": data.name})
+
+
+@torch.inference_mode()
+def accuracy(
+    network: nn.Module,
+    normalization: Normalization,
+    split: Split,
+    compute: Compute,
+    indices: Tensor | None = None,
+) -> tuple[float, list[float]]:
+    """Top-1 in percent of a network in eval mode, over all and for each class.
+
+    A class without images has accuracy NaN. `indices` (n,) restricts the split.
+    """
+    indices = torch.arange(len(split)) if indices is None else indices
+    right = []
+    for chunk in indices.split(500):
+        images = normalization.normalize(split.read(chunk).to(compute.device)).contiguous(
+            memory_format=torch.channels_last
+        )
+        with compute.autocast():
+            predicted = network(images).argmax(dim=1).cpu()
+        right.append(predicted == split.targets[chunk])
+    correct, targets = torch.cat(right).double(), split.targets[indices]
+    classes = range(int(split.targets.max()) + 1)
+    return 100 * float(correct.mean()), [100 * float(correct[targets == c].mean()) for c in classes]
+
+
+def _augment(pixels: Tensor, recipe: TeacherRecipe, rng: torch.Generator) -> Tensor:
+    count, size = len(pixels), pixels.shape[-1]
+    if recipe.crop == "pad":
+        reach = size // 8
+        offsets = torch.randint(-reach, reach + 1, (2, count), generator=rng)
+        rows, columns = shift_matrix(offsets[0], size), shift_matrix(offsets[1], size)
+    elif recipe.crop == "resized":
+        boxes = draw_crops(rng, count, size, (0.08, 1.0))
+        rows, columns = (
+            crop_matrix(boxes[:, 0], boxes[:, 2], size),
+            crop_matrix(boxes[:, 1], boxes[:, 3], size),
+        )
+    else:
+        rows = columns = torch.eye(size)[None].expand(count, -1, -1)
+    if recipe.flip:
+        columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
+    return apply_view(pixels, rows, columns)
+
+
+def _unfinished(data: RealData, recipe: TeacherRecipe, state: dict[str, Tensor]) -> Teacher:
+    return Teacher(
+        architecture=recipe.model,
+        state=state,
+        class_names=data.class_names,
+        mean=data.mean,
+        std=data.std,
+        image_size=data.image_size,
+        recipe=recipe.model_dump(),
+    )
+
+
+def _pretrained(
+    data: RealData, recipe: TeacherRecipe, compute: Compute, models: Mapping[str, Builder]
+) -> Teacher:
+    model, about = pretrained_model(recipe.model, recipe.weights)
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    classes = len(about["categories"])
+    if classes != data.num_classes:
+        raise InputError(
+            f"{recipe.model} {recipe.weights} knows ImageNet-1K's {classes} classes, {data.name} has "
+            f"{data.num_classes}; squeeze a teacher instead (leave teacher.weights empty)"
+        )
+    # torchvision's categories are in the order of the sorted WordNet ids, which are our ImageNet class names.
+    teacher = Teacher(
+        architecture=f"torchvision:{recipe.model.removeprefix('torchvision:')}",
+        state=state,
+        class_names=data.class_names,
+        mean=tuple(about["mean"]),
+        std=tuple(about["std"]),
+        image_size=data.image_size,
+        recipe=recipe.model_dump(),
+    )
+    return measured(teacher, data, compute, models)

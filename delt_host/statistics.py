@@ -1,0 +1,63 @@
+"""Batch statistics of a network's activations, taken in one pass and per group: a service for every matcher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and biased variance over (N, H, W) per channel, with a backward of one multiply-add."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        # BatchNorm's own kernel reads the map once, in any layout and precision, and accumulates in float32:
+        # twenty times as fast as var_mean on a channels_last bf16 map on a CPU.
+        _, mean, inverse_std = torch.native_batch_norm(x, None, None, None, None, True, 0.0, 0.0)
+        mean, variance = mean.float(), inverse_std.float().pow(-2)
+        ctx.save_for_backward(x, mean)
+        return mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Tensor:
+        x, mean = ctx.saved_tensors
+        grad_mean, grad_variance = grads
+        count = x.numel() // x.shape[1]
+        scale = 2 * grad_variance / count
+        offset = grad_mean / count - scale * mean
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        return torch.addcmul(offset.to(x.dtype).view(shape), x, scale.to(x.dtype).view(shape))
+
+
+def channel_moments(x: Tensor, groups: int = 1) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (groups, C), float32, of activations (groups * B, C, H, W) or (groups * B, C)."""
+    parts = [_Moments.apply(part) for part in x.chunk(groups)]
+    return torch.stack([mean for mean, _ in parts]), torch.stack([variance for _, variance in parts])
+
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """The network's BatchNorm layers with running statistics, in module order; the first is the stem's."""
+    return [m for m in network.modules() if isinstance(m, BATCH_NORMS) and m.running_mean is not None]
+
+
+@contextmanager
+def recorded_inputs(layers: list[nn.Module]) -> Iterator[list[Tensor]]:
+    """Record the input of each layer during the forward passes inside the block, in the order in which they run."""
+    inputs: list[Tensor] = []
+
+    def record(_layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs.append(args[0])
+
+    handles = [layer.register_forward_pre_hook(record) for layer in layers]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,154 @@
+"""Every stage's output, kept under a key of everything it depends on, so that nothing is computed twice.
+
+An entry is a folder ``STAGE/KEY/`` with `tensors.safetensors` and `facts.json`, which names its inputs and the checksum
+of both. It is written beside its place and renamed, so it is there as a whole or not at all; a damaged entry is
+named, removed and made anew. Only safetensors and JSON are ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from delt_host.errors import InputError, RunError
+
+FORMAT = 1  # raise when what a stage computes changes although its inputs do not
+TENSORS, FACTS = "tensors.safetensors", "facts.json"
+KEY_LENGTH = 24  # hexadecimal digits: 96 bits
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: str
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    cached: bool = True
+
+
+def default_store() -> Path:
+    """`$DELT_HOST_STORE`, or `delt-host` in the user's cache folder."""
+    if given := os.environ.get("DELT_HOST_STORE"):
+        return Path(given).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "delt-host"
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON-able value in canonical form."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Store:
+    """A folder of finished stages. InputError where it cannot be written."""
+
+    def __init__(self, root: Path, warn: Callable[[str], None] = lambda _message: None) -> None:
+        self.root = root
+        self.warn = warn
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=root):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"the store {root} cannot be written: {error.strerror or error}; "
+                "choose another with --store PATH or DELT_HOST_STORE"
+            ) from None
+
+    def key(self, stage: str, inputs: Mapping[str, Any]) -> str:
+        return digest({"format": FORMAT, "stage": stage, "inputs": inputs})[:KEY_LENGTH]
+
+    def folder(self, stage: str, key: str) -> Path:
+        return self.root / stage / key
+
+    def has(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+        """Whether the stage is finished, by its files being there; `read` checks them."""
+        return (self.folder(stage, self.key(stage, inputs)) / FACTS).is_file()
+
+    def read(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:
+        """The finished entry, or None; a damaged one is reported through `warn`, removed, and None."""
+        key = self.key(stage, inputs)
+        folder = self.folder(stage, key)
+        if not folder.is_dir():
+            return None
+        try:
+            return _read_entry(folder, key)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            safetensors.SafetensorError,
+        ) as error:
+            self.warn(f"{folder} is damaged ({error}) and is made anew")
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+
+    def make(
+        self,
+        stage: str,
+        inputs: Mapping[str, Any],
+        work: Callable[[], tuple[Mapping[str, Tensor], dict[str, Any]]],
+    ) -> Entry:
+        """The entry from the store, or from `work`, whose (tensors, facts) are stored with the seconds it took."""
+        if entry := self.read(stage, inputs):
+            return entry
+        began = time.perf_counter()
+        tensors, facts = work()
+        facts = {**facts, "seconds": time.perf_counter() - began}
+        return self._write(stage, inputs, tensors, facts)
+
+    def _write(
+        self, stage: str, inputs: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: dict[str, Any]
+    ) -> Entry:
+        key = self.key(stage, inputs)
+        place = self.folder(stage, key)
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+            try:
+                safetensors.torch.save_file(contiguous, temporary / TENSORS)
+                record = {
+                    "stage": stage,
+                    "inputs": inputs,
+                    "facts": facts,
+                    "tensors": file_digest(temporary / TENSORS),
+                }
+                record["checksum"] = digest(record)
+                (temporary / FACTS).write_text(json.dumps(record, indent=1))
+                if not place.exists():
+                    temporary.rename(place)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise RunError(f"stage {stage} finished but could not be stored in {place}: {error}") from None
+        # What is read back is what a later run will read: JSON has turned tuples into lists.
+        return Entry(key, contiguous, json.loads(json.dumps(facts)), cached=False)
+
+
+def _read_entry(folder: Path, key: str) -> Entry:
+    record = json.loads((folder / FACTS).read_text())
+    if record.pop("checksum") != digest(record):
+        raise ValueError(f"checksum of {FACTS} differs")
+    if record["tensors"] != file_digest(folder / TENSORS):
+        raise ValueError(f"checksum of {TENSORS} differs")
+    return Entry(key, safetensors.torch.load_file(folder / TENSORS), record["facts"])

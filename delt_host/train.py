@@ -1,0 +1,139 @@
+"""Train a student on a distilled set and its labels under the problem's protocol, and test it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from delt_host.components import Labels
+from delt_host.errors import RunError
+from delt_host.models import build_model
+from delt_host.problem import Problem
+from delt_host.protocols import Protocol
+from delt_host.seeding import isolated_rng
+from delt_host.squeeze import accuracy
+
+
+@dataclass
+class Training:
+    """A trained student and what training it showed."""
+
+    student: nn.Module
+    last: float
+    """Top-1 in percent on the test split after the last epoch."""
+    best: float
+    """The best of the tested epochs, for comparison with papers that report it; never what we report."""
+    per_class: list[float]
+    """Top-1 in percent of each class after the last epoch."""
+    epochs: int
+    steps: int
+    """Optimizer steps."""
+    batch_size: int
+    seconds: float
+    curve: dict[str, list[float]] = field(default_factory=dict)
+    """`epoch` and `loss`, and `tested_epoch` and `accuracy`."""
+
+
+def train_student(
+    problem: Problem,
+    labels: Labels,
+    model: str,
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> Training:
+    """Train `model` from scratch; its initial weights depend on the seed and its name alone, not on the method."""
+    protocol, compute = problem.protocol, problem.compute
+    began = time.perf_counter()
+    with isolated_rng(problem.seed, "student", model):
+        student = build_model(model, problem.num_classes, problem.image_size, problem.models)
+    student = compute.place(student)
+    optimizer = _optimizer(student, protocol, protocol.learning_rate_for(model))
+    base = protocol.learning_rate_for(model)
+    steps, best, last, per_class = 0, 0.0, 0.0, [0.0]
+    curve: dict[str, list[float]] = {"epoch": [], "loss": [], "tested_epoch": [], "accuracy": []}
+    for epoch in range(protocol.epochs):
+        student.train()
+        for group in optimizer.param_groups:
+            group["lr"] = base * rate_factor(protocol, epoch)
+        loss = torch.zeros(())
+        with isolated_rng(problem.seed, "dropout", model, epoch):
+            for images, targets in labels.epoch(epoch):
+                images, targets = images.to(compute.device), targets.to(compute.device)
+                if protocol.legacy_double_forward:
+                    with torch.no_grad(), compute.autocast():
+                        student(images)
+                with compute.autocast():
+                    logits = student(images)
+                loss = distillation_loss(logits.float(), targets, labels.kind, protocol)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                steps += 1
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise RunError(
+                f"training {model} diverged in epoch {epoch}; lower it: --set protocol.learning_rate=…"
+            )
+        curve["epoch"].append(epoch)
+        curve["loss"].append(value)
+        final = epoch == protocol.epochs - 1
+        if final or (protocol.evaluate_every and (epoch + 1) % protocol.evaluate_every == 0):
+            student.eval()
+            last, per_class = accuracy(student, problem.view_normalization, problem.data.test, compute)
+            best = max(best, last)
+            curve["tested_epoch"].append(epoch)
+            curve["accuracy"].append(last)
+        if progress:
+            progress(1, {"loss": value})
+    return Training(
+        student=student,
+        last=last,
+        best=best,
+        per_class=per_class,
+        epochs=protocol.epochs,
+        steps=steps,
+        batch_size=protocol.batch_for(problem.ipc, problem.num_classes),
+        seconds=time.perf_counter() - began,
+        curve=curve,
+    )
+
+
+def distillation_loss(logits: Tensor, targets: Tensor, kind: str, protocol: Protocol) -> Tensor:
+    """KL(teacher || student) at the protocol's temperature, batch mean; cross-entropy against probabilities.
+
+    RDED and DELT take no factor T^2 (section 6 of their evaluation code); SRe2L's small-set scripts do.
+    """
+    if kind == "probabilities":
+        return F.cross_entropy(logits, targets)
+    temperature = protocol.temperature
+    soft = F.softmax(targets.float() / temperature, dim=1)
+    loss = F.kl_div(F.log_softmax(logits / temperature, dim=1), soft, reduction="batchmean")
+    return loss * temperature**2 if protocol.multiply_by_temperature_squared else loss
+
+
+def rate_factor(protocol: Protocol, epoch: int) -> float:
+    """The learning rate of an epoch as a share of the base rate."""
+    if epoch < protocol.warmup_epochs:
+        return (epoch + 1) / protocol.warmup_epochs
+    if protocol.schedule == "constant":
+        return 1.0
+    span = protocol.epochs - protocol.warmup_epochs
+    half = 2 if protocol.schedule == "half-cosine" else 1
+    return 0.5 * (1 + math.cos(math.pi * (epoch - protocol.warmup_epochs) / (half * span)))
+
+
+def _optimizer(student: nn.Module, protocol: Protocol, rate: float) -> torch.optim.Optimizer:
+    decayed = [p for p in student.parameters() if p.ndim > 1 or protocol.decay_biases_and_norms]
+    free = [p for p in student.parameters() if p.ndim <= 1 and not protocol.decay_biases_and_norms]
+    groups = [
+        {"params": decayed, "weight_decay": protocol.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    if protocol.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.999))

@@ -1,0 +1,1 @@
+"""The methods that come with delt-host, each a plugin like any other's: found by entry points, never imported by the host."""

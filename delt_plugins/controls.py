@@ -1,0 +1,49 @@
+"""What every comparison needs beside the methods: random real images under the identical protocol."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from delt_host import ImageSet, Initializer, InputError, Method, Problem, hookimpl, use
+
+
+class Real(Initializer):
+    """Random real training images, without replacement."""
+
+    source: ClassVar[str] = "Qin et al. 2024, arXiv 2406.10485: random images with soft labels beat SRe2L"
+
+    def initialize(self, problem: Problem) -> ImageSet:
+        chosen = []
+        for label, name in enumerate(problem.class_names):
+            images = problem.data.train.of_class(label)
+            if len(images) < problem.ipc:
+                raise too_few_images(name, len(images), problem.ipc)
+            rng = problem.generator("real", label)
+            chosen.append(images[torch.randperm(len(images), generator=rng)[: problem.ipc]])
+        pixels = problem.data.train.read(torch.cat(chosen))
+        return ImageSet(problem.normalization.normalize(pixels), problem.targets())
+
+
+def too_few_images(name: str, there: int, wanted: int) -> InputError:
+    return InputError(
+        f"class {name!r} has {there} training images, {wanted} images per class were asked for (--ipc)"
+    )
+
+
+RANDOM_REAL = Method(
+    summary="random real images, nothing optimised: the control",
+    source="Qin et al. 2024, arXiv 2406.10485",
+    initializer=use("real"),
+)
+
+
+@hookimpl
+def delt_initializers() -> dict[str, type[Initializer]]:
+    return {"real": Real}
+
+
+@hookimpl
+def delt_methods() -> dict[str, Method]:
+    return {"random-real": RANDOM_REAL}

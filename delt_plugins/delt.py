@@ -1,0 +1,226 @@
+"""DELT: teacher-ranked real images as a start, and EarlyLate training (Shen et al., CVPR 2025, arXiv 2411.19946)."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from delt_host import ImageSet, Initializer, Method, Problem, Scheduler, hookimpl, use
+from delt_host.plan import Group, Phase, Plan
+from delt_plugins.controls import too_few_images
+from delt_plugins.sre2l import Optimization
+
+Order = Literal["median-out", "ascending", "descending", "random"]
+
+# The order in which each selection lists its images when the user names none: data_selection.py.
+NATURAL_ORDER: dict[str, Order] = {
+    "medium": "median-out",
+    "lowest": "ascending",
+    "highest": "descending",
+    "random": "random",
+}
+
+
+class Ranked(Initializer):
+    """Real images, or grids of real patches, chosen by the teacher's score of their true class."""
+
+    source: ClassVar[str] = "DELT, section 3.2 and Tables 3, 4a, 4b, 10; RDED, section 3.2 for grids"
+
+    selection: Literal["medium", "lowest", "highest", "random"] = "medium"
+    """Which scores are taken within each class; `medium`: those nearest to the median."""
+    order: Literal["selection", "median-out", "ascending", "descending", "random"] = "selection"
+    """The order within a class, which EarlyLate turns into time: the first is optimised longest. `selection`: the
+    selection's own (medium: median-out, lowest: ascending, highest: descending)."""
+    patches: int = Field(1, ge=1, le=5)
+    """Patches along a side: 1 takes whole images, g > 1 stitches g x g patches into one image."""
+    crops: int = Field(5, ge=1)
+    """Random crops scored per image, of which the best are patches; for grids only."""
+    images_per_class: int = Field(300, ge=1)
+    """Images of each class that patches are cut from; for grids only."""
+
+    def initialize(self, problem: Problem) -> ImageSet:
+        parts = []
+        for label, name in enumerate(problem.class_names):
+            available = problem.data.train.of_class(label)
+            if len(available) < problem.ipc:
+                raise too_few_images(name, len(available), problem.ipc)
+            whole = self.patches == 1
+            parts.append(
+                self._images(problem, label, available) if whole else self._grids(problem, label, available)
+            )
+            problem.advance(problem.ipc)
+        return ImageSet(torch.cat(parts), problem.targets())
+
+    def _images(self, problem: Problem, label: int, available: Tensor) -> Tensor:
+        scores = problem.true_class_scores()[available]
+        chosen = self._choose(problem, label, scores, problem.ipc)
+        return problem.normalization.normalize(problem.data.train.read(available[chosen]))
+
+    def _choose(self, problem: Problem, label: int, scores: Tensor, count: int) -> Tensor:
+        """Positions (count,) into `scores`, in the order in which the images are to join."""
+        rng = problem.generator("ranked", label)
+        by_score = scores.argsort(stable=True)
+        place = torch.arange(len(scores))
+        outward = median_out(len(scores))
+        picks = {
+            "medium": outward,
+            "lowest": place,
+            "highest": place.flip(0),
+            "random": torch.randperm(len(scores), generator=rng),
+        }
+        picked = picks[self.selection][:count]
+        order = NATURAL_ORDER[self.selection] if self.order == "selection" else self.order
+        if order == "median-out":
+            picked = picked[outward.argsort()[picked].argsort()]
+        elif order == "random":
+            picked = picked[torch.randperm(count, generator=rng)]
+        else:
+            picked = picked.sort(descending=order == "descending").values
+        return by_score[picked]
+
+    def _grids(self, problem: Problem, label: int, available: Tensor) -> Tensor:
+        """(ipc, 3, S, S) grids; image q takes patches q, q + ipc, q + 2 ipc, … of the chosen ones."""
+        side = problem.image_size // self.patches
+        rng = problem.generator("patches", label)
+        sources = available[torch.randperm(len(available), generator=rng)[: self.images_per_class]]
+        needed = problem.ipc * self.patches**2
+        keep = math.ceil(needed / len(sources))
+        patches, scores = [], []
+        for index in sources.tolist():
+            crops = self._crop(problem, problem.data.train.original(index), side, max(self.crops, keep), rng)
+            likelihood = self._score(problem, crops, label)
+            best = likelihood.argsort(descending=True)[:keep]
+            patches.append(crops[best])
+            scores.append(likelihood[best])
+        pool, ranking = torch.cat(patches), torch.cat(scores)
+        chosen = pool[self._choose(problem, label, ranking, needed)]
+        cells = chosen.view(self.patches, self.patches, problem.ipc, 3, side, side)
+        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(
+            problem.ipc, 3, side * self.patches, side * self.patches
+        )
+        return F.interpolate(grid, size=problem.image_size, mode="nearest")
+
+    def _crop(
+        self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator
+    ) -> Tensor:
+        """(count, 3, side, side) normalised square crops of area share 0.08 to 1 (RDED: ratio 1:1, antialiased)."""
+        height, width = original.shape[1:]
+        crops = []
+        for share, y, x in torch.rand(count, 3, generator=rng).tolist():
+            length = max(int(round(math.sqrt((0.08 + 0.92 * share) * height * width))), 1)
+            length = min(length, height, width)
+            top, left = int(y * (height - length + 1)), int(x * (width - length + 1))
+            part = original[None, :, top : top + length, left : left + length].float() / 255
+            crops.append(F.interpolate(part, size=side, mode="bilinear", antialias=True))
+        return problem.normalization.normalize(torch.cat(crops))
+
+    def _score(self, problem: Problem, crops: Tensor, label: int) -> Tensor:
+        """The teacher's score of the class for crops padded with zeros, in normalised space, to the image size."""
+        before = (problem.image_size - crops.shape[-1]) // 2
+        after = problem.image_size - crops.shape[-1] - before
+        padded = F.pad(crops, (before, after, before, after))
+        return problem.teacher_logits(padded).softmax(dim=1)[:, label]
+
+
+def median_out(count: int) -> Tensor:
+    """Positions 0..count-1 of a sorted list from its middle outwards: mid, mid + 1, mid - 1, mid + 2, …
+
+    mid = ceil(count / 2) as in DELT's data_selection.py, which runs past the end at count 1.
+    """
+    middle = min(math.ceil(count / 2), count - 1)
+    places = sorted(range(count), key=lambda place: (abs(place - middle), place < middle))
+    return torch.tensor(places)
+
+
+class EarlyLate(Optimization):
+    """Images join the optimisation in rounds: the first ranks are optimised longest, the last for one round only.
+
+    J = iterations / round_iterations rounds; round r adds IPC // J images of each class, and one more in the first
+    IPC % J rounds. Learning rate and crop follow the group's iterations, not the round's (recover.py:112).
+    """
+
+    source: ClassVar[str] = "DELT, section 3.3, algorithm 1, Table 4c; recover.py:24-89,98-171"
+
+    crop: Literal["constant", "linear", "cosine", "half-cosine", "step", "none"] = "cosine"
+    order: Literal["rank", "class"] = "class"
+    round_iterations: int = Field(0, ge=0)
+    """RI. 0: an eighth of the iterations, the paper's 500 of 4000."""
+    moments: Literal["shared", "fresh"] = "shared"
+    """`shared`: one Adam for the group, whose step count late joiners inherit, as published; `fresh`: their own."""
+
+    @model_validator(mode="after")
+    def _rounds_are_whole(self) -> EarlyLate:
+        length = self.round_iterations or self.iterations // 8
+        if self.iterations and (length == 0 or self.iterations % length):
+            by = self.round_iterations or 8
+            lower = self.iterations // by * by
+            raise ValueError(
+                f"iterations ({self.iterations}) must be a multiple of "
+                + (f"round_iterations ({by})" if self.round_iterations else "8, or give round_iterations")
+                + f": {max(lower, by)} or {lower + by} would do"
+            )
+        return self
+
+    def plan(self, problem: Problem) -> Plan:
+        if self.iterations == 0:
+            return self.assemble([])
+        length = self.round_iterations or self.iterations // 8
+        joins = join_rounds(problem.ipc, self.iterations // length)
+        groups = []
+        for images in self.batches(problem):
+            images.sort(key=lambda image: joins[image % problem.ipc])
+            group_joins = [joins[image % problem.ipc] for image in images]
+            # Rounds before the group's first image are left out and its time is shorter by them (recover.py).
+            first = group_joins[0]
+            scheduler = self.model_copy(update={"iterations": self.iterations - first * length})
+            rate, crop = scheduler.curves()
+            phases = [
+                Phase(
+                    active=sum(join <= round_ for join in group_joins),
+                    iterations=length,
+                    learning_rate=rate,
+                    min_crop=crop,
+                )
+                for round_ in range(first, self.iterations // length)
+            ]
+            groups.append(Group(images=tuple(images), phases=tuple(phases)))
+        return self.assemble(groups).model_copy(update={"moments": self.moments})
+
+
+def join_rounds(ipc: int, rounds: int) -> list[int]:
+    """The round in which the image of each rank joins; at IPC 1 there is nothing to stagger, all join at once.
+
+    >>> join_rounds(10, 8)
+    [0, 0, 1, 1, 2, 3, 4, 5, 6, 7]
+    """
+    sizes = [ipc // rounds + (r < ipc % rounds) for r in range(rounds)]
+    return [r for r, size in enumerate(sizes) for _ in range(size)]
+
+
+DELT = Method(
+    summary="medium-ranked real images, EarlyLate, BatchNorm statistics",
+    source="Shen et al.: DELT, CVPR 2025, arXiv 2411.19946",
+    initializer=use("ranked"),
+    scheduler=use("early-late"),
+    matcher=use("batch-norm"),
+)
+
+
+@hookimpl
+def delt_initializers() -> dict[str, type[Initializer]]:
+    return {"ranked": Ranked}
+
+
+@hookimpl
+def delt_schedulers() -> dict[str, type[Scheduler]]:
+    return {"early-late": EarlyLate}
+
+
+@hookimpl
+def delt_methods() -> dict[str, Method]:
+    return {"delt": DELT}

@@ -1,0 +1,142 @@
+"""Relabelers: where the labels of augmented views come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from delt_host import Distilled, Labels, Problem, Relabeler, hookimpl
+from delt_host.replay import draw_epoch, replay_epoch
+
+
+class StoredLabels(Labels):
+    """Views and the teacher's logits of every epoch, as tensors whose first dimension is the epoch."""
+
+    kind: Literal["logits", "probabilities"] = "logits"
+
+    def __init__(self, problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> None:
+        self.problem, self.distilled, self.stored = problem, distilled, dict(stored)
+        self.size_bytes = sum(t.numel() * t.element_size() for t in self.stored.values())
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        views = {name: tensor[number] for name, tensor in self.stored.items() if name != "logits"}
+        logits = self.stored["logits"][number]
+        position = 0
+        for batch in replay_epoch(self.problem, self.distilled, views):
+            count = len(batch.images)
+            yield batch.images, logits[position : position + count].float()
+            position += count
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.stored
+
+
+class Fkd(Relabeler):
+    """Fast knowledge distillation: the teacher labels every view once, in float16, and the views are stored with them."""
+
+    source: ClassVar[str] = "SRe2L, section 3.3, after Shen and Xing, ECCV 2022 (FKD)"
+
+    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
+        epochs = []
+        for number in range(problem.protocol.epochs):
+            views = draw_epoch(problem, number, len(distilled.targets))
+            batches = [batch.images for batch in replay_epoch(problem, distilled, views)]
+            # The images an epoch holds fit in memory, so the teacher's batch need not be the student's small one.
+            views["logits"] = problem.teacher_logits(torch.cat(batches)).half()
+            epochs.append(views)
+            problem.advance(1)
+        stored = {name: torch.stack([views[name] for views in epochs]) for name in epochs[0]}
+        return StoredLabels(problem, distilled, stored)
+
+    def size_bytes(self, problem: Problem) -> int:
+        epoch = draw_epoch(problem, 0, problem.num_images)
+        views = sum(tensor.numel() * tensor.element_size() for tensor in epoch.values())
+        return problem.protocol.epochs * (views + 2 * problem.num_images * problem.num_classes)
+
+    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
+        return StoredLabels(problem, distilled, tensors)
+
+
+class OnlineLabels(Labels):
+    """The teacher labels each view when the student asks for it."""
+
+    kind: Literal["logits", "probabilities"] = "logits"
+
+    def __init__(self, problem: Problem, distilled: Distilled, train_mode: bool) -> None:
+        self.problem, self.distilled = problem, distilled
+        self.size_bytes = sum(teacher.size_bytes for teacher in problem.teachers)  # students need it at hand
+        # In train mode the teacher's statistics drift with every batch: a network of its own, not the shared one.
+        self.drifting = (
+            problem.teacher.network(problem.class_names, problem.compute, problem.models).train()
+            if train_mode
+            else None
+        )
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in replay_epoch(
+            self.problem, self.distilled, draw_epoch(self.problem, number, len(self.distilled.targets))
+        ):
+            if self.drifting is None:
+                yield batch.images, self.problem.teacher_logits(batch.images)
+            else:
+                with torch.no_grad(), self.problem.compute.autocast():
+                    logits = self.drifting(batch.images)
+                yield batch.images, logits.float()
+
+
+class Online(Relabeler):
+    """No stored labels: the teacher runs at every training step, as RDED and DELT do."""
+
+    source: ClassVar[str] = "RDED, validation/main.py; DELT, evaluation/main.py"
+
+    train_mode: bool = False
+    """Leave the teacher in train mode, its statistics drifting, as SRe2L's CIFAR-100 script does by oversight."""
+
+    def size_bytes(self, problem: Problem) -> int:
+        return sum(teacher.size_bytes for teacher in problem.teachers)
+
+    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
+        return OnlineLabels(problem, distilled, self.train_mode)
+
+
+class HardLabels(Labels):
+    """One-hot classes, mixed by the share of the pixels where the protocol mixes images."""
+
+    kind: Literal["logits", "probabilities"] = "probabilities"
+
+    def __init__(self, problem: Problem, distilled: Distilled) -> None:
+        self.problem, self.distilled = problem, distilled
+        self.size_bytes = class_bytes(problem, len(distilled.targets))
+
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        classes = self.problem.num_classes
+        for batch in replay_epoch(
+            self.problem, self.distilled, draw_epoch(self.problem, number, len(self.distilled.targets))
+        ):
+            own = F.one_hot(batch.targets, classes).float()
+            partner = F.one_hot(batch.partner_targets, classes).float()
+            yield batch.images, batch.share * own + (1 - batch.share) * partner
+
+
+def class_bytes(problem: Problem, count: int) -> int:
+    """One byte an image names one of up to 256 classes, two name more."""
+    return count * (1 if problem.num_classes <= 256 else 2)
+
+
+class Hard(Relabeler):
+    """The class of the image, no teacher."""
+
+    def size_bytes(self, problem: Problem) -> int:
+        return class_bytes(problem, problem.num_images)
+
+    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
+        return HardLabels(problem, distilled)
+
+
+@hookimpl
+def delt_relabelers() -> dict[str, type[Relabeler]]:
+    return {"fkd": Fkd, "online": Online, "hard": Hard}

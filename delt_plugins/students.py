@@ -1,0 +1,42 @@
+"""The evaluator that every paper reports: a student trained from scratch on the distilled set, tested on real images."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host.train import train_student
+
+
+class Student(Evaluator):
+    """Top-1 in percent of one student under the problem's protocol: `top1` as it reports, `last`, and `best`."""
+
+    source: ClassVar[str] = "SRe2L, RDED, DELT: student evaluation"
+    headline: ClassVar[str] = "top1"
+
+    model: str = "convnet3"
+    """The student's architecture: ours, torchvision's or timm's by name."""
+
+    @property
+    def title(self) -> str:
+        return self.model
+
+    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+        training = train_student(problem, labels, self.model, problem.observer.advance)
+        reported = training.best if problem.protocol.report == "best" else training.last
+        return Evaluation(
+            scores={"top1": reported, "last": training.last, "best": training.best},
+            facts={
+                "per_class": dict(zip(problem.class_names, training.per_class, strict=True)),
+                "epochs": training.epochs,
+                "steps": training.steps,
+                "batch_size": training.batch_size,
+                "train_seconds": training.seconds,
+                "curve": training.curve,
+            },
+        )
+
+
+@hookimpl
+def delt_evaluators() -> dict[str, type[Evaluator]]:
+    return {"student": Student}
