@@ -51,4 +51,4 @@ class Compute:
     def place(self, model: nn.Module) -> nn.Module:
         """The model on the device in channels_last, in which convolutions are fastest on CPU and GPU alike."""
         # A type check of torch's overloads rejects memory_format together with a device string.
-        return model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return model.to(self.device).to(memory_format=torch.channels_last)  

@@ -22,7 +22,8 @@ OPERATIONS: dict[str, Callable[[float, int], tuple[float, ...]]] = {
     "Equalize": lambda level, sign: (),
     "Invert": lambda level, sign: (),
     "Rotate": lambda level, sign: (sign * level / MAX_LEVEL * 30.0,),
-    "Posterize": lambda level, sign: (int(level / MAX_LEVEL * 4),),
+    # timm goes down to 0 bits, an all-black image, which Pillow has come to refuse: at least one bit is kept.
+    "Posterize": lambda level, sign: (max(int(level / MAX_LEVEL * 4), 1),),
     "Solarize": lambda level, sign: (min(256, int(level / MAX_LEVEL * 256)),),
     "SolarizeAdd": lambda level, sign: (min(128, int(level / MAX_LEVEL * 110)),),
     "Color": lambda level, sign: (level / MAX_LEVEL * 1.8 + 0.1,),

@@ -103,7 +103,9 @@ def recover_group(
             loss = torch.stack([term.sum() for term in terms.values()]).sum()
             (gradient,) = torch.autograd.grad(loss, leaf)
             optimizer.step(gradient, phase.learning_rate.at(iteration))
-            torch.clamp(active, low, high, out=active)
+            # The published code clips all rows each time: noise that waits to join is clipped from the first step on.
+            clipped = pixels if iteration == 0 else active
+            torch.clamp(clipped, low, high, out=clipped)
             done += phase.active
             if iteration % every == 0 or iteration == group.iterations - 1:
                 values = {name: float(term.detach().mean()) for name, term in terms.items()}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from delt_host.components import STAGES
 from delt_host.compute import Compute
@@ -32,61 +33,63 @@ START = "start"  # the control that takes each method's initialisation with zero
 DEFAULT_IPC, DEFAULT_SEEDS, DEFAULT_CEILING_EPOCHS = 10, 3, 20
 
 
-@dataclass
-class Request:
+class Request(BaseModel):
     """What a recipe file or the command line says; both have the same keys. None and empty mean: not said."""
 
-    dataset: Any = None
-    teacher: Any = None
-    protocol: Any = None
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str | dict[str, Any] | None = None
+    teacher: str | dict[str, Any] | None = None
+    protocol: str | dict[str, Any] | None = None
     ipc: int | None = None
-    seeds: Any = None
-    method: list[str] = field(default_factory=list)
-    baseline: list[str] = field(default_factory=list)
+    seeds: int | str | list[int] | None = None
+    method: list[str] = Field(default_factory=list)
+    baseline: list[str] = Field(default_factory=list)
     control: list[str] | None = None
-    student: list[str] = field(default_factory=list)
-    evaluator: list[Any] = field(default_factory=list)
+    student: list[str] = Field(default_factory=list)
+    evaluator: list[str | dict[str, Any]] = Field(default_factory=list)
     initializer: str | None = None
     scheduler: str | None = None
     matcher: str | None = None
     relabeler: str | None = None
-    set: dict[str, Any] = field(default_factory=dict)
-    row: list[dict[str, Any]] = field(default_factory=list)
+    set: dict[str, Any] = Field(default_factory=dict)
+    row: list[dict[str, Any]] = Field(default_factory=list)
     device: str | None = None
     precision: str | None = None
     ceiling: bool = False
     ceiling_epochs: int | None = None
 
+    @field_validator("method", "baseline", "control", "student", "evaluator", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("set")
+    @classmethod
+    def _keys_are_dotted(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _flat(value)
+
     @classmethod
     def from_recipe(cls, path: Path) -> Request:
-        """Read a TOML recipe; InputError where it is missing, not TOML, or has an unknown key."""
+        """Read a TOML recipe; InputError where it is missing, not TOML, or has an unknown key or a wrong type."""
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"no recipe file at {path}") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"the recipe {path} cannot be read: {error}") from None
-        known = list(cls.__dataclass_fields__)
-        for key, value in table.items():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise InputError(
-                    f"the recipe {path} has an unknown key {key!r}{hint} (keys: {', '.join(known)})"
-                )
-            if key in ("method", "baseline", "control", "student", "evaluator") and isinstance(value, str):
-                table[key] = [value]
-            if key == "set":
-                table[key] = _flat(value)
-        return cls(**table)
+        return build(cls, table, f"the recipe {path}")
 
     def updated(self, other: Request) -> Request:
         """This request with everything that `other` says put over it; `set` is merged."""
-        merged = {}
-        for name, default in Request().__dict__.items():
-            mine, theirs = getattr(self, name), getattr(other, name)
-            merged[name] = {**mine, **theirs} if name == "set" else (mine if theirs == default else theirs)
-        return Request(**merged)
+        said = {
+            name: getattr(other, name)
+            for name in other.model_fields_set
+            if getattr(other, name) not in (None, [])
+        }
+        said["set"] = {**self.set, **other.set}
+        said["ceiling"] = self.ceiling or other.ceiling
+        return self.model_copy(update=said)
 
 
 def _flat(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 
+EPSILON = 1e-12  # keeps the inverse of a zero variance finite
+
+
 class _Moments(torch.autograd.Function):
     """Mean and biased variance over (N, H, W) per channel, with a backward of one multiply-add."""
 
@@ -17,8 +20,8 @@ class _Moments(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         # BatchNorm's own kernel reads the map once, in any layout and precision, and accumulates in float32:
         # twenty times as fast as var_mean on a channels_last bf16 map on a CPU.
-        _, mean, inverse_std = torch.native_batch_norm(x, None, None, None, None, True, 0.0, 0.0)
-        mean, variance = mean.float(), inverse_std.float().pow(-2)
+        _, mean, inverse_std = torch.native_batch_norm(x, None, None, None, None, True, 0.0, EPSILON)
+        mean, variance = mean.float(), (inverse_std.float().pow(-2) - EPSILON).clamp_min(0)
         ctx.save_for_backward(x, mean)
         return mean, variance
 
@@ -45,6 +48,14 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 def batch_norms(network: nn.Module) -> list[nn.Module]:
     """The network's BatchNorm layers with running statistics, in module order; the first is the stem's."""
     return [m for m in network.modules() if isinstance(m, BATCH_NORMS) and m.running_mean is not None]
+
+
+def running_statistics(layer: nn.Module) -> tuple[Tensor, Tensor]:
+    """The running mean and variance (C,), float32, of a layer that `batch_norms` gave."""
+    mean, variance = layer.running_mean, layer.running_var
+    if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+        raise TypeError(f"{type(layer).__name__} keeps no running statistics")
+    return mean, variance
 
 
 @contextmanager

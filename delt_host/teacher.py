@@ -25,6 +25,7 @@ from delt_host.data.base import RealData
 from delt_host.errors import InputError
 from delt_host.models import Builder, build_model
 from delt_host.normalization import Normalization
+from delt_host.seeding import isolated_rng
 
 METADATA = "delt_host.teacher"
 
@@ -70,7 +71,8 @@ class Teacher:
         self, class_names: tuple[str, ...], compute: Compute, models: Mapping[str, Builder] | None = None
     ) -> nn.Module:
         """The frozen network in eval mode on the device, its outputs in the order of `class_names`."""
-        model = build_model(self.architecture, len(self.class_names), self.image_size, models or {})
+        with isolated_rng(0, "teacher"):  # building draws weights, which the artifact's then replace
+            model = build_model(self.architecture, len(self.class_names), self.image_size, models or {})
         fit_state(model, self.state, f"the teacher ({self.architecture})")
         if class_names != self.class_names:
             model = Reordered(model, [self.class_names.index(name) for name in class_names])
@@ -134,11 +136,12 @@ class Reordered(nn.Module):
     def __init__(self, model: nn.Module, order: list[int]) -> None:
         super().__init__()
         self.model = model
+        self.order: Tensor
         self.register_buffer("order", torch.tensor(order))
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)
-        return logits[:, self.order]
+        return logits.index_select(1, self.order)
 
 
 def chance_limit(num_classes: int) -> float:

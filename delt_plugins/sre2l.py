@@ -26,7 +26,7 @@ from delt_host import (
     use,
 )
 from delt_host.plan import Curve, Group, Phase, Plan, Shape
-from delt_host.statistics import batch_norms, channel_moments, recorded_inputs
+from delt_host.statistics import batch_norms, channel_moments, recorded_inputs, running_statistics
 
 SMALLEST_CROP = 0.08  # RandomResizedCrop's default, which SRe2L, CDA and DELT all end at
 
@@ -133,6 +133,7 @@ class BatchNormMatching(Matcher):
     def bind(self, problem: Problem) -> Match:
         network = problem.network
         layers = batch_norms(network)
+        targets = [running_statistics(layer) for layer in layers]
         if not layers:
             raise InputError(
                 f"matcher batch-norm needs a teacher with BatchNorm layers; {problem.teacher.architecture} has none"
@@ -143,11 +144,11 @@ class BatchNormMatching(Matcher):
                 logits = network(views.images)
             entropy = F.cross_entropy(logits.float(), views.targets, reduction="none")
             mean_term = variance_term = torch.zeros(views.groups, device=entropy.device)
-            for index, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
+            for index, ((running_mean, running_var), x) in enumerate(zip(targets, inputs, strict=True)):
                 mean, variance = channel_moments(x, views.groups)
                 scale = self.first_layer if index == 0 else 1.0
-                mean_term = mean_term + scale * (mean - layer.running_mean).norm(dim=1)
-                variance_term = variance_term + scale * (variance - layer.running_var).norm(dim=1)
+                mean_term = mean_term + scale * (mean - running_mean).norm(dim=1)
+                variance_term = variance_term + scale * (variance - running_var).norm(dim=1)
             return {
                 "cross-entropy": entropy.view(views.groups, -1).mean(dim=1),
                 "mean": self.weight * mean_term,

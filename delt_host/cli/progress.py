@@ -70,7 +70,9 @@ class RichObserver(Observer):
 
     def advance(self, done: int, terms: Mapping[str, float] | None = None) -> None:
         if self.task is not None:
-            self.progress.update(self.task, advance=done, **({"terms": _shown(terms)} if terms else {}))
+            self.progress.update(self.task, advance=done)
+            if terms:
+                self.progress.update(self.task, terms=_shown(terms))
 
     def note(self, message: str) -> None:
         self.console.print(f"[yellow]note[/yellow] {escape(message)}", highlight=False)

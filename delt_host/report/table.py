@@ -1,4 +1,4 @@
-"""The comparison in the terminal: one table for each evaluator, and plain sentences under it."""
+"""The comparison in the terminal: scores, plain sentences, and costs, for each evaluator."""
 
 from __future__ import annotations
 
@@ -15,53 +15,63 @@ ROLE_STYLE = {"method": "bold", "baseline": "", "control": "dim", "ceiling": "di
 
 
 def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> None:
-    """Print all tables."""
+    """Print, for each evaluator, the scores and the cost of every row, and what can be told from them."""
     for title in dict.fromkeys(line.evaluator for line in lines):
         chosen = [line for line in lines if line.evaluator == title]
-        console.print(_table(experiment, title, chosen))
+        console.print(_scores(experiment, title, chosen))
         for line in chosen:
             for difference in line.differences:
-                console.print(f"  {escape(line.row.label)} is {escape(difference.sentence)}.")
+                console.print(f"  {escape(line.row.label)}: {escape(difference.sentence)}", highlight=False)
             for failure in line.failures:
-                console.print(f"  [red]{escape(line.row.label)} failed:[/red] {escape(failure)}")
+                console.print(
+                    f"  [red]{escape(line.row.label)} failed:[/red] {escape(failure)}", highlight=False
+                )
+        console.print(_costs(chosen))
+    epoch = "best epoch, chosen on the test set" if experiment.protocol.report == "best" else "last epoch"
     console.print(
-        f"  Protocol {experiment.protocol.title}, {experiment.protocol.fingerprint}; "
-        f"{'best epoch on the test set' if experiment.protocol.report == 'best' else 'last epoch'}; "
-        f"± is the standard deviation over seeds {', '.join(map(str, experiment.seeds))}.",
+        f"  Protocol {experiment.protocol.title} [{experiment.protocol.fingerprint}], {epoch}; ± is the standard "
+        f"deviation over seeds {', '.join(map(str, experiment.seeds))}.",
         highlight=False,
+        markup=False,
     )
 
 
-def _table(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
+def _scores(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
     score = lines[0].score
-    table = Table(
-        title=f"{experiment.dataset.name}, IPC {experiment.ipc}, student {title}", title_justify="left"
-    )
+    table = Table(title=f"{experiment.dataset.name}, IPC {experiment.ipc}, {title}", title_justify="left")
     table.add_column("method", overflow="fold")
     table.add_column("role")
-    table.add_column(f"{score} %" if score == "top1" else score, justify="right")
-    with_best = any(line.best and line.best.mean != line.summary.mean for line in lines)
+    table.add_column("top-1 %" if score == "top1" else score, justify="right")
+    with_best = any(line.best and line.best != line.summary for line in lines)
     if with_best:
         table.add_column("best epoch", justify="right")
-    for heading in ("n", "image-its", "recover", "train", "images", "labels", "epochs", "steps"):
-        table.add_column(heading, justify="right")
+    table.add_column("n", justify="right")
+    table.add_column("labels")
     table.add_column("figure")
     for line in lines:
-        cells = [escape(line.row.label), line.row.role, spread(line.summary)]
-        if with_best:
-            cells.append(spread(line.best) if line.best else "")
-        cells += [
-            str(line.summary.n),
+        best = [spread(line.best) if line.best else ""] if with_best else []
+        cells = [escape(line.row.label), line.row.role, spread(line.summary), *best, str(line.summary.n)]
+        table.add_row(*cells, line.labels, line.provenance, style=ROLE_STYLE[line.row.role])
+    return table
+
+
+def _costs(lines: Sequence[Line]) -> Table:
+    table = Table(title="cost of one seed", title_justify="left")
+    table.add_column("method", overflow="fold")
+    for heading in ("image-its", "recover", "images", "labels", "epochs", "steps", "train"):
+        table.add_column(heading, justify="right")
+    for line in lines:
+        table.add_row(
+            escape(line.row.label),
             f"{line.image_iterations:,}",
             duration(line.recover_seconds),
-            duration(line.train_seconds),
             size(line.image_bytes),
-            f"{size(line.label_bytes)} {line.labels}",
+            size(line.label_bytes),
             str(line.epochs),
             f"{line.steps:,}",
-            line.provenance,
-        ]
-        table.add_row(*cells, style=ROLE_STYLE[line.row.role])
+            duration(line.train_seconds),
+            style=ROLE_STYLE[line.row.role],
+        )
     return table
 
 

@@ -1,0 +1,104 @@
+"""Schedulers give the plans that the published code runs, and their cost is exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from delt_host.errors import InputError
+from delt_host.options import build
+from delt_host.plan import Curve, Group, Phase
+from delt_host.problem import Problem
+from delt_plugins.delt import EarlyLate, join_rounds
+from delt_plugins.sre2l import Constant
+
+
+def at_ipc(problem: Problem, ipc: int) -> Problem:
+    return replace(problem, ipc=ipc)
+
+
+# Section 9 of the paper's cost: exact shares of the constant schedule's image-iterations, uneven groups included.
+@pytest.mark.parametrize(
+    ("ipc", "round_iterations", "share"),
+    [(10, 500, 0.6375), (50, 500, 0.5775), (100, 500, 0.5725), (10, 1000, 0.675), (50, 1000, 0.635), (100, 1000, 0.625)],
+)
+def test_early_late_costs_the_published_share(problem: Problem, ipc: int, round_iterations: int, share: float) -> None:
+    early_late = EarlyLate(round_iterations=round_iterations).plan(at_ipc(problem, ipc))
+    constant = Constant().plan(at_ipc(problem, ipc))
+    assert constant.image_iterations == 10 * ipc * 4000
+    assert early_late.image_iterations / constant.image_iterations == pytest.approx(share, abs=1e-12)
+
+
+def test_early_late_active_images_and_curves_are_those_of_the_published_code(problem: Problem) -> None:
+    plan = EarlyLate().plan(at_ipc(problem, 50))
+    assert len(plan.groups) == 5
+    phases = plan.groups[0].phases
+    assert [phase.active for phase in phases] == [14, 28, 40, 52, 64, 76, 88, 100]
+    starts = range(0, 4000, 500)
+    rates = [phase.learning_rate.at(t) for phase, t in zip(phases, starts, strict=True)]
+    crops = [phase.min_crop.at(t) for phase, t in zip(phases, starts, strict=True)]
+    assert rates == pytest.approx([0.25, 0.2405, 0.2134, 0.1728, 0.125, 0.0772, 0.0366, 0.0095], abs=1e-4)
+    assert crops == pytest.approx([1, 0.965, 0.865, 0.716, 0.54, 0.364, 0.215, 0.115], abs=1e-3)
+
+
+def test_the_first_ranks_join_first(problem: Problem) -> None:
+    group = EarlyLate(iterations=80).plan(at_ipc(problem, 10)).groups[0]
+    first = set(group.images[: group.phases[0].active])
+    assert first == {c * 10 + rank for c in range(10) for rank in (0, 1)}
+    assert sorted(group.images) == list(range(100))
+
+
+def test_rounds_before_a_groups_first_image_are_left_out(problem: Problem) -> None:
+    """At IPC 200 every second group of 100 holds ranks 100 to 199 only, which join in the later rounds."""
+    groups = EarlyLate().plan(at_ipc(problem, 200)).groups
+    assert groups[0].iterations == 4000
+    assert groups[1].iterations == 2000
+    assert groups[1].phases[0].learning_rate.at(0) == 0.25
+    assert groups[1].phases[-1].learning_rate.at(2000) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("ipc", [1, 3, 8, 10, 13])
+def test_every_image_joins_once(ipc: int) -> None:
+    joins = join_rounds(ipc, 8)
+    assert len(joins) == ipc
+    assert joins == sorted(joins)
+    assert joins[0] == 0
+
+
+def test_one_image_per_class_runs_all_iterations(problem: Problem) -> None:
+    plan = EarlyLate(iterations=80).plan(at_ipc(problem, 1))
+    assert plan.image_iterations == 10 * 80
+
+
+def test_constant_groups_by_rank_as_sre2l_and_by_class_on_request(problem: Problem) -> None:
+    by_rank = Constant(iterations=10).plan(at_ipc(problem, 3))
+    assert [group.images for group in by_rank.groups] == [tuple(range(r, 30, 3)) for r in range(3)]
+    by_class = Constant(iterations=10, order="class", group_size=20).plan(at_ipc(problem, 3))
+    assert [len(group.images) for group in by_class.groups] == [20, 10]
+
+
+def test_no_iterations_is_no_work(problem: Problem) -> None:
+    assert Constant(iterations=0).plan(problem).image_iterations == 0
+    assert EarlyLate(iterations=0).plan(problem).image_iterations == 0
+
+
+def test_curriculum_shapes() -> None:
+    """CDA: cosine .08 + .92 (1 + cos(pi p)) / 2, linear .08 + .92 (1 - p), step 1 until the milestone."""
+    at_half = {"cosine": 0.54, "linear": 0.54, "step": 1.0, "constant": 0.08, "half-cosine": 0.08 + 0.92 * 0.8535534}
+    for shape, value in at_half.items():
+        curve = Curve(shape=shape, start=1.0, stop=0.08, span=100)  # type: ignore[arg-type]
+        assert curve.at(50) == pytest.approx(value, abs=1e-6), shape
+    assert Curve(shape="cosine", start=1, stop=0.08, span=50).at(80) == pytest.approx(0.08)
+
+
+def test_iterations_that_are_no_whole_rounds_are_refused_with_what_would_do() -> None:
+    with pytest.raises(InputError, match=r"iterations \(1000\) must be a multiple of round_iterations \(300\): 900 or"):
+        build(EarlyLate, {"iterations": 1000, "round_iterations": 300}, "scheduler early-late")
+
+
+def test_a_group_cannot_lose_images() -> None:
+    rate = Curve(shape="constant", start=1, stop=1, span=1)
+    phases = [Phase(active=n, iterations=1, learning_rate=rate, min_crop=rate) for n in (2, 1)]
+    with pytest.raises(ValueError, match="fewer active images"):
+        Group(images=(0, 1), phases=tuple(phases))

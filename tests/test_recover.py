@@ -1,0 +1,246 @@
+"""Recovery against a slow, plain loop written from the formulas, and against plugins that break the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision.transforms.v2.functional as TF
+from torch import Tensor
+
+from conftest import make_problem
+from delt_host.augment import draw_crops
+from delt_host.components import ImageSet, Match, Matcher, Views
+from delt_host.data.base import RealData
+from delt_host.errors import InputError, RunError
+from delt_host.plan import Plan
+from delt_host.problem import Problem
+from delt_host.recover import PixelAdam, assemble, check_plan, recover_group
+from delt_host.statistics import channel_moments
+from delt_host.teacher import Teacher
+from delt_plugins.delt import EarlyLate
+from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
+
+
+# Adam's first steps have the gradient's sign alone, so where it is almost nothing float noise decides: at a small rate
+# such pixels stay near each other and the two loops can be compared over more than one iteration.
+RATE = 0.01
+
+
+def silent(_done: int, _terms: Mapping[str, float]) -> None:
+    return None
+
+
+def plain_recovery(problem: Problem, start: ImageSet, plan: Plan, index: int) -> tuple[Tensor, list[dict[str, float]]]:
+    """The published loop: one torch Adam over all images of the group, hooks with mean and var, views by torchvision."""
+    group = plan.groups[index]
+    pixels = start.images[list(group.images)].clone().requires_grad_(True)
+    targets = start.targets[list(group.images)]
+    optimizer = torch.optim.Adam([pixels], lr=RATE, betas=(0.5, 0.9), eps=1e-8)
+    layers = [m for m in problem.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    seen: list[Tensor] = []
+    hooks = [layer.register_forward_hook(lambda _m, args, _out: seen.append(args[0])) for layer in layers]
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (problem.teacher.mean, problem.teacher.std))
+    size, iteration, history = problem.image_size, 0, []
+    for phase in group.phases:
+        for _ in range(phase.iterations):
+            rng = problem.generator("view", index, iteration)
+            box = draw_crops(rng, 1, size, (phase.min_crop.at(iteration), 1.0))[0].tolist()
+            active = pixels[: phase.active]
+            view = TF.resized_crop(active, *box, [size, size], antialias=True)
+            if float(torch.rand(1, generator=rng)) < 0.5:
+                view = view.flip(-1)
+            if plan.roll != (0, 0):
+                shift = torch.randint(plan.roll[0], plan.roll[1] + 1, (2,), generator=rng).tolist()
+                view = view.roll(shift, dims=(2, 3))
+            seen.clear()
+            logits = problem.network(view)
+            entropy = F.cross_entropy(logits, targets[: phase.active])
+            mean_term, variance_term = torch.zeros(()), torch.zeros(())
+            for place, (layer, x) in enumerate(zip(layers, seen, strict=True)):
+                scale = 10.0 if place == 0 else 1.0
+                mean_term = mean_term + scale * torch.norm(x.mean((0, 2, 3)) - layer.running_mean)
+                variance = x.var((0, 2, 3), unbiased=False)
+                variance_term = variance_term + scale * torch.norm(variance - layer.running_var)
+            loss = entropy + 0.01 * (mean_term + variance_term)
+            history.append(
+                {
+                    "cross-entropy": entropy.item(),
+                    "mean": 0.01 * mean_term.item(),
+                    "variance": 0.01 * variance_term.item(),
+                }
+            )
+            optimizer.param_groups[0]["lr"] = phase.learning_rate.at(iteration)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                pixels.copy_(torch.minimum(torch.maximum(pixels, (0 - mean) / std), (1 - mean) / std))
+            iteration += 1
+    for hook in hooks:
+        hook.remove()
+    return pixels.detach(), history
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        Constant(iterations=12, learning_rate=RATE),
+        Constant(iterations=12, learning_rate=RATE, crop="cosine", roll=(0, 3)),
+        EarlyLate(iterations=16, learning_rate=RATE, round_iterations=4),
+    ],
+    ids=["sre2l", "cda", "delt"],
+)
+def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem, scheduler: Constant | EarlyLate) -> None:
+    start = Noise().initialize(problem)
+    plan = scheduler.plan(problem)
+    result = recover_group(problem, start, plan, 0, BatchNormMatching(), silent)
+    expected, history = plain_recovery(problem, start, plan, 0)
+    for name, values in result.curves.items():
+        if name != "iteration":
+            plain = [history[t][name] for t in result.curves["iteration"]]
+            assert values == pytest.approx(plain, rel=1e-3, abs=1e-4), name
+    moved = (result.images - start.images[list(plan.groups[0].images)]).abs().mean()
+    assert (result.images - expected).abs().mean() < 0.01 * moved
+
+
+def test_early_late_leaves_late_images_alone_until_they_join(problem: Problem) -> None:
+    start = Noise().initialize(problem)
+    whole = EarlyLate(iterations=16, round_iterations=4).plan(problem)
+    group = whole.groups[0]
+    first_round = whole.model_copy(update={"groups": (group.model_copy(update={"phases": group.phases[:1]}),)})
+    result = recover_group(problem, start, first_round, 0, BatchNormMatching(), silent)
+    before = start.images[list(group.images)]
+    active = group.phases[0].active
+    low, high = problem.normalization.pixel_bounds()
+    assert torch.equal(result.images[active:], before[active:].clamp(low, high))
+    assert not torch.equal(result.images[:active], before[:active])
+
+
+def test_fresh_moments_are_an_adam_of_the_joiners_own(problem: Problem) -> None:
+    """With `fresh`, an image that joins late moves as under an Adam that starts with it."""
+    pixels = torch.zeros(2, 3, 4, 4)
+    gradients = [torch.randn(2, 3, 4, 4, generator=problem.generator("g", t)) for t in range(6)]
+    ours = PixelAdam(pixels.clone(), fresh=True)
+    late = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    reference = torch.optim.Adam([late], lr=0.1, betas=(0.5, 0.9))
+    for step, gradient in enumerate(gradients):
+        active = 1 if step < 3 else 2
+        ours.step(gradient[:active], 0.1)
+        if step >= 3:
+            late.grad = gradient[1:2]
+            reference.step()
+    torch.testing.assert_close(ours.pixels[1:2], late.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_groups_do_not_depend_on_each_other(problem: Problem) -> None:
+    start = Noise().initialize(problem)
+    plan = Constant(iterations=3).plan(problem)
+    alone = recover_group(problem, start, plan, 2, BatchNormMatching(), silent).images
+    for index in (0, 1):
+        recover_group(problem, start, plan, index, BatchNormMatching(), silent)
+    assert torch.equal(alone, recover_group(problem, start, plan, 2, BatchNormMatching(), silent).images)
+
+
+def test_pixels_stay_valid_colours(problem: Problem) -> None:
+    plan = Constant(iterations=5, learning_rate=50.0).plan(problem)
+    images = recover_group(problem, Noise().initialize(problem), plan, 0, BatchNormMatching(), silent).images
+    low, high = problem.normalization.pixel_bounds()
+    assert (images >= low - 1e-6).all() and (images <= high + 1e-6).all()
+
+
+def test_progress_adds_up_to_the_plans_cost(problem: Problem) -> None:
+    done: list[int] = []
+    plan = EarlyLate(iterations=800, round_iterations=100).plan(make_problem(problem.data, problem.teacher, ipc=1))
+    small = make_problem(problem.data, problem.teacher, ipc=1)
+    recover_group(small, Noise().initialize(small), plan, 0, BatchNormMatching(), lambda n, _: done.append(n))
+    assert sum(done) == plan.image_iterations
+
+
+def test_matching_is_per_group(problem: Problem) -> None:
+    """Two groups in one call give the losses of two calls."""
+    match = BatchNormMatching().bind(problem)
+    start = Noise().initialize(problem)
+    halves = [start.images[::2], start.images[1::2]]
+    targets = start.targets[::2]
+
+    def views(images: Tensor, labels: Tensor, groups: int) -> Views:
+        return Views(images, labels, groups, 0, problem.generator)
+
+    together = match(views(torch.cat(halves), torch.cat([targets, targets]), 2))
+    for place, half in enumerate(halves):
+        alone = match(views(half, targets, 1))
+        for name, value in alone.items():
+            assert float(together[name][place]) == pytest.approx(float(value[0]), rel=1e-4), name
+
+
+def test_moments_and_their_gradient_equal_var_mean() -> None:
+    x = torch.randn(6, 5, 4, 4, dtype=torch.float32, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    weights = torch.arange(1.0, 6.0)
+    mean, variance = channel_moments(x)
+    plain_variance, plain_mean = torch.var_mean(x, dim=(0, 2, 3), unbiased=False)
+    torch.testing.assert_close(mean[0], plain_mean, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(variance[0], plain_variance, atol=1e-6, rtol=1e-5)
+    (ours,) = torch.autograd.grad(((mean - 0.3) * weights).sum() + (variance * weights).square().sum(), x)
+    loss = ((plain_mean - 0.3) * weights).sum() + (plain_variance * weights).square().sum()
+    torch.testing.assert_close(ours, torch.autograd.grad(loss, x)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_constant_channel_has_variance_zero() -> None:
+    _, variance = channel_moments(torch.full((4, 2, 3, 3), 0.5))
+    assert torch.equal(variance, torch.zeros(1, 2))
+
+
+class Broken(Matcher):
+    how: str
+
+    def bind(self, problem: Problem) -> Match:
+        def match(views: Views) -> dict[str, Tensor]:
+            value = views.images.square().mean()
+            return {
+                "nothing": {},
+                "scalar": {"pull": value},
+                "constant": {"pull": torch.zeros(1)},
+                "nan": {"pull": (value * float("nan")).view(1)},
+            }[self.how]
+
+        return match
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("nothing", "returned no loss term"),
+        ("scalar", r"term 'pull' must have shape \(groups,\) = \(1,\), not \(\)"),
+        ("constant", "no gradient reaches the images"),
+        ("nan", "term 'pull' became nan in group 0 at iteration 0"),
+    ],
+)
+def test_a_matcher_that_breaks_the_contract_is_named(problem: Problem, how: str, message: str) -> None:
+    plan = Constant(iterations=2).plan(problem)
+    with pytest.raises(RunError, match=message) as caught:
+        recover_group(problem, Noise().initialize(problem), plan, 0, Broken(how=how), silent)
+    assert "Broken" in str(caught.value)
+
+
+def test_batch_norm_matching_needs_batch_norm(digits: RealData) -> None:
+    problem = make_problem(digits, Teacher("plain", {}, digits.class_names, digits.mean, digits.std, 8))
+    problem.__dict__["networks"] = (torch.nn.Flatten(),)
+    with pytest.raises(InputError, match="needs a teacher with BatchNorm layers; plain has none"):
+        BatchNormMatching().bind(problem)
+
+
+def test_a_plan_whose_groups_overlap_is_refused(problem: Problem) -> None:
+    plan = Constant(iterations=1).plan(problem)
+    with pytest.raises(RunError, match="two groups"):
+        check_plan(plan.model_copy(update={"groups": plan.groups + plan.groups[:1]}), problem.num_images)
+
+
+def test_assembly_puts_images_back_in_order(problem: Problem) -> None:
+    start = Noise().initialize(problem)
+    plan = EarlyLate(iterations=8).plan(problem)
+    marked = [torch.stack([torch.full((3, 8, 8), float(i)) for i in group.images]) for group in plan.groups]
+    images = assemble(start, plan, marked).images
+    assert torch.equal(images[:, 0, 0, 0], torch.arange(problem.num_images).float())

@@ -1,0 +1,211 @@
+"""Students, protocols, labels and views: what is equal for all methods, and what protocols change."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from timm.data.auto_augment import LEVEL_TO_ARG
+
+from conftest import make_problem
+from delt_host.components import Distilled
+from delt_host.data.base import IMAGENET_MEAN, RealData
+from delt_host.errors import InputError
+from delt_host.problem import Problem
+from delt_host.protocols import PROTOCOLS, Protocol, parse_randaugment, protocol
+from delt_host.randaugment import NAMES, OPERATIONS, SKIPPED, apply_operations, draw_operations
+from delt_host.replay import draw_epoch, replay_epoch
+from delt_host.seeding import generator
+from delt_host.teacher import Teacher
+from delt_host.train import distillation_loss, rate_factor, train_student
+from delt_plugins.controls import Real
+from delt_plugins.labels import Fkd, Hard, Online
+
+
+def distil(problem: Problem) -> Distilled:
+    start = Real().initialize(problem)
+    return Distilled(problem.normalization.denormalize(start.images), start.targets)
+
+
+def test_real_images_survive_normalisation_exactly(problem: Problem) -> None:
+    pixels = distil(problem).pixels
+    again = problem.normalization.denormalize(problem.normalization.normalize(pixels), "floor")
+    assert torch.equal(again, pixels)
+
+
+def test_stored_labels_equal_the_teachers_on_the_same_views(problem: Problem) -> None:
+    distilled = distil(problem)
+    stored, online = Fkd().relabel(problem, distilled), Online().relabel(problem, distilled)
+    for epoch in (0, 2):
+        for (views, logits), (same_views, exact) in zip(stored.epoch(epoch), online.epoch(epoch), strict=True):
+            assert torch.equal(views, same_views)
+            torch.testing.assert_close(logits, exact, atol=2e-3, rtol=2e-3)  # float16 storage
+
+
+def test_stored_labels_come_back_from_their_tensors(problem: Problem) -> None:
+    distilled = distil(problem)
+    made = Fkd().relabel(problem, distilled)
+    restored = Fkd().restore(problem, distilled, made.tensors())
+    for (views, logits), (again, same) in zip(made.epoch(1), restored.epoch(1), strict=True):
+        assert torch.equal(views, again) and torch.equal(logits, same)
+
+
+@pytest.mark.parametrize("relabeler", [Fkd(), Online(), Hard()])
+def test_label_bytes_are_known_beforehand(problem: Problem, relabeler: Fkd | Online | Hard) -> None:
+    assert relabeler.size_bytes(problem) == relabeler.relabel(problem, distil(problem)).size_bytes
+
+
+def test_hard_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
+    """Of images of one colour per class, the label is the share of each colour in the view."""
+    targets = problem.targets()
+    pixels = (targets * 25).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).contiguous()
+    for views, labels in Hard().relabel(problem, Distilled(pixels, targets)).epoch(0):
+        colours = problem.normalization.denormalize(views)[:, 0].float() / 25
+        for colour, label in zip(colours, labels, strict=True):
+            shares = torch.stack([(colour.round() == c).float().mean() for c in range(10)])
+            torch.testing.assert_close(label, shares, atol=0.02, rtol=0)
+
+
+def test_views_do_not_depend_on_the_method(problem: Problem) -> None:
+    """Same seed, same protocol: two distilled sets see the same crops, flips, partners and order."""
+    one, other = draw_epoch(problem, 5, 40), draw_epoch(problem.with_seed(0), 5, 40)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not torch.equal(one["order"], draw_epoch(problem, 6, 40)["order"])
+    assert not torch.equal(one["order"], draw_epoch(problem.with_seed(1), 5, 40)["order"])
+
+
+def test_every_image_is_seen_once_an_epoch(digits: RealData, teacher: Teacher) -> None:
+    problem = make_problem(digits, teacher, ipc=3, batch_size=7)
+    views = draw_epoch(problem, 0, 30)
+    assert sorted(views["order"].tolist()) == list(range(30))
+    sizes = [len(batch.images) for batch in replay_epoch(problem, distil(problem), views)]
+    assert sizes == [7, 7, 7, 7, 2]
+
+
+@pytest.mark.parametrize(
+    ("ipc", "classes", "doubled_from", "size"),
+    [(1, 10, 0, 10), (10, 10, 0, 50), (50, 10, 0, 100), (10, 100, 100, 100), (50, 1000, 100, 200), (1, 4, 0, 4)],
+)
+def test_batch_sizes_are_rdeds(ipc: int, classes: int, doubled_from: int, size: int) -> None:
+    assert Protocol(batch_size_doubled_from=doubled_from).batch_for(ipc, classes) == size
+
+
+def test_learning_rate_schedules() -> None:
+    half, full = Protocol(epochs=300), Protocol(epochs=300, schedule="cosine")
+    assert rate_factor(half, 0) == rate_factor(full, 0) == 1
+    assert rate_factor(half, 300) == pytest.approx(0.5)
+    assert rate_factor(full, 300) == pytest.approx(0)
+    assert rate_factor(half, 150) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+    warm = Protocol(epochs=100, warmup_epochs=5, schedule="cosine")
+    assert [rate_factor(warm, e) for e in (0, 4, 5)] == pytest.approx([0.2, 1.0, 1.0])
+
+
+def test_loss_is_kl_at_temperature_without_its_square() -> None:
+    rng = generator(0, "loss")
+    student, teacher = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
+    p, q = F.softmax(teacher / 20, dim=1), F.softmax(student / 20, dim=1)
+    plain = (p * (p.log() - q.log())).sum(dim=1).mean()
+    torch.testing.assert_close(distillation_loss(student, teacher, "logits", Protocol()), plain)
+    squared = Protocol(multiply_by_temperature_squared=True)
+    torch.testing.assert_close(distillation_loss(student, teacher, "logits", squared), plain * 400)
+
+
+def test_training_repeats_bit_for_bit_and_depends_on_the_seed(problem: Problem) -> None:
+    def curve(seed: int) -> list[float]:
+        chosen = problem.with_seed(seed)
+        return train_student(chosen, Hard().relabel(chosen, distil(problem)), "convnet3").curve["loss"]
+
+    assert curve(0) == curve(0)
+    assert curve(0) != curve(1)
+
+
+def test_a_student_learns_the_digits(digits: RealData, teacher: Teacher) -> None:
+    problem = make_problem(digits, teacher, ipc=20, epochs=15, evaluate_every=5, mix="none", min_crop=0.6, flip=False)
+    training = train_student(problem, Hard().relabel(problem, distil(problem)), "convnet3")
+    assert training.last > 60
+    assert training.best == max(training.curve["accuracy"]) and training.last == training.curve["accuracy"][-1]
+    assert training.curve["tested_epoch"] == [4, 9, 14]
+    assert (training.epochs, training.steps, training.batch_size) == (15, 15 * 4, 50)
+    share = torch.bincount(digits.test.targets) / len(digits.test)
+    weighted = sum(a * float(s) for a, s in zip(training.per_class, share, strict=True))
+    assert weighted == pytest.approx(training.last, abs=1e-4)
+
+
+def test_double_forward_moves_batch_norm_twice(digits: RealData, teacher: Teacher) -> None:
+    def running_mean(**quirks: object) -> torch.Tensor:
+        problem = make_problem(digits, teacher, epochs=1, batch_size=40, **quirks)
+        student = train_student(problem, Hard().relabel(problem, distil(problem)), "convnet3").student
+        return next(b for n, b in student.named_buffers() if n.endswith("running_mean"))
+
+    once, twice = running_mean(), running_mean(legacy_double_forward=True)
+    torch.testing.assert_close(twice, once * 1.9, atol=1e-5, rtol=1e-4)  # 1 - 0.9^2 against 1 - 0.9
+
+
+def test_imagenet_normalisation_quirk_is_what_students_see(digits: RealData, teacher: Teacher) -> None:
+    problem = make_problem(digits, teacher, legacy_imagenet_normalization=True)
+    assert problem.view_normalization.mean == IMAGENET_MEAN
+    assert problem.normalization.mean == digits.mean
+
+
+def test_published_protocols_tell_paper_and_code_apart() -> None:
+    paper, code = protocol("delt-paper", "cifar10", {}), protocol("delt-repo", "cifar10", {})
+    assert (paper.schedule, code.schedule) == ("cosine", "half-cosine")
+    assert (paper.report, code.report) == ("last", "best")
+    assert paper.randaugment == code.randaugment == "m5-n4"
+    assert protocol("delt-repo", "imagenet", {}).min_crop == 0.25
+    assert protocol("rded", "imagenette", {}).shuffle_patches == 2
+    fair = PROTOCOLS["fair"]
+    legacy = ("legacy_double_forward", "legacy_imagenet_normalization")
+    assert fair.report == "last" and fair.codec == "lossless" and not any(getattr(fair, name) for name in legacy)
+
+
+def test_a_changed_protocol_says_so_and_has_another_fingerprint() -> None:
+    changed = protocol("fair", "cifar10", {"epochs": "60"})
+    assert changed.title == "fair v1 (epochs=60)"
+    assert changed.fingerprint != PROTOCOLS["fair"].fingerprint
+
+
+def test_protocol_errors_are_sentences() -> None:
+    with pytest.raises(InputError, match="unknown protocol 'fiar'; did you mean 'fair'?"):
+        protocol("fiar", "cifar10", {})
+    with pytest.raises(InputError, match=r"protocol.epochs must be a valid integer.*not 'many'"):
+        protocol("fair", "cifar10", {"epochs": "many"})
+    with pytest.raises(InputError, match="protocol has no option 'epoch'; did you mean 'epochs'"):
+        protocol("fair", "cifar10", {"epoch": 3})
+    with pytest.raises(InputError, match="m5-n4"):
+        protocol("fair", "cifar10", {"randaugment": "strong"})
+
+
+def test_randaugment_levels_are_timms() -> None:
+    """For every operation, our argument is one of the two signs of timm's."""
+    hparams = {"magnitude_std": 1.0, "translate_pct": 0.45}
+    for name, arguments in OPERATIONS.items():
+        to_argument = LEVEL_TO_ARG[name]
+        for level in (0.0, 3.3, 5.0, 10.0):
+            theirs = tuple(abs(v) for v in to_argument(level, hparams)) if to_argument else ()
+            if name == "Posterize":
+                theirs = (max(theirs[0], 1),)
+            assert tuple(abs(v) for v in arguments(level, -1)) == pytest.approx(theirs), (name, level)
+
+
+def test_randaugment_replays_and_half_of_its_operations_apply(problem: Problem) -> None:
+    pixels = distil(problem).pixels
+    drawn = draw_operations(generator(0, "ra"), len(pixels), *parse_randaugment("m5-n4"))
+    assert torch.equal(apply_operations(pixels, **drawn), apply_operations(pixels, **drawn))
+    many = draw_operations(generator(1, "ra"), 2000, 5, 4)
+    assert (many["level"] == SKIPPED).float().mean() == pytest.approx(0.5, abs=0.03)
+    assert set(many["operation"].flatten().tolist()) == set(range(len(NAMES)))
+    nothing = {**drawn, "level": torch.full_like(drawn["level"], SKIPPED)}
+    assert torch.equal(apply_operations(pixels, **nothing), pixels)
+
+
+@pytest.mark.parametrize("name", sorted(PROTOCOLS))
+def test_every_protocol_trains(digits: RealData, teacher: Teacher, name: str) -> None:
+    for dataset in ("cifar10", "cifar100", "tiny-imagenet", "imagenette"):
+        chosen = protocol(name, dataset, {"epochs": 1, "warmup_epochs": 0})
+        problem = dataclasses.replace(make_problem(digits, teacher), protocol=chosen)
+        training = train_student(problem, Online().relabel(problem, distil(problem)), "convnet3")
+        assert math.isfinite(training.curve["loss"][0])
