@@ -39,9 +39,7 @@ def draw_crops(rng: torch.Generator, count: int, size: int, scale: tuple[float, 
 def crop_matrix(start: Tensor, length: Tensor, size: int) -> Tensor:
     """(B, size, size): row o holds the bilinear weights of output pixel o of the crop [start, start + length)."""
     position = start[:, None] + (torch.arange(size) + 0.5) * length[:, None] / size - 0.5
-    position = torch.minimum(
-        position.clamp_min(start[:, None].float()), (start + length - 1)[:, None].float()
-    )
+    position = torch.minimum(position.clamp_min(start[:, None].float()), (start + length - 1)[:, None].float())
     low = position.floor()
     weight = (position - low).unsqueeze(-1)
     low = low.long().unsqueeze(-1)

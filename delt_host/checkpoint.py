@@ -1,9 +1,100 @@
-"""TEMPORARY stand-in until checkpoint arrives: overwrite me."""
+"""Published checkpoints: read without trusting them, and fitted to a network with an error that helps.
+
+A torch file is a pickle. It is read weights-only, and in a process of its own, which hands back safetensors.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from delt_host.errors import InputError
+
+TIMEOUT = 300  # seconds for reading one checkpoint
+SHOWN = 3  # keys of each kind in an error
+
+# Runs in the other process, which knows torch and safetensors only. Its last line on stderr is the reason of a failure.
+READER = """
+import sys
+import torch, safetensors.torch
+
+def find(loaded):
+    for key in ("state_dict", "model_state_dict", "model", "net", "teacher"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            return find(loaded[key])
+    return loaded
+
+try:
+    loaded = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+state = find(loaded)
+if not isinstance(state, dict):
+    sys.exit(f"holds a {type(state).__name__}, not a state dict")
+tensors = {str(k): v.clone().contiguous() for k, v in state.items() if isinstance(v, torch.Tensor)}
+if not tensors:
+    sys.exit("holds no tensors")
+safetensors.torch.save_file(tensors, sys.argv[2])
+"""
+
+PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.")  # what wrappers put before every key
 
 
-def fit_state(model, state, source):
-    model.load_state_dict(state)
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """A checkpoint's tensors by name, wrappers' prefixes removed. InputError names the file and the reason."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return _without_prefixes(safetensors.torch.load_file(path))
+        with tempfile.TemporaryDirectory() as folder:
+            result = Path(folder) / "state.safetensors"
+            # -I: nothing of the user's folder or environment is imported into the process that reads the file.
+            reader = [sys.executable, "-I", "-c", READER, str(path), str(result)]
+            done = subprocess.run(reader, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            if done.returncode:
+                lines = done.stderr.strip().splitlines()
+                raise InputError(f"the checkpoint {path} cannot be read: {lines[-1] if lines else 'the reader died'}")
+            return _without_prefixes(safetensors.torch.load_file(result))
+    except subprocess.TimeoutExpired:
+        raise InputError(f"the checkpoint {path} took more than {TIMEOUT} s to read") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"the checkpoint {path} cannot be read: {error}") from None
 
 
-def read_checkpoint(path):
-    raise NotImplementedError
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            return _without_prefixes({name.removeprefix(prefix): tensor for name, tensor in state.items()})
+    return state
+
+
+def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load the weights strictly; InputError that names missing, unexpected and misshapen keys."""
+    own = model.state_dict()
+    # SRe2L's and older files lack BatchNorm's batch counter, which nothing here reads.
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in own]
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} for {tuple(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    problems = [
+        f"{kind} {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+        if names
+    ]
+    if problems:
+        raise InputError(
+            f"the weights of {source} do not fit the network: {'; '.join(problems)}; is it another architecture, "
+            "another number of classes, or a stem for another image size?"
+        )
+    model.load_state_dict({**own, **state})

@@ -35,9 +35,7 @@ class Compute:
         if kind not in ("cpu", "cuda"):
             raise InputError(f"device {device!r} is not supported; use cpu or cuda")
         if kind == "cuda" and not torch.cuda.is_available():
-            raise InputError(
-                f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device"
-            )
+            raise InputError(f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device")
         if precision == "auto":
             fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
             precision = "bf16" if fast else "fp32"
@@ -51,4 +49,4 @@ class Compute:
     def place(self, model: nn.Module) -> nn.Module:
         """The model on the device in channels_last, in which convolutions are fastest on CPU and GPU alike."""
         # A type check of torch's overloads rejects memory_format together with a device string.
-        return model.to(self.device).to(memory_format=torch.channels_last)  
+        return model.to(self.device).to(memory_format=torch.channels_last)

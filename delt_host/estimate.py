@@ -53,14 +53,10 @@ def show(console: Console, experiment: Experiment, host: Host) -> None:
     steps = plan_run(experiment, host)
     table = Table(title="dry run: nothing is computed", title_justify="left")
     for heading in ("stage", "what", "work", "estimate", "bytes"):
-        table.add_column(
-            heading, overflow="fold", justify="left" if heading in ("stage", "what") else "right"
-        )
+        table.add_column(heading, overflow="fold", justify="left" if heading in ("stage", "what") else "right")
     for step in steps:
         estimate = "from the store" if step.cached else f"about {duration(step.seconds)}"
-        table.add_row(
-            step.stage, escape(step.detail), step.work, estimate, size(step.bytes) if step.bytes else ""
-        )
+        table.add_row(step.stage, escape(step.detail), step.work, estimate, size(step.bytes) if step.bytes else "")
     console.print(table)
     left = sum(step.seconds for step in steps if not step.cached)
     console.print(
@@ -94,9 +90,7 @@ def _teacher_step(
     entry = host.store.read("teacher", teacher_inputs(experiment, data))
     images = recipe.epochs * len(data.train)
     seconds = images * speed.training + len(data.test) * speed.forward
-    step = Step(
-        "squeeze", f"{recipe.model}, {recipe.epochs} epochs", entry is not None, f"{images:,} images", seconds
-    )
+    step = Step("squeeze", f"{recipe.model}, {recipe.epochs} epochs", entry is not None, f"{images:,} images", seconds)
     if entry is None:
         return None, [step]
     facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
@@ -127,9 +121,7 @@ def _row_steps(
         cost = plan.image_iterations * seeds
         seconds = cost * speed.pixels * (seeds - done) / seeds
         detail = f"{row.label}: {len(plan.groups)} groups, {seeds} seeds, {done} in the store"
-        steps.append(
-            Step("recover", detail, done == seeds, f"{cost:,} image-iterations", seconds, image_bytes)
-        )
+        steps.append(Step("recover", detail, done == seeds, f"{cost:,} image-iterations", seconds, image_bytes))
     label_bytes = row.relabeler.component.size_bytes(problem) * seeds
     labelled = f"{row.label}: {row.relabeler.name}"
     steps.append(Step("relabel", labelled, False, f"{views:,} views", views * speed.forward, label_bytes))
@@ -151,9 +143,7 @@ def _recovered(problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
 
 def _students(experiment: Experiment) -> Sequence[str]:
     return [
-        getattr(named.component, "model", "")
-        for named in experiment.evaluators
-        if hasattr(named.component, "model")
+        getattr(named.component, "model", "") for named in experiment.evaluators if hasattr(named.component, "model")
     ]
 
 

@@ -88,9 +88,7 @@ def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan
     return problem, plans
 
 
-def run(
-    experiment: Experiment, shared: Problem, plans: Mapping[str, Plan], host: Host
-) -> Iterator[Measurement]:
+def run(experiment: Experiment, shared: Problem, plans: Mapping[str, Plan], host: Host) -> Iterator[Measurement]:
     """Run every stage of every row and seed, and yield one measurement for each row, seed and evaluator.
 
     A row that fails gives one measurement with `failure` set; the other rows still run.
@@ -102,16 +100,12 @@ def run(
                 yield from run_row(experiment, problem, row, plans[row.label], host)
             except RunError as error:
                 host.observer.note(f"{row.label}, seed {seed}: {error}")
-                yield Measurement(
-                    row, seed, experiment.evaluators[0], plan=plans[row.label], failure=str(error)
-                )
+                yield Measurement(row, seed, experiment.evaluators[0], plan=plans[row.label], failure=str(error))
         if experiment.ceiling_epochs:
             yield from ceiling(problem, experiment, host)
 
 
-def run_row(
-    experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host
-) -> Iterator[Measurement]:
+def run_row(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host) -> Iterator[Measurement]:
     """One row under one seed."""
     start, start_key = initialize(problem, row, host)
     images, images_key, seconds = recover(problem, row, plan, start, start_key, host)
@@ -233,9 +227,7 @@ def recover(
     missing = [g for g in range(len(plan.groups)) if not host.store.has("recover", {"of": key, "group": g})]
     work_left = sum(plan.groups[g].image_iterations for g in missing)
     images, seconds = [], 0.0
-    with _stage_or_cached(
-        host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)
-    ):
+    with _stage_or_cached(host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)):
         for index in range(len(plan.groups)):
 
             def work(index: int = index) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -248,9 +240,7 @@ def recover(
     return assemble(start, plan, images), key, seconds
 
 
-def recover_inputs(
-    problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host
-) -> dict[str, Any]:
+def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host) -> dict[str, Any]:
     """What recovered images depend on; the start's key brings data, teacher and precision."""
     return {
         "start": start_key,
@@ -268,9 +258,7 @@ def finish(problem: Problem, images: ImageSet, images_key: str) -> tuple[Distill
     return distilled, digest([images_key, protocol.rounding, protocol.codec])
 
 
-def relabel(
-    problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host
-) -> tuple[Labels, str]:
+def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host) -> tuple[Labels, str]:
     """The labels of the protocol's views."""
     relabeler = row.relabeler.component
     inputs = {
@@ -335,9 +323,7 @@ def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Me
     protocol = problem.protocol.model_copy(update={"epochs": experiment.ceiling_epochs})
     whole = dataclasses.replace(problem, ipc=count // problem.num_classes, protocol=protocol)
     online = host.registry.get("relabeler", "online")()
-    row = Row(
-        "whole real set", "ceiling", experiment.rows[0].initializer, None, None, Named("online", online)
-    )
+    row = Row("whole real set", "ceiling", experiment.rows[0].initializer, None, None, Named("online", online))
     labels, labels_key = relabel(whole, row, distilled, problem.data.fingerprint, host)
     for evaluator in experiment.evaluators:
         evaluation = evaluate(whole, row, evaluator, distilled, labels, labels_key, host)
@@ -369,6 +355,4 @@ def _check_scores(evaluation: Evaluation, evaluator: Named[Any]) -> None:
     headline = evaluator.component.headline
     if headline not in evaluation.scores:
         scores: Mapping[str, float] = evaluation.scores
-        raise RunError(
-            f"evaluator {evaluator.name} gave no score {headline!r}, its headline (gave: {sorted(scores)})"
-        )
+        raise RunError(f"evaluator {evaluator.name} gave no score {headline!r}, its headline (gave: {sorted(scores)})")

@@ -66,9 +66,7 @@ class Group(_Data):
             if later.active < earlier.active:
                 raise ValueError("a phase has fewer active images than the one before it")
         if self.phases and self.phases[-1].active > len(self.images):
-            raise ValueError(
-                f"a phase has {self.phases[-1].active} active images, the group {len(self.images)}"
-            )
+            raise ValueError(f"a phase has {self.phases[-1].active} active images, the group {len(self.images)}")
         return self
 
     @property

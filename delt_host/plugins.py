@@ -75,9 +75,7 @@ class Registry:
         return {name: entry.thing for name, entry in self.provided[kind].items()}
 
 
-def load_registry(
-    load: Iterable[str] = (), block: Iterable[str] = (), prefer: Iterable[str] = ()
-) -> Registry:
+def load_registry(load: Iterable[str] = (), block: Iterable[str] = (), prefer: Iterable[str] = ()) -> Registry:
     """Import every installed plugin, but for the blocked ones, and collect what they provide.
 
     With ``DELT_HOST_DISABLE_PLUGIN_AUTOLOAD`` set, only those named in `load`. A plugin that fails to import is
@@ -109,9 +107,7 @@ def _load(
         module = point.load()
         manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         manager.check_pending()
-        offers = [
-            (kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()
-        ]
+        offers = [(kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()]
         for kind, name, thing in offers:
             if kind in CONTRACTS and not (isinstance(thing, type) and issubclass(thing, CONTRACTS[kind])):
                 raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CONTRACTS[kind].__name__}")

@@ -104,9 +104,7 @@ class Problem:
         """The class indices (N,) of a distilled set in class order: 0 x IPC, 1 x IPC, …"""
         return torch.arange(self.num_classes).repeat_interleave(self.ipc)
 
-    def remember(
-        self, what: str, work: Callable[[], Mapping[str, Tensor]], **inputs: Any
-    ) -> Mapping[str, Tensor]:
+    def remember(self, what: str, work: Callable[[], Mapping[str, Tensor]], **inputs: Any) -> Mapping[str, Tensor]:
         """`work()`'s tensors, computed once for these data, teachers, precision and `inputs`, whatever the seed.
 
         For what a component derives from the real data alone: scores, class-wise statistics, features.
@@ -132,9 +130,7 @@ class Problem:
         def score() -> dict[str, Tensor]:
             parts = []
             for indices in torch.arange(len(self.data.train)).split(500):
-                probabilities = self.teacher_logits(
-                    self.normalization.normalize(self.data.train.read(indices))
-                )
+                probabilities = self.teacher_logits(self.normalization.normalize(self.data.train.read(indices)))
                 targets = self.data.train.targets[indices, None]
                 parts.append(probabilities.softmax(dim=1).gather(1, targets)[:, 0])
             return {"scores": torch.cat(parts)}

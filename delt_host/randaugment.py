@@ -65,8 +65,6 @@ def apply_operations(pixels: Tensor, operation: Tensor, level: Tensor, sign: Ten
             name = NAMES[index]
             options = {"fillcolor": (128, 128, 128), "resample": Image.Resampling.BILINEAR}
             moves = name in ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
-            picture = NAME_TO_OP[name](
-                picture, *OPERATIONS[name](at, direction), **(options if moves else {})
-            )
+            picture = NAME_TO_OP[name](picture, *OPERATIONS[name](at, direction), **(options if moves else {}))
         result.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
     return torch.stack(result)

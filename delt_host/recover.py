@@ -119,9 +119,7 @@ def recover_group(
     return Recovered(pixels.cpu(), curves)
 
 
-def view_matrices(
-    problem: Problem, plan: Plan, group: int, iteration: int, min_crop: float
-) -> tuple[Tensor, Tensor]:
+def view_matrices(problem: Problem, plan: Plan, group: int, iteration: int, min_crop: float) -> tuple[Tensor, Tensor]:
     """Row and column matrices (1, S, S) of this iteration's shared view: roll of flip of random resized crop."""
     rng = problem.generator("view", group, iteration)
     size = problem.image_size
@@ -155,9 +153,7 @@ def check_plan(plan: Plan, num_images: int) -> None:
 def _check_terms(terms: dict[str, Tensor], matcher: Matcher) -> None:
     name = type(matcher).__name__
     if not terms:
-        raise RunError(
-            f"matcher {name} returned no loss term; return a dict of name to tensor of shape (groups,)"
-        )
+        raise RunError(f"matcher {name} returned no loss term; return a dict of name to tensor of shape (groups,)")
     for term, value in terms.items():
         if not isinstance(value, torch.Tensor) or value.shape != (1,):
             got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

@@ -82,11 +82,7 @@ class Request(BaseModel):
 
     def updated(self, other: Request) -> Request:
         """This request with everything that `other` says put over it; `set` is merged."""
-        said = {
-            name: getattr(other, name)
-            for name in other.model_fields_set
-            if getattr(other, name) not in (None, [])
-        }
+        said = {name: getattr(other, name) for name in other.model_fields_set if getattr(other, name) not in (None, [])}
         said["set"] = {**self.set, **other.set}
         said["ceiling"] = self.ceiling or other.ceiling
         return self.model_copy(update=said)
@@ -142,17 +138,11 @@ def parse_seeds(given: Any) -> tuple[int, ...]:
     try:
         if isinstance(given, str) and "," in given:
             given = [int(part) for part in given.split(",") if part.strip()]
-        seeds = (
-            tuple(range(int(given)))
-            if not isinstance(given, Sequence) or isinstance(given, str)
-            else tuple(given)
-        )
+        seeds = tuple(range(int(given))) if not isinstance(given, Sequence) or isinstance(given, str) else tuple(given)
         if not seeds or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
             raise ValueError
     except ValueError:
-        raise InputError(
-            f"seeds must be a count (3) or a list (0,1,2) of whole numbers, not {given!r}"
-        ) from None
+        raise InputError(f"seeds must be a count (3) or a list (0,1,2) of whole numbers, not {given!r}") from None
     if len(set(seeds)) != len(seeds):
         raise InputError(f"a seed is given twice in {','.join(map(str, seeds))}")
     return seeds
@@ -221,15 +211,11 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
 
 def _teacher(given: Any, suggested: Mapping[str, Any], sets: _Sets) -> TeacherRecipe | Path:
     if isinstance(given, str):
-        given = (
-            {"file": given} if given.endswith(".safetensors") or Path(given).is_file() else {"model": given}
-        )
+        given = {"file": given} if given.endswith(".safetensors") or Path(given).is_file() else {"model": given}
     options = {**_of("teacher", suggested), **(given or {})}
     if "file" in options:
         if changed := sets.of("teacher"):
-            raise InputError(
-                f"the teacher comes from {options['file']}; teacher.{next(iter(changed))} cannot be set"
-            )
+            raise InputError(f"the teacher comes from {options['file']}; teacher.{next(iter(changed))} cannot be set")
         return Path(options["file"])
     return build(TeacherRecipe, {**options, **sets.of("teacher")}, "teacher")
 
@@ -287,13 +273,9 @@ class _RowMaker:
     def rows(self, request: Request) -> list[Row]:
         shared = request.relabeler or ""
         rows = [self.from_table(table) for table in request.row]
-        specs = [(spec, "method") for spec in request.method] + [
-            (spec, "baseline") for spec in request.baseline
-        ]
+        specs = [(spec, "method") for spec in request.method] + [(spec, "baseline") for spec in request.baseline]
         if not rows and not specs:
-            raise InputError(
-                f"no method given; use --method NAME (known: {', '.join(self.registry.names('method'))})"
-            )
+            raise InputError(f"no method given; use --method NAME (known: {', '.join(self.registry.names('method'))})")
         for spec, role in specs:
             row = self.from_spec(spec, "method" if role == "method" else "baseline", shared)
             shared = shared or row.relabeler.name
@@ -319,18 +301,12 @@ class _RowMaker:
                 own[option] = parsed
         chosen = {**({"relabeler": relabeler} if relabeler else {}), **swapped, **inline}
         if relabeler and relabeler != method.relabeler.name and "relabeler" not in inline:
-            self.notes.append(
-                f"{name} is relabelled by {relabeler} like the others (its own: {method.relabeler.name})"
-            )
-        differs = [f"{k}={v}" for k, v in {**swapped, **inline}.items()] + [
-            f"{k}={v}" for k, v in own.items()
-        ]
+            self.notes.append(f"{name} is relabelled by {relabeler} like the others (its own: {method.relabeler.name})")
+        differs = [f"{k}={v}" for k, v in {**swapped, **inline}.items()] + [f"{k}={v}" for k, v in own.items()]
         label = f"{name} ({', '.join(differs)})" if differs else name
         for key in own:
             if key.partition(".")[0] not in ("initializer", "scheduler", "matcher", "relabeler"):
-                raise InputError(
-                    f"{spec!r}: {key} is not the row's own; use --set {key}=… for the whole comparison"
-                )
+                raise InputError(f"{spec!r}: {key} is not the row's own; use --set {key}=… for the whole comparison")
         return self._row(label, role, name, method, chosen, own)
 
     def _row(
@@ -379,9 +355,7 @@ class _RowMaker:
             cls = self.registry.get(stage, name)
             fields = list(cls.model_fields)
             self.options_seen.setdefault(stage, set()).update(fields)
-            parts[stage] = Named(
-                name, build(cls, {**options, **self.sets.of(stage, fields)}, f"{stage} {name}")
-            )
+            parts[stage] = Named(name, build(cls, {**options, **self.sets.of(stage, fields)}, f"{stage} {name}"))
         for needed in ("initializer", "relabeler"):
             if needed not in parts:
                 raise InputError(f"row {table.get('label')!r} of the recipe has no {needed}")
@@ -416,9 +390,7 @@ class _RowMaker:
                 ]
             else:
                 candidates = [self.from_spec(name, "control", relabeler)]
-            added += [
-                row for row in candidates if not any(row.same_images(other) for other in [*rows, *added])
-            ]
+            added += [row for row in candidates if not any(row.same_images(other) for other in [*rows, *added])]
         return added
 
     def evaluators(self, request: Request, rows: Sequence[Row], model: str) -> list[Named[Any]]:

@@ -58,9 +58,7 @@ def squeeze(
     if recipe.weights:
         return _pretrained(data, recipe, compute, models)
     if recipe.epochs == 0:
-        raise InputError(
-            "teacher.epochs is 0: a teacher must be trained, imported, or have pretrained weights"
-        )
+        raise InputError("teacher.epochs is 0: a teacher must be trained, imported, or have pretrained weights")
     with isolated_rng(recipe.seed, "squeeze", "weights"):
         model = build_model(recipe.model, data.num_classes, data.image_size, models)
     model = compute.place(model)
@@ -168,9 +166,7 @@ def _unfinished(data: RealData, recipe: TeacherRecipe, state: dict[str, Tensor])
     )
 
 
-def _pretrained(
-    data: RealData, recipe: TeacherRecipe, compute: Compute, models: Mapping[str, Builder]
-) -> Teacher:
+def _pretrained(data: RealData, recipe: TeacherRecipe, compute: Compute, models: Mapping[str, Builder]) -> Teacher:
     model, about = pretrained_model(recipe.model, recipe.weights)
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     classes = len(about["categories"])

@@ -76,9 +76,7 @@ def train_student(
                 steps += 1
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise RunError(
-                f"training {model} diverged in epoch {epoch}; lower it: --set protocol.learning_rate=…"
-            )
+            raise RunError(f"training {model} diverged in epoch {epoch}; lower it: --set protocol.learning_rate=…")
         curve["epoch"].append(epoch)
         curve["loss"].append(value)
         final = epoch == protocol.epochs - 1

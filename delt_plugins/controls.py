@@ -27,9 +27,7 @@ class Real(Initializer):
 
 
 def too_few_images(name: str, there: int, wanted: int) -> InputError:
-    return InputError(
-        f"class {name!r} has {there} training images, {wanted} images per class were asked for (--ipc)"
-    )
+    return InputError(f"class {name!r} has {there} training images, {wanted} images per class were asked for (--ipc)")
 
 
 RANDOM_REAL = Method(

@@ -50,9 +50,7 @@ class Ranked(Initializer):
             if len(available) < problem.ipc:
                 raise too_few_images(name, len(available), problem.ipc)
             whole = self.patches == 1
-            parts.append(
-                self._images(problem, label, available) if whole else self._grids(problem, label, available)
-            )
+            parts.append(self._images(problem, label, available) if whole else self._grids(problem, label, available))
             problem.advance(problem.ipc)
         return ImageSet(torch.cat(parts), problem.targets())
 
@@ -100,14 +98,10 @@ class Ranked(Initializer):
         pool, ranking = torch.cat(patches), torch.cat(scores)
         chosen = pool[self._choose(problem, label, ranking, needed)]
         cells = chosen.view(self.patches, self.patches, problem.ipc, 3, side, side)
-        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(
-            problem.ipc, 3, side * self.patches, side * self.patches
-        )
+        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(problem.ipc, 3, side * self.patches, side * self.patches)
         return F.interpolate(grid, size=problem.image_size, mode="nearest")
 
-    def _crop(
-        self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator
-    ) -> Tensor:
+    def _crop(self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator) -> Tensor:
         """(count, 3, side, side) normalised square crops of area share 0.08 to 1 (RDED: ratio 1:1, antialiased)."""
         height, width = original.shape[1:]
         crops = []

@@ -38,9 +38,7 @@ class Noise(Initializer):
 
     def initialize(self, problem: Problem) -> ImageSet:
         shape = (3, problem.image_size, problem.image_size)
-        images = [
-            torch.randn(shape, generator=problem.generator("noise", i)) for i in range(problem.num_images)
-        ]
+        images = [torch.randn(shape, generator=problem.generator("noise", i)) for i in range(problem.num_images)]
         return ImageSet(torch.stack(images), problem.targets())
 
 
@@ -75,9 +73,7 @@ class Optimization(Scheduler):
         """Learning rate and smallest crop over the whole run."""
         rate = Curve(shape=self.decay, start=self.learning_rate, stop=0.0, span=self.iterations)
         if self.decay == "constant":
-            rate = Curve(
-                shape="constant", start=self.learning_rate, stop=self.learning_rate, span=self.iterations
-            )
+            rate = Curve(shape="constant", start=self.learning_rate, stop=self.learning_rate, span=self.iterations)
         shape = "constant" if self.crop == "none" else self.crop
         crop = Curve(shape=shape, start=1.0, stop=self.min_crop, span=self.milestone * self.iterations)
         return rate, crop
@@ -107,9 +103,7 @@ class Constant(Optimization):
         groups = [
             Group(
                 images=tuple(images),
-                phases=(
-                    Phase(active=len(images), iterations=self.iterations, learning_rate=rate, min_crop=crop),
-                ),
+                phases=(Phase(active=len(images), iterations=self.iterations, learning_rate=rate, min_crop=crop),),
             )
             for images in self.batches(problem)
         ]

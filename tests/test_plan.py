@@ -21,7 +21,14 @@ def at_ipc(problem: Problem, ipc: int) -> Problem:
 # Section 9 of the paper's cost: exact shares of the constant schedule's image-iterations, uneven groups included.
 @pytest.mark.parametrize(
     ("ipc", "round_iterations", "share"),
-    [(10, 500, 0.6375), (50, 500, 0.5775), (100, 500, 0.5725), (10, 1000, 0.675), (50, 1000, 0.635), (100, 1000, 0.625)],
+    [
+        (10, 500, 0.6375),
+        (50, 500, 0.5775),
+        (100, 500, 0.5725),
+        (10, 1000, 0.675),
+        (50, 1000, 0.635),
+        (100, 1000, 0.625),
+    ],
 )
 def test_early_late_costs_the_published_share(problem: Problem, ipc: int, round_iterations: int, share: float) -> None:
     early_late = EarlyLate(round_iterations=round_iterations).plan(at_ipc(problem, ipc))

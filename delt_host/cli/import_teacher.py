@@ -9,24 +9,18 @@ import click
 
 @click.command("import-teacher")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option(
-    "--model", required=True, metavar="NAME", help="The network: ours, torchvision's or timm's by name."
-)
+@click.option("--model", required=True, metavar="NAME", help="The network: ours, torchvision's or timm's by name.")
 @click.option(
     "--dataset",
     required=True,
     metavar="NAME[:PATH]",
     help="The dataset it was trained on; it is tested there.",
 )
-@click.option(
-    "--class-names", type=click.Path(path_type=Path), help="A text file, one class a line, in output order."
-)
+@click.option("--class-names", type=click.Path(path_type=Path), help="A text file, one class a line, in output order.")
 @click.option("--mean", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
 @click.option("--std", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
 @click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The teacher's file (default: CHECKPOINT's name)."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default: CHECKPOINT's name).")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 def command(
     checkpoint: Path,

@@ -26,9 +26,7 @@ def command(as_json: bool) -> None:
         }
         rows.append((plugin, provides))
     if as_json:
-        click.echo(
-            json.dumps([{**vars(plugin), "provides": provides} for plugin, provides in rows], indent=1)
-        )
+        click.echo(json.dumps([{**vars(plugin), "provides": provides} for plugin, provides in rows], indent=1))
         return
     table = Table()
     for heading in ("plugin", "distribution", "version", "provides"):

@@ -61,9 +61,7 @@ class RichObserver(Observer):
             self.progress.remove_task(self.task)
             self.task = outer
         work = f", {total:,} {unit}" if total else ""
-        self.console.print(
-            f"{description}  [dim]{duration(time.perf_counter() - began)}{work}[/dim]", highlight=False
-        )
+        self.console.print(f"{description}  [dim]{duration(time.perf_counter() - began)}{work}[/dim]", highlight=False)
 
     def cached(self, name: str, detail: str) -> None:
         self.console.print(f"[dim]{name} {escape(detail)}  from the store[/dim]", highlight=False)

@@ -27,22 +27,14 @@ from delt_host.errors import RunError
     metavar="NAME",
     help="Method to compare with, as published; the same form.",
 )
-@click.option(
-    "--control", multiple=True, metavar="NAME", help="Control rows instead of random-real and start."
-)
+@click.option("--control", multiple=True, metavar="NAME", help="Control rows instead of random-real and start.")
 @click.option("--no-controls", is_flag=True, help="No control rows.")
 @click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
 @click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
-@click.option(
-    "--dataset", metavar="NAME[:PATH]", help="digits (default), folder:PATH, cifar10, tiny-imagenet, …"
-)
+@click.option("--dataset", metavar="NAME[:PATH]", help="digits (default), folder:PATH, cifar10, tiny-imagenet, …")
 @click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
-@click.option(
-    "--teacher", metavar="MODEL|FILE", help="Model to squeeze, or a teacher made by import-teacher."
-)
-@click.option(
-    "--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default."
-)
+@click.option("--teacher", metavar="MODEL|FILE", help="Model to squeeze, or a teacher made by import-teacher.")
+@click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
 @click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
 @click.option("--protocol", metavar="NAME", help="fair (default), delt-paper, delt-repo, rded, sre2l.")
 @click.option("--initializer", metavar="NAME", help="Initializer of every --method.")
@@ -50,25 +42,15 @@ from delt_host.errors import RunError
 @click.option("--matcher", metavar="NAME", help="Matcher of every --method.")
 @click.option("--relabeler", metavar="NAME", help="Relabeler of every row.")
 @click.option("--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.")
-@click.option(
-    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it."
-)
+@click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it.")
 @click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 @click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
 @click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME)."
-)
-@click.option(
-    "--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing."
-)
-@click.option(
-    "-p", "plugins", multiple=True, metavar="[no:]NAME", help="Load a plugin; no:NAME leaves it out."
-)
-@click.option(
-    "--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME).")
+@click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
+@click.option("-p", "plugins", multiple=True, metavar="[no:]NAME", help="Load a plugin; no:NAME leaves it out.")
+@click.option("--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
 def command(
     recipe: Path | None,
@@ -109,9 +91,7 @@ def command(
         controls = [] if no_controls else (list(control) or None)
         request = Request(**said, **lists, set=options, control=controls)
         experiment = resolve(Request.from_recipe(recipe).updated(request) if recipe else request, registry)
-    observer: Observer = (
-        Observer() if quiet else (RichObserver(errors) if errors.is_terminal else LineObserver(errors))
-    )
+    observer: Observer = Observer() if quiet else (RichObserver(errors) if errors.is_terminal else LineObserver(errors))
     for note in experiment.notes:
         observer.note(note)
 
@@ -130,9 +110,7 @@ def command(
     lines = compare.compare(experiment, measurements)
     folder.write_results(path, experiment, problem, lines, measurements, registry)
     table.show(console, experiment, lines)
-    console.print(
-        f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True
-    )
+    console.print(f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True)
     failed = sorted({m.row.label for m in measurements if m.failure})
     if failed:
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

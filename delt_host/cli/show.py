@@ -20,9 +20,7 @@ def command(name: str, as_json: bool) -> None:
     from delt_host.plugins import load_registry
 
     registry = load_registry()
-    things: dict[str, dict[str, Any]] = {
-        kind: registry.things(kind) for kind in registry.provided if kind != "model"
-    }
+    things: dict[str, dict[str, Any]] = {kind: registry.things(kind) for kind in registry.provided if kind != "model"}
     things["dataset"] = {**DATASETS, **things["dataset"]}
     found = [(kind, entries[name]) for kind, entries in things.items() if name in entries]
     if not found:
@@ -70,9 +68,7 @@ def _print(record: dict[str, Any]) -> None:
         for stage in ("initializer", "scheduler", "matcher", "relabeler", "evaluator"):
             choice = record[stage]
             options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
-            click.echo(
-                f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else "")
-            )
+            click.echo(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))
         for dataset, options in record["datasets"].items():
             click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
         return
@@ -82,6 +78,4 @@ def _print(record: dict[str, Any]) -> None:
         click.echo(f"  source: {record['source']}")
     for option, info in record["options"].items():
         default = "required" if info["required"] else f"default {info['default']!r}"
-        click.echo(
-            f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else "")
-        )
+        click.echo(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))

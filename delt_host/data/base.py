@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -75,14 +75,15 @@ class RealData:
 
 
 class Dataset(Component):
-    """A dataset's options (where it lies, its image size); `load` reads it.
+    """A dataset's options (where it lies, its image size); `load` reads it."""
 
-    `suggested` holds run options that suit this dataset, as ``{"teacher.epochs": 5}``: used where the user, the
-    recipe file and the method say nothing.
-    """
+    location: ClassVar[str] = ""
+    """The option that ``--dataset NAME:VALUE`` sets; empty where there is none."""
 
     @property
     def suggested(self) -> Mapping[str, Any]:
+        """Run options that suit this dataset, as ``{"teacher.epochs": 5}``: they go before a method's general
+        settings, and after its published ones for this dataset and whatever the user says."""
         return {}
 
     @abstractmethod

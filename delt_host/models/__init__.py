@@ -1,46 +1,128 @@
-"""TEMPORARY stand-in until the models package arrives: overwrite me."""
+"""Networks by name: ours, then those of plugins, then any classifier of torchvision or timm."""
 
 from __future__ import annotations
 
+import difflib
+import functools
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
+from torchvision import models as torchvision_models
+
+from delt_host.errors import InputError
+from delt_host.models.convnet import ConvNet
+from delt_host.models.stems import mobilenet_v2, resnet
+from delt_host.seeding import isolated_rng
 
 Builder = Callable[[int, int], nn.Module]
+"""From (number of classes, image size in pixels) to a network from (B, 3, S, S) to (B, classes) logits."""
+
+MODELS: dict[str, Builder] = {
+    **{f"convnet{depth}": partial(ConvNet, depth) for depth in (3, 4, 5, 6)},
+    **{name: partial(resnet, name) for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
+    "mobilenet_v2": mobilenet_v2,
+}
+
+NEAREST = 3  # names that an error suggests out of more than a thousand
 
 
-class ConvNet(nn.Module):
-    def __init__(self, depth, num_classes, image_size, width=128):
-        super().__init__()
-        layers = []
-        c = 3
-        for _ in range(depth):
-            layers += [
-                nn.Conv2d(c, width, 3, padding=1),
-                nn.BatchNorm2d(width),
-                nn.ReLU(inplace=True),
-                nn.AvgPool2d(2),
-            ]
-            c = width
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(width * (image_size // 2**depth) ** 2, num_classes)
+def build_model(name: str, num_classes: int, image_size: int, extra: Mapping[str, Builder] | None = None) -> nn.Module:
+    """A freshly initialised network; ``torchvision:NAME`` and ``timm:NAME`` force one library.
 
-    def forward(self, x):
-        return self.classifier(self.features(x).flatten(1))
-
-
-def build_model(name, num_classes, image_size, extra=None):
-    if name.startswith("convnet"):
-        return ConvNet(int(name[7:]), num_classes, image_size)
-    import torchvision
-
-    m = torchvision.models.get_model(name, num_classes=num_classes)
-    if name.startswith("resnet"):
-        m.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        m.maxpool = nn.Identity()
-    return m
+    Layers are initialised from torch's global generator: wrap in `isolated_rng`. InputError for an unknown name, with
+    the nearest ones, and for a network that cannot take images of this size.
+    """
+    library, _, plain = name.rpartition(":")
+    own = {**MODELS, **(extra or {})}
+    if not library and plain in own:
+        network = own[plain](num_classes, image_size)
+    elif library in ("", "torchvision") and plain in _torchvision_names():
+        network = _torchvision(plain, num_classes)
+    elif library in ("", "timm") and plain in _timm_names():
+        network = _timm(plain, num_classes, image_size)
+    else:
+        everything = [*own, *_torchvision_names(), *_timm_names()]
+        near = difflib.get_close_matches(plain, everything, n=NEAREST, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise InputError(
+            f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, and any of torchvision or timm"
+        )
+    _check_forward(network, name, num_classes, image_size)
+    return network
 
 
-def pretrained_model(name, weights):
-    raise NotImplementedError
+def pretrained_model(name: str, weights: str) -> tuple[nn.Module, dict[str, Any]]:
+    """torchvision's ImageNet-1K weights, e.g. ("resnet18", "IMAGENET1K_V1"), and their `categories`, `mean`, `std`, `size`."""
+    plain = name.removeprefix("torchvision:")
+    if plain not in _torchvision_names():
+        raise InputError(f"pretrained weights come from torchvision, which has no classifier {plain!r}")
+    known = list(torchvision_models.get_model_weights(plain))
+    by_name = {entry.name: entry for entry in known}
+    chosen = known[-1] if weights == "DEFAULT" else by_name.get(weights)
+    if chosen is None:
+        raise InputError(f"{plain} has no weights {weights!r} (known: DEFAULT, {', '.join(by_name)})")
+    try:
+        with isolated_rng(0, "pretrained"):  # building draws weights, which the pretrained ones then replace
+            network = torchvision_models.get_model(plain, weights=chosen)
+    except (OSError, RuntimeError) as error:
+        cache = f"{torch.hub.get_dir()}/checkpoints/{chosen.url.rpartition('/')[2]}"
+        raise InputError(f"the weights of {plain} could not be fetched ({error}); put the file at {cache}") from None
+    preset = chosen.transforms()
+    about = {
+        "categories": chosen.meta["categories"],
+        "mean": preset.mean,
+        "std": preset.std,
+        "size": preset.crop_size[0],
+    }
+    return network, about
+
+
+@functools.cache
+def _torchvision_names() -> frozenset[str]:
+    return frozenset(torchvision_models.list_models(module=torchvision_models))
+
+
+@functools.cache
+def _timm_names() -> frozenset[str]:
+    import timm  # takes seconds; most runs need none of it
+
+    return frozenset(timm.list_models())
+
+
+def _torchvision(name: str, num_classes: int) -> nn.Module:
+    # Inception and GoogLeNet answer with a tuple while training unless their auxiliary heads are off.
+    heads = {"aux_logits": False} if name in ("inception_v3", "googlenet") else {}
+    extra = {"init_weights": True} if heads else {}
+    network: nn.Module = torchvision_models.get_model(name, weights=None, num_classes=num_classes, **heads, **extra)
+    return network
+
+
+def _timm(name: str, num_classes: int, image_size: int) -> nn.Module:
+    import timm
+
+    try:
+        network: nn.Module = timm.create_model(name, num_classes=num_classes, img_size=image_size)
+    except TypeError:  # convolutional networks take any size and have no such argument
+        network = timm.create_model(name, num_classes=num_classes)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise InputError(f"model {name} cannot be built for {image_size} px images: {error}") from None
+    return network
+
+
+def _check_forward(network: nn.Module, name: str, num_classes: int, image_size: int) -> None:
+    """Find out now, on two blank images, that a network cannot take this size: not after an hour of squeezing."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            shape = tuple(network(torch.zeros(2, 3, image_size, image_size)).shape)
+    except (RuntimeError, AssertionError, ValueError, AttributeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"model {name} cannot take {image_size} px images: {reason}") from None
+    finally:
+        network.train(training)
+    if shape != (2, num_classes):
+        raise InputError(f"model {name} gives {shape} for two images, not (2, {num_classes}): it is no classifier")

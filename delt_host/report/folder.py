@@ -73,9 +73,7 @@ def write_results(
 def save_grid(pixels: Tensor, num_classes: int, path: Path) -> None:
     """A PNG with one line of images for each class, in the order in which they joined the optimisation."""
     per_class = pixels.view(num_classes, -1, *pixels.shape[1:])[:GRID_CLASSES, :GRID_IMAGES]
-    grid = torchvision.utils.make_grid(
-        per_class.flatten(0, 1), nrow=per_class.shape[1], padding=2, pad_value=255
-    )
+    grid = torchvision.utils.make_grid(per_class.flatten(0, 1), nrow=per_class.shape[1], padding=2, pad_value=255)
     factor = max(1, 64 // pixels.shape[-1])
     torchvision.io.write_png(grid.repeat_interleave(factor, 1).repeat_interleave(factor, 2), str(path))
 
@@ -90,9 +88,7 @@ def machine(experiment: Experiment) -> dict[str, Any]:
     packages = ("delt-host", "torch", "torchvision", "timm")
     device = experiment.device
     return {
-        "device": torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "precision": experiment.precision,
         "python": platform.python_version(),
@@ -115,9 +111,7 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _distilled(
-    measurement: Measurement, experiment: Experiment, data: RealData, teacher: Teacher
-) -> DistilledSet:
+def _distilled(measurement: Measurement, experiment: Experiment, data: RealData, teacher: Teacher) -> DistilledSet:
     row = measurement.row
     if measurement.distilled is None or measurement.plan is None or measurement.labels is None:
         raise ValueError("a failed measurement has no distilled set")

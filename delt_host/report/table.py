@@ -23,9 +23,7 @@ def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> Non
             for difference in line.differences:
                 console.print(f"  {escape(line.row.label)}: {escape(difference.sentence)}", highlight=False)
             for failure in line.failures:
-                console.print(
-                    f"  [red]{escape(line.row.label)} failed:[/red] {escape(failure)}", highlight=False
-                )
+                console.print(f"  [red]{escape(line.row.label)} failed:[/red] {escape(failure)}", highlight=False)
         console.print(_costs(chosen))
     epoch = "best epoch, chosen on the test set" if experiment.protocol.report == "best" else "last epoch"
     console.print(

@@ -1,0 +1,140 @@
+"""CIFAR-10 and -100, ImageNette, ImageNet-1K and ImageNet-100 through torchvision's own loaders and downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torchvision import datasets
+
+from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, Dataset, MemorySplit, RealData
+from delt_host.data.files import Files, fingerprint_of, load_files
+from delt_host.errors import InputError
+
+
+class _Torchvision(Dataset):
+    """Options that all have."""
+
+    location: ClassVar[str] = "root"
+
+    root: str = "data"
+    """The folder that torchvision downloads to and reads from."""
+
+    def _open(self, how: Callable[[], Any], hint: str) -> Any:
+        try:
+            return how()
+        except (RuntimeError, OSError, ValueError, KeyError, EOFError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"{type(self).__name__} is not at {self.root!r}: {reason}; {hint}") from None
+
+
+class _Downloadable(_Torchvision):
+    download: bool = False
+    """Fetch the dataset to `root` where it is missing."""
+
+    HINT: ClassVar[str] = "fetch it with --set dataset.download=true, or name its folder with --dataset NAME:PATH"
+
+
+class Cifar10(_Downloadable):
+    """CIFAR-10: 10 classes, 50,000 and 10,000 images at 32 px (Krizhevsky 2009)."""
+
+    maker: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR10
+    statistics: ClassVar[Any] = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+
+    @property
+    def image_size(self) -> int:
+        return 32
+
+    def load(self) -> RealData:
+        parts = [
+            self._open(lambda train=train: self.maker(self.root, train=train, download=self.download), self.HINT)
+            for train in (True, False)
+        ]
+        splits = [MemorySplit(torch.from_numpy(p.data).permute(0, 3, 1, 2), torch.tensor(p.targets)) for p in parts]
+        names = tuple(parts[0].classes)
+        name = type(self).__name__.lower()
+        return RealData(name, names, 32, *self.statistics, *splits, fingerprint_of(names, *splits))
+
+
+class Cifar100(Cifar10):
+    """CIFAR-100: 100 classes, 50,000 and 10,000 images at 32 px (Krizhevsky 2009)."""
+
+    maker: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR100
+    statistics: ClassVar[Any] = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+
+
+class _Photographs(_Torchvision):
+    skip_bad_images: bool = False
+    """Leave out images that cannot be read, and count them."""
+
+
+class Imagenette(_Photographs, _Downloadable):
+    """ImageNette: 10 easy ImageNet classes (fast.ai); classes are WordNet ids in sorted order."""
+
+    image_size: int = Field(128, ge=32)
+    size: Literal["full", "320px", "160px"] = "320px"
+    """Which of the three published sizes is fetched and read."""
+
+    def load(self) -> RealData:
+        train, val = (
+            self._open(
+                lambda split=split: datasets.Imagenette(self.root, split, self.size, download=self._missing()),
+                self.HINT,
+            )
+            for split in ("train", "val")
+        )
+        pairs = [_files(part._samples) for part in (train, val)]
+        statistics = (IMAGENET_MEAN, IMAGENET_STD)
+        return load_files("imagenette", train.wnids, *pairs, self.image_size, statistics, self.skip_bad_images)
+
+    def _missing(self) -> bool:
+        # torchvision refuses to download onto a folder that is there.
+        folder = {"full": "imagenette2", "320px": "imagenette2-320", "160px": "imagenette2-160"}[self.size]
+        return self.download and not (Path(self.root) / folder).is_dir()
+
+
+class ImageNet(_Photographs):
+    """ImageNet-1K (ILSVRC 2012) from the archives that image-net.org gives after a login; classes are WordNet ids."""
+
+    image_size: int = Field(224, ge=32)
+
+    HINT: ClassVar[str] = (
+        "put ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar there "
+        "(--dataset imagenet:PATH); torchvision unpacks them"
+    )
+
+    def wanted(self, wnids: Sequence[str]) -> list[str]:
+        """The classes taken out of those that are there."""
+        return list(wnids)
+
+    def load(self) -> RealData:
+        train, val = (
+            self._open(lambda split=split: datasets.ImageNet(self.root, split), self.HINT) for split in ("train", "val")
+        )
+        wnids = self.wanted(train.wnids)
+        label_of = {train.wnids.index(name): label for label, name in enumerate(wnids)}
+        pairs = [_files([(p, label_of[t]) for p, t in part.samples if t in label_of]) for part in (train, val)]
+        statistics = (IMAGENET_MEAN, IMAGENET_STD)
+        name = type(self).__name__.lower()
+        return load_files(name, wnids, *pairs, self.image_size, statistics, self.skip_bad_images)
+
+
+class ImageNet100(ImageNet):
+    """The 100 ImageNet classes of CMC (Tian et al. 2020), out of an ImageNet-1K folder."""
+
+    def wanted(self, wnids: Sequence[str]) -> list[str]:
+        chosen = files("delt_host.data").joinpath("imagenet100.txt").read_text(encoding="utf-8").split()
+        missing = sorted(set(chosen) - set(wnids))
+        if missing:
+            raise InputError(
+                f"ImageNet at {self.root!r} lacks {len(missing)} of ImageNet-100's classes: {missing[0]}, …"
+            )
+        return chosen
+
+
+def _files(samples: Sequence[tuple[str, int]]) -> Files:
+    return Files([Path(path) for path, _ in samples], [target for _, target in samples])
