@@ -8,6 +8,7 @@ a random sign where the operation has a direction (the preset ``rand-mM-nN-mstd1
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +66,7 @@ def apply_operations(pixels: Tensor, operation: Tensor, level: Tensor, sign: Ten
             name = NAMES[index]
             options = {"fillcolor": (128, 128, 128), "resample": Image.Resampling.BILINEAR}
             moves = name in ("Rotate", "ShearX", "ShearY", "TranslateXRel", "TranslateYRel")
-            picture = NAME_TO_OP[name](picture, *OPERATIONS[name](at, direction), **(options if moves else {}))
+            operate: Any = NAME_TO_OP[name]
+            picture = operate(picture, *OPERATIONS[name](at, direction), **(options if moves else {}))
         result.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
     return torch.stack(result)

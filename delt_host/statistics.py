@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-
 EPSILON = 1e-12  # keeps the inverse of a zero variance finite
 
 

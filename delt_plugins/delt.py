@@ -106,7 +106,7 @@ class Ranked(Initializer):
         height, width = original.shape[1:]
         crops = []
         for share, y, x in torch.rand(count, 3, generator=rng).tolist():
-            length = max(int(round(math.sqrt((0.08 + 0.92 * share) * height * width))), 1)
+            length = max(round(math.sqrt((0.08 + 0.92 * share) * height * width)), 1)
             length = min(length, height, width)
             top, left = int(y * (height - length + 1)), int(x * (width - length + 1))
             part = original[None, :, top : top + length, left : left + length].float() / 255

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.v2.functional as TF
+from conftest import make_problem
 from torch import Tensor
 
-from conftest import make_problem
 from delt_host.augment import draw_crops
 from delt_host.components import ImageSet, Match, Matcher, Views
 from delt_host.data.base import RealData
@@ -22,7 +22,6 @@ from delt_host.statistics import channel_moments
 from delt_host.teacher import Teacher
 from delt_plugins.delt import EarlyLate
 from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
-
 
 # Adam's first steps have the gradient's sign alone, so where it is almost nothing float noise decides: at a small rate
 # such pixels stay near each other and the two loops can be compared over more than one iteration.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import ClassVar
 
 import click
 
@@ -13,7 +14,7 @@ from delt_host.errors import InputError, RunError
 class LazyGroup(click.Group):
     """Commands by name and one line of help, imported when they are run."""
 
-    commands_at = {
+    commands_at: ClassVar[dict[str, tuple[str, str]]] = {
         "run": ("delt_host.cli.run", "Distil a dataset with methods and baselines, and compare them."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),

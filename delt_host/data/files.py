@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from delt_host.data.base import MemorySplit, RealData, ReadingReport, Split
+from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split
 from delt_host.data.decode import decode, decode_all
 from delt_host.errors import InputError
 from delt_host.store import default_store, digest
@@ -143,18 +143,18 @@ def _in_memory(
     found = _read_cache(cache)
     if found is None:
         report = ReadingReport()
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for kind, files in (("train", train), ("test", test)):
             images, kept = decode_all(files.paths, size, report, skip_bad_images)
             tensors |= {f"{kind}.images": images, f"{kind}.kept": kept}
         found = tensors, report.notes()
         _write_cache(cache, *found)
-    tensors, notes = found
+    decoded, notes = found
     splits = []
     for kind, files in (("train", train), ("test", test)):
-        kept = tensors[f"{kind}.kept"]
+        kept = decoded[f"{kind}.kept"]
         paths = [files.paths[i] for i in kept.tolist()]
-        splits.append(OriginalsSplit(tensors[f"{kind}.images"], torch.tensor(files.targets)[kept], paths))
+        splits.append(OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[kept], paths))
     return (splits[0], splits[1]), fingerprint_of(class_names, *splits), notes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,6 +15,8 @@ from torchvision import datasets
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, Dataset, MemorySplit, RealData
 from delt_host.data.files import Files, fingerprint_of, load_files
 from delt_host.errors import InputError
+
+Channels = tuple[float, float, float]
 
 
 class _Torchvision(Dataset):
@@ -42,29 +45,32 @@ class _Downloadable(_Torchvision):
 class Cifar10(_Downloadable):
     """CIFAR-10: 10 classes, 50,000 and 10,000 images at 32 px (Krizhevsky 2009)."""
 
-    maker: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR10
-    statistics: ClassVar[Any] = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+    maker: ClassVar[Callable[..., Any]] = datasets.CIFAR10
+    mean: ClassVar[Channels] = (0.4914, 0.4822, 0.4465)
+    std: ClassVar[Channels] = (0.2023, 0.1994, 0.2010)
 
     @property
     def image_size(self) -> int:
         return 32
 
     def load(self) -> RealData:
-        parts = [
-            self._open(lambda train=train: self.maker(self.root, train=train, download=self.download), self.HINT)
-            for train in (True, False)
-        ]
-        splits = [MemorySplit(torch.from_numpy(p.data).permute(0, 3, 1, 2), torch.tensor(p.targets)) for p in parts]
-        names = tuple(parts[0].classes)
+        train, names = self._split(train=True)
+        test, _ = self._split(train=False)
         name = type(self).__name__.lower()
-        return RealData(name, names, 32, *self.statistics, *splits, fingerprint_of(names, *splits))
+        return RealData(name, names, 32, self.mean, self.std, train, test, fingerprint_of(names, train, test))
+
+    def _split(self, train: bool) -> tuple[MemorySplit, tuple[str, ...]]:
+        part = self._open(partial(self.maker, self.root, train=train, download=self.download), self.HINT)
+        images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
+        return MemorySplit(images, torch.tensor(part.targets)), tuple(part.classes)
 
 
 class Cifar100(Cifar10):
     """CIFAR-100: 100 classes, 50,000 and 10,000 images at 32 px (Krizhevsky 2009)."""
 
-    maker: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR100
-    statistics: ClassVar[Any] = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+    maker: ClassVar[Callable[..., Any]] = datasets.CIFAR100
+    mean: ClassVar[Channels] = (0.5071, 0.4867, 0.4408)
+    std: ClassVar[Channels] = (0.2675, 0.2565, 0.2761)
 
 
 class _Photographs(_Torchvision):
@@ -81,15 +87,18 @@ class Imagenette(_Photographs, _Downloadable):
 
     def load(self) -> RealData:
         train, val = (
-            self._open(
-                lambda split=split: datasets.Imagenette(self.root, split, self.size, download=self._missing()),
-                self.HINT,
-            )
+            self._open(partial(datasets.Imagenette, self.root, split, self.size, download=self._missing()), self.HINT)
             for split in ("train", "val")
         )
-        pairs = [_files(part._samples) for part in (train, val)]
-        statistics = (IMAGENET_MEAN, IMAGENET_STD)
-        return load_files("imagenette", train.wnids, *pairs, self.image_size, statistics, self.skip_bad_images)
+        return load_files(
+            "imagenette",
+            train.wnids,
+            _files(train._samples),
+            _files(val._samples),
+            self.image_size,
+            (IMAGENET_MEAN, IMAGENET_STD),
+            self.skip_bad_images,
+        )
 
     def _missing(self) -> bool:
         # torchvision refuses to download onto a folder that is there.
@@ -112,15 +121,18 @@ class ImageNet(_Photographs):
         return list(wnids)
 
     def load(self) -> RealData:
-        train, val = (
-            self._open(lambda split=split: datasets.ImageNet(self.root, split), self.HINT) for split in ("train", "val")
-        )
+        train, val = (self._open(partial(datasets.ImageNet, self.root, split), self.HINT) for split in ("train", "val"))
         wnids = self.wanted(train.wnids)
         label_of = {train.wnids.index(name): label for label, name in enumerate(wnids)}
-        pairs = [_files([(p, label_of[t]) for p, t in part.samples if t in label_of]) for part in (train, val)]
-        statistics = (IMAGENET_MEAN, IMAGENET_STD)
-        name = type(self).__name__.lower()
-        return load_files(name, wnids, *pairs, self.image_size, statistics, self.skip_bad_images)
+        return load_files(
+            type(self).__name__.lower(),
+            wnids,
+            _files([(path, label_of[t]) for path, t in train.samples if t in label_of]),
+            _files([(path, label_of[t]) for path, t in val.samples if t in label_of]),
+            self.image_size,
+            (IMAGENET_MEAN, IMAGENET_STD),
+            self.skip_bad_images,
+        )
 
 
 class ImageNet100(ImageNet):
