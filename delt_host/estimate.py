@@ -52,10 +52,12 @@ def show(console: Console, experiment: Experiment, host: Host) -> None:
     """Print the dry run."""
     steps = plan_run(experiment, host)
     table = Table(title="dry run: nothing is computed", title_justify="left")
-    for heading in ("stage", "what", "work", "estimate", "bytes"):
-        table.add_column(heading, overflow="fold", justify="left" if heading in ("stage", "what") else "right")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    for heading in ("work", "estimate", "bytes"):
+        table.add_column(heading, no_wrap=True, justify="right")
     for step in steps:
-        estimate = "from the store" if step.cached else f"about {duration(step.seconds)}"
+        estimate = "in the store" if step.cached else duration(step.seconds)
         table.add_row(step.stage, escape(step.detail), step.work, estimate, size(step.bytes) if step.bytes else "")
     console.print(table)
     left = sum(step.seconds for step in steps if not step.cached)
@@ -120,8 +122,8 @@ def _row_steps(
     if plan.groups:
         cost = plan.image_iterations * seeds
         seconds = cost * speed.pixels * (seeds - done) / seeds
-        detail = f"{row.label}: {len(plan.groups)} groups, {seeds} seeds, {done} in the store"
-        steps.append(Step("recover", detail, done == seeds, f"{cost:,} image-iterations", seconds, image_bytes))
+        detail = f"{row.label}: {_count(len(plan.groups), 'group')}, {_count(seeds, 'seed')}, {done} done"
+        steps.append(Step("recover", detail, done == seeds, f"{cost:,} image-its", seconds, image_bytes))
     label_bytes = row.relabeler.component.size_bytes(problem) * seeds
     labelled = f"{row.label}: {row.relabeler.name}"
     steps.append(Step("relabel", labelled, False, f"{views:,} views", views * speed.forward, label_bytes))
@@ -139,6 +141,10 @@ def _recovered(problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
     start = host.store.key("start", start_inputs(problem, row, host))
     key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start, host))
     return all(host.store.has("recover", {"of": key, "group": group}) for group in range(len(plan.groups)))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _students(experiment: Experiment) -> Sequence[str]:

@@ -214,6 +214,8 @@ def _teacher(given: Any, suggested: Mapping[str, Any], sets: _Sets) -> TeacherRe
         given = {"file": given} if given.endswith(".safetensors") or Path(given).is_file() else {"model": given}
     options = {**_of("teacher", suggested), **(given or {})}
     if "file" in options:
+        if not Path(options["file"]).is_file():
+            raise InputError(f"no teacher at {options['file']}")
         if changed := sets.of("teacher"):
             raise InputError(f"the teacher comes from {options['file']}; teacher.{next(iter(changed))} cannot be set")
         return Path(options["file"])

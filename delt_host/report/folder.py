@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
+from PIL import Image
 from torch import Tensor
+from torchvision.utils import make_grid
 
 from delt_host.compare import Line, line_record
 from delt_host.data.base import RealData
@@ -73,9 +74,10 @@ def write_results(
 def save_grid(pixels: Tensor, num_classes: int, path: Path) -> None:
     """A PNG with one line of images for each class, in the order in which they joined the optimisation."""
     per_class = pixels.view(num_classes, -1, *pixels.shape[1:])[:GRID_CLASSES, :GRID_IMAGES]
-    grid = torchvision.utils.make_grid(per_class.flatten(0, 1), nrow=per_class.shape[1], padding=2, pad_value=255)
+    grid = make_grid(per_class.flatten(0, 1), nrow=per_class.shape[1], padding=2, pad_value=255)
     factor = max(1, 64 // pixels.shape[-1])
-    torchvision.io.write_png(grid.repeat_interleave(factor, 1).repeat_interleave(factor, 2), str(path))
+    enlarged = grid.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    Image.fromarray(enlarged.permute(1, 2, 0).contiguous().numpy()).save(path)
 
 
 def slug(label: str) -> str:

@@ -1,0 +1,309 @@
+"""The main job through the command line, and what a user's mistakes get."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from delt_host import load
+from delt_host.errors import InputError
+
+SMALL = [
+    "--ipc", "2", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16",
+    "--set", "protocol.epochs=3", "--precision", "fp32",
+]  # fmt: skip
+
+
+def delt_host(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user does."""
+    command = [sys.executable, "-c", "from delt_host.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small run of the main job, whose store and folder the tests below share."""
+    root = tmp_path_factory.mktemp("first")
+    environment = {**os.environ, "DELT_HOST_STORE": str(root / "store")}
+    done = delt_host(
+        "run", "-m", "delt", "-b", "cda", "-b", "cda,initializer=ranked", "--seeds", "2", *SMALL, "--ceiling",
+        "--ceiling-epochs", "1", "--out", "run", cwd=root, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (root / "out.txt").write_text(done.stdout)
+    (root / "err.txt").write_text(done.stderr)
+    return root
+
+
+def again(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> subprocess.CompletedProcess[str]:
+    monkeypatch.setenv("DELT_HOST_STORE", str(root / "store"))
+    done = delt_host("run", *arguments, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def results(folder: Path) -> dict[str, dict[str, object]]:
+    return {line["label"]: line for line in json.loads((folder / "results.json").read_text())["lines"]}
+
+
+def test_the_table_has_methods_baselines_controls_and_the_ceiling(first: Path) -> None:
+    lines = results(first / "run")
+    roles = {label: line["role"] for label, line in lines.items()}
+    assert roles == {
+        "delt": "method",
+        "cda": "baseline",
+        "cda (initializer=ranked)": "baseline",
+        "random-real": "control",
+        "delt start": "control",
+        "whole real set": "ceiling",
+    }
+    output = (first / "out.txt").read_text()
+    for label in ("delt", "cda", "random-real", "whole real set", "measured", "last epoch", "fair v1 (epochs=3)"):
+        assert label in output, label
+    assert all(line["provenance"] == "measured" and line["summary"]["n"] == 2 for line in lines.values())  # type: ignore[index]
+
+
+def test_costs_are_exact(first: Path) -> None:
+    """IPC 2, T 16, eight rounds of two: DELT's first image of a class runs 16 iterations, its second 14."""
+    lines = results(first / "run")
+    assert lines["delt"]["image_iterations"] == 10 * (16 + 14)
+    assert lines["cda"]["image_iterations"] == 20 * 16
+    assert lines["random-real"]["image_iterations"] == lines["delt start"]["image_iterations"] == 0
+    assert lines["delt"]["image_bytes"] == 20 * 3 * 64
+    assert lines["delt"]["steps"] == 3 and lines["delt"]["epochs"] == 3
+
+
+def test_every_stage_shows_progress_when_not_in_a_terminal(first: Path) -> None:
+    progress = (first / "err.txt").read_text()
+    for stage in ("load digits", "squeeze convnet3", "initialize delt", "recover cda", "relabel", "evaluate delt"):
+        assert stage in progress, stage
+    assert "cross-entropy" in progress
+
+
+def test_differences_are_paired_by_seed(first: Path) -> None:
+    lines = results(first / "run")
+    mine, other = lines["delt"]["scores"], lines["cda"]["scores"]
+    (to_cda,) = [d for d in lines["delt"]["differences"] if d["other"] == "cda"]  # type: ignore[attr-defined]
+    expected = sum(mine[s] - other[s] for s in ("0", "1")) / 2  # type: ignore[index]
+    assert to_cda["mean"] == pytest.approx(expected) and to_cda["n"] == 2
+
+
+def test_the_run_folder_holds_readable_sets_and_pictures(first: Path) -> None:
+    for label in ("delt", "cda", "cda-initializer-ranked", "random-real", "delt-start"):
+        for seed in (0, 1):
+            folder = first / "run" / label / f"seed-{seed}"
+            distilled = load(folder / "distilled.safetensors")
+            assert distilled.pixels.shape == (20, 3, 8, 8) and distilled.pixels.dtype == torch.uint8
+            assert distilled.targets.tolist() == [c for c in range(10) for _ in range(2)]
+            assert distilled.class_names == tuple("0123456789")
+            assert distilled.about["teacher"]["fingerprint"] and distilled.about["protocol"]["name"] == "fair"
+            with Image.open(folder / "images.png") as picture:
+                assert picture.width > 50 and picture.height > 5 * picture.width / 2
+    start, made = (load(first / "run" / f"{n}/seed-0/distilled.safetensors").pixels for n in ("delt-start", "delt"))
+    assert not torch.equal(start, made)
+
+
+def test_the_same_command_again_computes_nothing(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = again(first, monkeypatch, "run/experiment.toml", "--out", "again")
+    stages = [line for line in done.stderr.splitlines() if line.split()[0] in _STAGES]
+    assert stages and all(line.endswith("from the store") for line in stages), done.stderr
+    before, after = results(first / "run"), results(first / "again")
+    assert before == after
+    assert (first / "run" / "experiment.toml").read_text() == (first / "again" / "experiment.toml").read_text()
+
+
+_STAGES = ("squeeze", "initialize", "recover", "relabel", "evaluate")
+
+
+def test_experiment_toml_repeats_the_run_in_an_empty_store(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = again(first, monkeypatch, "run/experiment.toml", "--store", "fresh", "--out", "repeated")
+    assert "from the store" not in done.stderr.replace("initialize delt start", "").split("squeeze")[1].split("\n")[0]
+    before, after = results(first / "run"), results(first / "repeated")
+    assert {n: line["scores"] for n, line in before.items()} == {n: line["scores"] for n, line in after.items()}
+
+
+def test_another_evaluator_option_recomputes_only_that(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = again(first, monkeypatch, "run/experiment.toml", "--set", "evaluator.model=resnet18", "--out", "other")
+    computed = {
+        line.split()[0]
+        for line in done.stderr.splitlines()
+        if line.split()[0] in _STAGES and not line.endswith("from the store")
+    }
+    assert computed == {"evaluate"}
+
+
+def test_dry_run_says_what_is_there_and_computes_nothing(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(path for path in (first / "store").rglob("*"))
+    done = again(first, monkeypatch, "run/experiment.toml", "--dry-run", "--set", "scheduler.iterations=32")
+    assert "1,280 image-its" in done.stdout  # cda: 20 images, 32 iterations, 2 seeds
+    assert "in the store" in done.stdout and "work left on cpu" in done.stdout
+    assert sorted(path for path in (first / "store").rglob("*")) == before
+
+
+BAD_INPUT = [
+    (["-m", "delta"], "unknown method 'delta'; did you mean 'delt'?"),
+    (["-m", "delt", "-b", "cdaa"], "unknown method 'cdaa'; did you mean 'cda'?"),
+    (["-m", "delt", "--matcher", "batchnorm"], "unknown matcher 'batchnorm'; did you mean 'batch-norm'?"),
+    (["-m", "delt", "--dataset", "digit"], "unknown dataset 'digit'; did you mean 'digits'?"),
+    (["-m", "delt", "--dataset", "digits:x"], "dataset digits is read from no place"),
+    (["-m", "delt", "--dataset", "folder:nowhere"], "no folder at nowhere"),
+    (["-m", "delt", "--protocol", "fare"], "unknown protocol 'fare'; did you mean 'fair'?"),
+    (["-m", "delt", "--student", "convnt3"], "unknown model 'convnt3'; nearest: convnet3"),
+    (["-m", "delt", "--set", "scheduler.iteratons=8"], "no scheduler in this run has an option 'iteratons'; did you mean"),
+    (["-m", "delt", "--set", "schedular.iterations=8"], "unknown stage 'schedular'; did you mean 'scheduler'?"),
+    (["-m", "delt", "--set", "iterations=8"], "not of the form STAGE.OPTION=VALUE"),
+    (["-m", "delt", "--set", "scheduler.iterations=many"], "scheduler early-late.iterations must be a valid integer"),
+    (["-m", "delt", "--set", "scheduler.iterations=100"], "iterations (100) must be a multiple of 8"),
+    (["-m", "delt", "--set", "initializer.selection=best"], "initializer ranked.selection must be 'medium', 'lowest'"),
+    (["-m", "delt", "--set", "initializer.patches=9"], "initializer ranked.patches must be less than or equal to 5"),
+    (["-m", "delt,scheduler.speed=2"], "scheduler early-late has no option 'speed'"),
+    (["-m", "delt,teacher.epochs=2"], "teacher.epochs is not the row's own; use --set teacher.epochs="),
+    (["-m", "delt", "-b", "delt"], "'delt' and 'delt' are the same row"),
+    (["-m", "delt", "--ipc", "0"], "--ipc must be at least 1, not 0"),
+    (["-m", "delt", "--ipc", "500"], "--ipc 500 is more than class '8' of digits has: 131 training images"),
+    (["-m", "delt", "--seeds", "x"], "seeds must be a count (3) or a list"),
+    (["-m", "delt", "--seeds", "1,1"], "a seed is given twice"),
+    (["-m", "delt", "--device", "tpu"], "device 'tpu' is not"),
+    (["-m", "delt", "--precision", "fp8"], "precision 'fp8' is not known"),
+    (["-m", "delt", "--teacher", "none.safetensors"], "no teacher at none.safetensors"),
+    (["-m", "delt", "--set", "teacher.epochs=0"], "teacher.epochs is 0"),
+    ([], "no method given; use --method NAME"),
+    (["missing.toml"], "no recipe file at missing.toml"),
+    (["-m", "delt", "-p", "no:dlt"], "unknown plugin 'dlt'; did you mean 'delt'?"),
+    (["-m", "random-real", "--matcher", "batch-norm"], "random-real has no scheduler; give one with --scheduler"),
+]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[int, str]]:
+    """All bad commands in one process, one after the other: starting Python thirty times would take minutes."""
+    root = tmp_path_factory.mktemp("bad")
+    script = (
+        "import json, sys, io, contextlib\n"
+        "from delt_host.cli import main\n"
+        "answers = []\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['delt-host', 'run', *arguments]\n"
+        "    err = io.StringIO()\n"
+        "    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):\n"
+        "        try: main(); code = 0\n"
+        "        except SystemExit as stop: code = stop.code\n"
+        "    answers.append((code, err.getvalue()))\n"
+        "print(json.dumps(answers))\n"
+    )
+    commands = [[*arguments, *SMALL[2:], *([] if "--ipc" in arguments else SMALL[:2])] for arguments, _ in BAD_INPUT]
+    commands = [_without_clash(arguments, command) for (arguments, _), command in zip(BAD_INPUT, commands, strict=True)]
+    environment = {**os.environ, "DELT_HOST_STORE": str(root / "store")}
+    done = subprocess.run(
+        [sys.executable, "-c", script, json.dumps(commands)],
+        capture_output=True, text=True, cwd=root, env=environment, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return dict(enumerate(json.loads(done.stdout.splitlines()[-1])))
+
+
+def _without_clash(arguments: list[str], command: list[str]) -> list[str]:
+    """What a bad command says must not be said over by the settings that keep the good ones small."""
+    said = {a.partition("=")[0] for a in arguments if "=" in a} | set(arguments)
+    kept: list[str] = list(arguments)
+    pairs = command[len(arguments) :]
+    for flag, value in zip(pairs[::2], pairs[1::2], strict=False):
+        if value.partition("=")[0] not in said and flag not in (set(arguments) - {"--set"}):
+            kept += [flag, value]
+    return kept
+
+
+@pytest.mark.parametrize("number", range(len(BAD_INPUT)), ids=[" ".join(a) or "nothing" for a, _ in BAD_INPUT])
+def test_bad_input_gets_one_sentence_and_exit_code_2(answers: dict[int, tuple[int, str]], number: int) -> None:
+    code, error = answers[number]
+    assert BAD_INPUT[number][1] in error
+    assert code == 2
+    assert "Traceback" not in error
+    assert sum(line.startswith("delt-host:") for line in error.splitlines()) == 1
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = delt_host("run", "-m", "delt", "--store", tmp_path / "file")
+    assert done.returncode == 2 and "cannot be written" in done.stderr and "--store PATH" in done.stderr
+
+
+def test_a_folder_with_a_bad_image_names_it_before_anything_runs(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / "d" / split / name).mkdir(parents=True)
+            for i in range(3):
+                Image.new("RGB", (8, 8), (40 * i, 10, 99)).save(tmp_path / "d" / split / name / f"{i}.png")
+    (tmp_path / "d/train/b/1.png").write_bytes(b"\x89PNG broken")
+    done = delt_host("run", "-m", "delt", "--dataset", f"folder:{tmp_path / 'd'}", *SMALL[:2], *SMALL[4:])
+    assert done.returncode == 2 and "b/1.png cannot be read" in done.stderr and "squeeze" not in done.stderr
+
+
+def test_an_unknown_command_suggests_one() -> None:
+    done = delt_host("rnu")
+    assert done.returncode == 2 and "Did you mean 'run'?" in done.stderr
+
+
+def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
+    from delt_host.resolve import Request
+
+    recipe = tmp_path / "r.toml"
+    for text, message in [
+        ("methd = ['delt']", "has no option 'methd'; did you mean 'method'"),
+        ("ipc = 'ten'", "ipc must be a valid integer"),
+        ("ipc = [", "cannot be read"),
+    ]:
+        recipe.write_text(text)
+        with pytest.raises(InputError, match=message):
+            Request.from_recipe(recipe)
+    recipe.write_text("method = 'delt'\nipc = 3\n[set]\nscheduler.iterations = 16\n'matcher.weight' = 0.5\n")
+    request = Request.from_recipe(recipe).updated(Request(ipc=4, set={"matcher.weight": 1.0}))
+    assert (request.method, request.ipc) == (["delt"], 4)
+    assert request.set == {"scheduler.iterations": 16, "matcher.weight": 1.0}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from delt_host.cli import main; main()", "run", "-m", "delt", *SMALL[:6], *SMALL[8:]]
+    long = [*command, "--set", "scheduler.iterations=80000", "--seeds", "1"]
+    process = subprocess.Popen(long, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("initialize delt"):
+            break
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(timeout=60) == 130 and "every finished stage is kept" in rest and "Traceback" not in rest
+    done = delt_host("run", "-m", "delt", *SMALL[:6], "--seeds", "1", "--set", "scheduler.iterations=16", *SMALL[8:])
+    assert done.returncode == 0, done.stderr
+    assert "squeeze convnet3: from the store" in done.stderr
+    assert "initialize delt, seed 0: from the store" in done.stderr
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    script = "import sys; sys.argv = ['delt-host', '--help']\nfrom delt_host.cli import cli\ncli(standalone_mode=False)"
+    check = f"{script}\nassert not {{'torch', 'rich', 'pydantic'}} & set(sys.modules), 'imported too much'"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "import-teacher" in done.stdout, done.stderr
+    for name in ("run", "import-teacher", "plugins", "show"):
+        assert delt_host(name, "--help").returncode == 0
+
+
+def test_show_and_plugins_list_what_is_installed() -> None:
+    shown = delt_host("show", "early-late").stdout
+    assert "round_iterations: int, default 0" in shown and "RI. 0: an eighth" in shown and "source: DELT" in shown
+    assert "initializer: ranked" in delt_host("show", "delt").stdout
+    assert "did you mean 'early-late'" in delt_host("show", "early-latte").stderr
+    listed = json.loads(delt_host("plugins", "--json").stdout)
+    delt = next(p for p in listed if p["name"] == "delt")
+    assert delt["distribution"] == "delt-host" and delt["provides"]["method"] == ["delt"]
