@@ -1,0 +1,27 @@
+# One command for each habit; CI runs the same ones.
+PYTHON ?= python
+
+.PHONY: install test lint types docs bench fix
+
+install:  ## the package, with what tests, lint and types need
+	$(PYTHON) -m pip install -e ".[dev]"
+
+test:  ## every test, under ten minutes on two cores
+	$(PYTHON) -m pytest
+
+lint:  ## style and order of imports
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:  ## static types of the host and the plugins
+	$(PYTHON) -m mypy
+
+docs:  ## write docs/reference.md anew from the code
+	$(PYTHON) docs/generate.py
+
+bench:  ## recover against a plain loop, paired, on this machine
+	$(PYTHON) benchmarks/recover.py
+
+fix:  ## what lint can mend by itself
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .

@@ -1,0 +1,149 @@
+"""Plugins found by entry points of real distributions: clashes, broken ones, blocked ones, misspelt hooks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from delt_host.errors import InputError
+from delt_host.hookspecs import GROUP
+from delt_host.plugins import NO_AUTOLOAD, load_registry
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
+    """Install a distribution with one plugin module, as pip would leave it on the path."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(distribution: str, source: str, version: str = "1.2") -> None:
+        module = distribution.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{distribution} = {module}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return make
+
+
+MATCHER = """
+from delt_host import Matcher, hookimpl
+class Mine(Matcher):
+    weight: float = 1.0
+    def bind(self, problem):
+        return lambda views: {"pull": self.weight * views.images.square().mean().view(1)}
+@hookimpl
+def delt_matchers():
+    return {"NAME": Mine}
+"""
+
+
+def test_our_own_plugins_are_found_by_entry_points() -> None:
+    registry = load_registry()
+    assert {"delt", "cda", "sre2l", "random-real"} <= set(registry.names("method"))
+    provider = registry.provider("matcher", "batch-norm").plugin
+    assert (provider.distribution, provider.module) == ("delt-host", "delt_plugins.sre2l")
+
+
+def test_a_third_partys_matcher_is_listed_with_its_provenance(install: object) -> None:
+    install("my-matcher", MATCHER.replace("NAME", "mine"))  # type: ignore[operator]
+    plugin = load_registry().provider("matcher", "mine").plugin
+    assert (plugin.distribution, plugin.version) == ("my-matcher", "1.2")
+
+
+def test_two_plugins_with_one_name_are_refused_unless_one_is_preferred(install: object) -> None:
+    install("other-dist", MATCHER.replace("NAME", "batch-norm"), "3.4")  # type: ignore[operator]
+    with pytest.raises(InputError) as caught:
+        load_registry()
+    message = str(caught.value)
+    for part in ("matcher 'batch-norm'", "delt-host 0.", "other-dist 3.4", "sre2l.py", "other_dist.py", "--prefer other-dist"):
+        assert part in message, part
+    chosen = load_registry(prefer=["other-dist"]).provider("matcher", "batch-norm")
+    assert chosen.plugin.distribution == "other-dist"
+    assert load_registry(prefer=["delt-host"]).provider("matcher", "batch-norm").plugin.distribution == "delt-host"
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("import no_such_module_anywhere", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
+        ("def f(:", "SyntaxError"),
+        (MATCHER.replace("delt_matchers", "delt_machers"), "PluginValidationError: unknown hook 'delt_machers'"),
+        (MATCHER.replace("(Matcher)", "").replace("NAME", "mine"), "is not a subclass of delt_host.Matcher"),
+        (MATCHER.replace('{"NAME": Mine}', "1 / 0"), "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_broken_plugin_is_reported_and_skipped(install: object, source: str, problem: str) -> None:
+    install("broken-one", source)  # type: ignore[operator]
+    registry = load_registry()
+    broken = next(p for p in registry.plugins if p.name == "broken-one")
+    assert problem in broken.problem
+    assert "delt" in registry.names("method")
+    with pytest.raises(InputError, match="plugins not in use: broken-one from broken-one"):
+        registry.get("matcher", "mine-or-not")
+
+
+def test_blocked_plugins_are_missing_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = load_registry(block=["delt"])
+    assert "delt" not in registry.names("method") and "cda" in registry.names("method")
+    with pytest.raises(InputError, match=r"unknown method 'delt'.*delt from delt-host \(blocked\)"):
+        registry.get("method", "delt")
+    monkeypatch.setenv(NO_AUTOLOAD, "1")
+    assert load_registry().names("method") == []
+    assert load_registry(load=["cda"]).names("method") == ["cda"]
+
+
+def test_without_any_plugin_the_host_starts_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NO_AUTOLOAD, "1")
+    script = "from delt_host.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script, "run", "-m", "delt"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "unknown method 'delt'" in done.stderr and NO_AUTOLOAD in done.stderr
+    done = subprocess.run([sys.executable, "-c", script, "plugins"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+
+
+def test_the_host_never_imports_its_plugins() -> None:
+    host = Path(__file__).parents[1] / "delt_host"
+    offenders = [p.name for p in host.rglob("*.py") if "import delt_plugins" in p.read_text() or "from delt_plugins" in p.read_text()]
+    assert offenders == []
+
+
+def test_a_third_partys_matcher_runs_beside_a_baseline(install: object, tmp_path: Path) -> None:
+    """The researcher's evening: a matcher from another package in the same table."""
+    import json
+
+    from click.testing import CliRunner
+
+    from delt_host.cli import cli
+
+    install("my-matcher", MATCHER.replace("NAME", "mine"))  # type: ignore[operator]
+    settings = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=8"]
+    arguments = ["run", "-m", "delt", "--matcher", "mine", "-b", "delt", "--ipc", "1", "--seeds", "1", *settings]
+    result = CliRunner().invoke(
+        cli, [*arguments, "--set", "protocol.epochs=1", "--set", "matcher.weight=2", "-q", "--out", "run"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    lines = {line["label"]: line for line in json.loads((tmp_path / "run" / "results.json").read_text())["lines"]}
+    assert lines["delt (matcher=mine)"]["components"]["matcher"] == {"name": "mine", "weight": 2.0}
+    assert lines["delt"]["components"]["matcher"]["name"] == "batch-norm"
+    assert lines["delt (matcher=mine)"]["differences"][0]["other"] == "delt"
+
+
+def test_a_row_whose_matcher_fails_leaves_the_others_complete(install: object, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from delt_host.cli import cli
+    from delt_host.errors import RunError
+
+    install("nan-matcher", MATCHER.replace("NAME", "nan").replace("self.weight *", "float('nan') *"))  # type: ignore[operator]
+    settings = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=8"]
+    arguments = ["run", "-m", "delt", "--matcher", "nan", "-b", "delt", "--ipc", "1", "--seeds", "1", *settings]
+    result = CliRunner().invoke(cli, [*arguments, "--set", "protocol.epochs=1", "-q", "--out", "run"])
+    assert isinstance(result.exception, RunError) and "delt (matcher=nan)" in str(result.exception)
+    assert "term 'pull' became nan" in result.output
+    assert (tmp_path / "run" / "delt" / "seed-0" / "distilled.safetensors").is_file()
