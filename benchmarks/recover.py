@@ -87,7 +87,9 @@ def compare(model: str, size: int, iterations: int, pairs: int) -> dict[str, obj
     matcher = registry.get("matcher", "batch-norm")()
     start = registry.get("initializer", "noise")().initialize(problem)
     plan = scheduler.plan(problem)
-    reference = problem.teacher.network(problem.class_names, Compute("cpu", "fp32")).to(memory_format=torch.contiguous_format)
+    reference = problem.teacher.network(problem.class_names, Compute("cpu", "fp32")).to(
+        memory_format=torch.contiguous_format
+    )
     works: dict[str, Callable[[], object]] = {
         "host": lambda: recover_group(problem, start, plan, 0, matcher, lambda _n, _t: None),
         "plain": lambda: plain(reference, start.images, start.targets, iterations),

@@ -7,12 +7,9 @@ method's published settings for the dataset, ``--set``, and the row's own (``--m
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from delt_host.components import STAGES
 from delt_host.compute import Compute
@@ -24,79 +21,14 @@ from delt_host.methods import Choice, Method
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
 from delt_host.protocols import PROTOCOLS, protocol
+from delt_host.request import Request, parse_seeds, split_spec
 from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
 
 NOTHING = "none"  # the scheduler and matcher of a row that optimises nothing
 DEFAULT_CONTROLS = ("random-real", "start")
 START = "start"  # the control that takes each method's initialisation with zero iterations
-DEFAULT_IPC, DEFAULT_SEEDS, DEFAULT_CEILING_EPOCHS = 10, 3, 20
-
-
-class Request(BaseModel):
-    """What a recipe file or the command line says; both have the same keys. None and empty mean: not said."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    dataset: str | dict[str, Any] | None = None
-    teacher: str | dict[str, Any] | None = None
-    protocol: str | dict[str, Any] | None = None
-    ipc: int | None = None
-    seeds: int | str | list[int] | None = None
-    method: list[str] = Field(default_factory=list)
-    baseline: list[str] = Field(default_factory=list)
-    control: list[str] | None = None
-    student: list[str] = Field(default_factory=list)
-    evaluator: list[str | dict[str, Any]] = Field(default_factory=list)
-    initializer: str | None = None
-    scheduler: str | None = None
-    matcher: str | None = None
-    relabeler: str | None = None
-    set: dict[str, Any] = Field(default_factory=dict)
-    row: list[dict[str, Any]] = Field(default_factory=list)
-    device: str | None = None
-    precision: str | None = None
-    ceiling: bool = False
-    ceiling_epochs: int | None = None
-
-    @field_validator("method", "baseline", "control", "student", "evaluator", mode="before")
-    @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("set")
-    @classmethod
-    def _keys_are_dotted(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _flat(value)
-
-    @classmethod
-    def from_recipe(cls, path: Path) -> Request:
-        """Read a TOML recipe; InputError where it is missing, not TOML, or has an unknown key or a wrong type."""
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"no recipe file at {path}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"the recipe {path} cannot be read: {error}") from None
-        return build(cls, table, f"the recipe {path}")
-
-    def updated(self, other: Request) -> Request:
-        """This request with everything that `other` says put over it; `set` is merged."""
-        said = {name: getattr(other, name) for name in other.model_fields_set if getattr(other, name) not in (None, [])}
-        said["set"] = {**self.set, **other.set}
-        said["ceiling"] = self.ceiling or other.ceiling
-        return self.model_copy(update=said)
-
-
-def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """``[set] scheduler.iterations = 5`` in TOML is a nested table; the keys here are dotted."""
-    flat: dict[str, Any] = {}
-    for stage, options in table.items():
-        if isinstance(options, Mapping):
-            flat |= {f"{stage}.{option}": value for option, value in options.items()}
-        else:
-            flat[stage] = options
-    return flat
+DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = 10, 20
 
 
 def resolve(request: Request, registry: Registry) -> Experiment:
@@ -129,23 +61,6 @@ def resolve(request: Request, registry: Registry) -> Experiment:
         ceiling_epochs=epochs,
         notes=tuple(maker.notes),
     )
-
-
-def parse_seeds(given: Any) -> tuple[int, ...]:
-    """``3`` is the seeds 0, 1, 2; ``0,7`` and [0, 7] are those two."""
-    if given is None:
-        given = DEFAULT_SEEDS
-    try:
-        if isinstance(given, str) and "," in given:
-            given = [int(part) for part in given.split(",") if part.strip()]
-        seeds = tuple(range(int(given))) if not isinstance(given, Sequence) or isinstance(given, str) else tuple(given)
-        if not seeds or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
-            raise ValueError
-    except ValueError:
-        raise InputError(f"seeds must be a count (3) or a list (0,1,2) of whole numbers, not {given!r}") from None
-    if len(set(seeds)) != len(seeds):
-        raise InputError(f"a seed is given twice in {','.join(map(str, seeds))}")
-    return seeds
 
 
 class _Sets:
@@ -239,18 +154,6 @@ def _of(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _swaps(request: Request) -> dict[str, str]:
     stages = ("initializer", "scheduler", "matcher", "relabeler")
     return {stage: getattr(request, stage) for stage in stages if getattr(request, stage)}
-
-
-def split_spec(spec: str) -> tuple[str, list[str]]:
-    """``cda,initializer=ranked,scheduler.roll=[0,4]`` as its name and assignments; commas inside brackets stay."""
-    parts, depth, start = [], 0, 0
-    for place, character in enumerate(spec):
-        depth += (character in "[{") - (character in "]}")
-        if character == "," and depth == 0:
-            parts.append(spec[start:place])
-            start = place + 1
-    parts.append(spec[start:])
-    return parts[0].strip(), [part.strip() for part in parts[1:]]
 
 
 class _RowMaker:
@@ -427,8 +330,3 @@ class _RowMaker:
                         f"{other.label!r} and {row.label!r} are the same row; --set changes every row alike, to change "
                         f"one write its own options: --method {row.method},STAGE.OPTION=VALUE"
                     )
-
-
-def parse_sets(assignments: Sequence[str]) -> dict[str, Any]:
-    """``--set`` options as given; of two for one option the later holds."""
-    return dict(parse_assignment(text) for text in assignments)

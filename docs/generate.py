@@ -31,7 +31,13 @@ def reference() -> str:
         lines += ["", f"## {kind.capitalize()}s"]
         for name in names:
             lines += ["", f"### {name}", "", "```", _run(runner, ["show", name]).rstrip(), "```"]
-    lines += ["", "## Protocols", "", "Settings with which students are trained, and what each named protocol changes.", ""]
+    lines += [
+        "",
+        "## Protocols",
+        "",
+        "Settings with which students are trained, and what each named protocol changes.",
+        "",
+    ]
     names = list(PROTOCOLS)
     lines += [f"| setting | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
     for option in Protocol.model_fields:

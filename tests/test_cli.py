@@ -158,7 +158,10 @@ BAD_INPUT = [
     (["-m", "delt", "--dataset", "folder:nowhere"], "no folder at nowhere"),
     (["-m", "delt", "--protocol", "fare"], "unknown protocol 'fare'; did you mean 'fair'?"),
     (["-m", "delt", "--student", "convnt3"], "unknown model 'convnt3'; nearest: convnet3"),
-    (["-m", "delt", "--set", "scheduler.iteratons=8"], "no scheduler in this run has an option 'iteratons'; did you mean"),
+    (
+        ["-m", "delt", "--set", "scheduler.iteratons=8"],
+        "no scheduler in this run has an option 'iteratons'; did you mean",
+    ),
     (["-m", "delt", "--set", "schedular.iterations=8"], "unknown stage 'schedular'; did you mean 'scheduler'?"),
     (["-m", "delt", "--set", "iterations=8"], "not of the form STAGE.OPTION=VALUE"),
     (["-m", "delt", "--set", "scheduler.iterations=many"], "scheduler early-late.iterations must be a valid integer"),
@@ -254,7 +257,7 @@ def test_an_unknown_command_suggests_one() -> None:
 
 
 def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
-    from delt_host.resolve import Request
+    from delt_host.request import Request
 
     recipe = tmp_path / "r.toml"
     for text, message in [
@@ -273,7 +276,16 @@ def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from delt_host.cli import main; main()", "run", "-m", "delt", *SMALL[:6], *SMALL[8:]]
+    command = [
+        sys.executable,
+        "-c",
+        "from delt_host.cli import main; main()",
+        "run",
+        "-m",
+        "delt",
+        *SMALL[:6],
+        *SMALL[8:],
+    ]
     long = [*command, "--set", "scheduler.iterations=80000", "--seeds", "1"]
     process = subprocess.Popen(long, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert process.stderr is not None

@@ -15,7 +15,7 @@ from torchvision import datasets
 
 from delt_host.data import DATASETS
 from delt_host.data import files as files_module
-from delt_host.data.base import RealData, ReadingReport
+from delt_host.data.base import ReadingReport, RealData
 from delt_host.data.decode import decode, fit
 from delt_host.errors import InputError
 from delt_host.seeding import generator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_problem
 
+from conftest import make_problem
 from delt_host.data.base import RealData
 from delt_host.errors import InputError
 from delt_host.problem import Problem

@@ -60,7 +60,14 @@ def test_two_plugins_with_one_name_are_refused_unless_one_is_preferred(install: 
     with pytest.raises(InputError) as caught:
         load_registry()
     message = str(caught.value)
-    for part in ("matcher 'batch-norm'", "delt-host 0.", "other-dist 3.4", "sre2l.py", "other_dist.py", "--prefer other-dist"):
+    for part in (
+        "matcher 'batch-norm'",
+        "delt-host 0.",
+        "other-dist 3.4",
+        "sre2l.py",
+        "other_dist.py",
+        "--prefer other-dist",
+    ):
         assert part in message, part
     chosen = load_registry(prefer=["other-dist"]).provider("matcher", "batch-norm")
     assert chosen.plugin.distribution == "other-dist"
@@ -100,7 +107,9 @@ def test_blocked_plugins_are_missing_and_named(monkeypatch: pytest.MonkeyPatch) 
 def test_without_any_plugin_the_host_starts_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NO_AUTOLOAD, "1")
     script = "from delt_host.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", script, "run", "-m", "delt"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "-m", "delt"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2 and "unknown method 'delt'" in done.stderr and NO_AUTOLOAD in done.stderr
     done = subprocess.run([sys.executable, "-c", script, "plugins"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
@@ -108,7 +117,11 @@ def test_without_any_plugin_the_host_starts_and_says_what_is_missing(monkeypatch
 
 def test_the_host_never_imports_its_plugins() -> None:
     host = Path(__file__).parents[1] / "delt_host"
-    offenders = [p.name for p in host.rglob("*.py") if "import delt_plugins" in p.read_text() or "from delt_plugins" in p.read_text()]
+    offenders = [
+        p.name
+        for p in host.rglob("*.py")
+        if "import delt_plugins" in p.read_text() or "from delt_plugins" in p.read_text()
+    ]
     assert offenders == []
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.v2.functional as TF
-from conftest import make_problem
 from torch import Tensor
 
+from conftest import make_problem
 from delt_host.augment import draw_crops
 from delt_host.components import ImageSet, Match, Matcher, Views
 from delt_host.data.base import RealData

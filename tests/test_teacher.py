@@ -94,10 +94,14 @@ def test_accuracy_is_the_share_of_right_answers(squeezed: Teacher, digits: RealD
     indices = torch.arange(0, 60)
     whole, per_class = accuracy(network, squeezed.normalization, digits.test, FP32, indices)
     with torch.inference_mode():
-        right = network(squeezed.normalization.normalize(digits.test.read(indices))).argmax(1) == digits.test.targets[:60]
+        right = (
+            network(squeezed.normalization.normalize(digits.test.read(indices))).argmax(1) == digits.test.targets[:60]
+        )
     assert whole == pytest.approx(100 * right.float().mean().item())
     counts = torch.bincount(digits.test.targets[:60], minlength=10)
-    assert sum(a * c for a, c in zip(per_class, counts.tolist(), strict=True) if c) == pytest.approx(100 * int(right.sum()))
+    assert sum(a * c for a, c in zip(per_class, counts.tolist(), strict=True) if c) == pytest.approx(
+        100 * int(right.sum())
+    )
 
 
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this CPU does not multiply bfloat16 natively")
@@ -105,7 +109,9 @@ def test_precision_changes_little(squeezed: Teacher, digits: RealData) -> None:
     assert abs(measured(squeezed, digits, Compute("cpu", "bf16"), {}).accuracy - squeezed.accuracy) < 2
 
 
-def test_weights_of_another_dataset_are_refused_for_pretrained(digits: RealData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_another_dataset_are_refused_for_pretrained(
+    digits: RealData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def pretrained(_name: str, _weights: str) -> tuple[torch.nn.Module, dict[str, object]]:
         return torch.nn.Identity(), {"categories": ["x"] * 1000, "mean": (0,) * 3, "std": (1,) * 3, "size": 224}
 

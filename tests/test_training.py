@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import make_problem
 from timm.data.auto_augment import LEVEL_TO_ARG
 
+from conftest import make_problem
 from delt_host.components import Distilled
 from delt_host.data.base import IMAGENET_MEAN, RealData
 from delt_host.errors import InputError

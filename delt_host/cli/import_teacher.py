@@ -40,7 +40,8 @@ def command(
     from delt_host.checkpoint import read_checkpoint
     from delt_host.compute import Compute
     from delt_host.plugins import load_registry
-    from delt_host.resolve import load_named_dataset, parse_sets
+    from delt_host.request import parse_sets
+    from delt_host.resolve import load_named_dataset
     from delt_host.squeeze import measured
     from delt_host.teacher import Teacher, check_accuracy
 

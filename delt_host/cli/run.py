@@ -78,7 +78,8 @@ def command(
         from delt_host.cli.progress import LineObserver, RichObserver
         from delt_host.observer import Observer
         from delt_host.plugins import load_registry
-        from delt_host.resolve import Request, parse_sets, resolve
+        from delt_host.request import Request, parse_sets
+        from delt_host.resolve import resolve
         from delt_host.store import Store, default_store
 
         registry = load_registry(

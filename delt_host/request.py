@@ -1,0 +1,115 @@
+"""What a user asks for, as flags or as a recipe file: the same keys, read and checked, not yet resolved."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from delt_host.errors import InputError
+from delt_host.options import build, parse_assignment
+
+DEFAULT_SEEDS = 3
+
+
+class Request(BaseModel):
+    """What a recipe file or the command line says; both have the same keys. None and empty mean: not said."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str | dict[str, Any] | None = None
+    teacher: str | dict[str, Any] | None = None
+    protocol: str | dict[str, Any] | None = None
+    ipc: int | None = None
+    seeds: int | str | list[int] | None = None
+    method: list[str] = Field(default_factory=list)
+    baseline: list[str] = Field(default_factory=list)
+    control: list[str] | None = None
+    student: list[str] = Field(default_factory=list)
+    evaluator: list[str | dict[str, Any]] = Field(default_factory=list)
+    initializer: str | None = None
+    scheduler: str | None = None
+    matcher: str | None = None
+    relabeler: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+    row: list[dict[str, Any]] = Field(default_factory=list)
+    device: str | None = None
+    precision: str | None = None
+    ceiling: bool = False
+    ceiling_epochs: int | None = None
+
+    @field_validator("method", "baseline", "control", "student", "evaluator", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("set")
+    @classmethod
+    def _keys_are_dotted(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _flat(value)
+
+    @classmethod
+    def from_recipe(cls, path: Path) -> Request:
+        """Read a TOML recipe; InputError where it is missing, not TOML, or has an unknown key or a wrong type."""
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"no recipe file at {path}") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"the recipe {path} cannot be read: {error}") from None
+        return build(cls, table, f"the recipe {path}")
+
+    def updated(self, other: Request) -> Request:
+        """This request with everything that `other` says put over it; `set` is merged."""
+        said = {name: getattr(other, name) for name in other.model_fields_set if getattr(other, name) not in (None, [])}
+        said["set"] = {**self.set, **other.set}
+        said["ceiling"] = self.ceiling or other.ceiling
+        return self.model_copy(update=said)
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """``[set] scheduler.iterations = 5`` in TOML is a nested table; the keys here are dotted."""
+    flat: dict[str, Any] = {}
+    for stage, options in table.items():
+        if isinstance(options, Mapping):
+            flat |= {f"{stage}.{option}": value for option, value in options.items()}
+        else:
+            flat[stage] = options
+    return flat
+
+
+def parse_seeds(given: Any) -> tuple[int, ...]:
+    """``3`` is the seeds 0, 1, 2; ``0,7`` and [0, 7] are those two."""
+    if given is None:
+        given = DEFAULT_SEEDS
+    try:
+        if isinstance(given, str) and "," in given:
+            given = [int(part) for part in given.split(",") if part.strip()]
+        seeds = tuple(range(int(given))) if not isinstance(given, Sequence) or isinstance(given, str) else tuple(given)
+        if not seeds or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
+            raise ValueError
+    except ValueError:
+        raise InputError(f"seeds must be a count (3) or a list (0,1,2) of whole numbers, not {given!r}") from None
+    if len(set(seeds)) != len(seeds):
+        raise InputError(f"a seed is given twice in {','.join(map(str, seeds))}")
+    return seeds
+
+
+def split_spec(spec: str) -> tuple[str, list[str]]:
+    """``cda,initializer=ranked,scheduler.roll=[0,4]`` as its name and assignments; commas inside brackets stay."""
+    parts, depth, start = [], 0, 0
+    for place, character in enumerate(spec):
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and depth == 0:
+            parts.append(spec[start:place])
+            start = place + 1
+    parts.append(spec[start:])
+    return parts[0].strip(), [part.strip() for part in parts[1:]]
+
+
+def parse_sets(assignments: Sequence[str]) -> dict[str, Any]:
+    """``--set`` options as given; of two for one option the later holds."""
+    return dict(parse_assignment(text) for text in assignments)
