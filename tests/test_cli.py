@@ -276,17 +276,10 @@ def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from delt_host.cli import main; main()",
-        "run",
-        "-m",
-        "delt",
-        *SMALL[:6],
-        *SMALL[8:],
-    ]
-    long = [*command, "--set", "scheduler.iterations=80000", "--seeds", "1"]
+    # A runner in the background hands its children an ignored SIGINT, which Python then leaves ignored.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{heard}\nfrom delt_host.cli import main; main()", "run", "-m", "delt"]
+    long = [*command, *SMALL[:6], *SMALL[8:], "--set", "scheduler.iterations=80000", "--seeds", "1"]
     process = subprocess.Popen(long, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert process.stderr is not None
     for line in process.stderr:
