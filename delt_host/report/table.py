@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -36,7 +37,8 @@ def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> Non
 
 def _scores(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
     score = lines[0].score
-    table = Table(title=f"{experiment.dataset.name}, IPC {experiment.ipc}, {title}", title_justify="left")
+    heading = f"{experiment.dataset.name}, IPC {experiment.ipc}, {title}"
+    table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("method", overflow="fold")
     table.add_column("role")
     table.add_column("top-1 %" if score == "top1" else score, justify="right")
@@ -54,10 +56,11 @@ def _scores(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
 
 
 def _costs(lines: Sequence[Line]) -> Table:
-    table = Table(title="cost of one seed", title_justify="left")
-    table.add_column("method", overflow="fold")
+    # Eighty columns must do: figures are never broken over lines, a long method's name is.
+    table = Table(title="cost of one seed", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("method", overflow="fold", min_width=11)
     for heading in ("image-its", "recover", "images", "labels", "epochs", "steps", "train"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
             escape(line.row.label),
