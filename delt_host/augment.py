@@ -56,9 +56,11 @@ def shift_matrix(offset: Tensor, size: int) -> Tensor:
     return (index[None, :, None] + offset[:, None, None] == index[None, None, :]).float()
 
 
-def roll_matrix(matrix: Tensor, shift: int) -> Tensor:
-    """The matrix followed by a circular shift of the output by `shift` pixels."""
-    return matrix.roll(shift, dims=1)
+def roll_matrix(matrix: Tensor, shift: Tensor) -> Tensor:
+    """The matrix followed by a circular shift of each output by its `shift` (B,) in pixels."""
+    size = matrix.shape[-1]
+    source = (torch.arange(size) - shift[:, None]) % size
+    return matrix.gather(1, source[:, :, None].expand_as(matrix))
 
 
 def mirror(matrix: Tensor, flips: Tensor) -> Tensor:

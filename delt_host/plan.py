@@ -83,11 +83,14 @@ class Plan(_Data):
 
     groups: tuple[Group, ...]
     crop: bool = True
-    """Draw a random resized crop each iteration, one for the whole group (SRe2L); False: the whole image."""
+    """Draw a random resized crop each iteration; False: the whole image."""
     flip: bool = True
-    """Mirror the whole group with probability one half, drawn each iteration."""
+    """Mirror with probability one half, drawn each iteration."""
     roll: tuple[int, int] = (0, 0)
-    """Range, both ends included, of the circular shift in pixels drawn each iteration for the whole group."""
+    """Range, both ends included, of the circular shift in pixels drawn each iteration."""
+    views: Literal["group", "image"] = "group"
+    """`group`: crop, mirror and shift are drawn once for the whole group, as SRe2L and all its successors publish
+    them; `image`: each image has its own."""
     moments: Literal["shared", "fresh"] = "shared"
     """`shared`: one Adam step count for the group, so a joiner's moments start at zero without bias correction, as in
     the published code; `fresh`: each image counts its own steps."""

@@ -135,7 +135,7 @@ class Problem:
                 parts.append(probabilities.softmax(dim=1).gather(1, targets)[:, 0])
             return {"scores": torch.cat(parts)}
 
-        return self.remember("scores", score)["scores"]
+        return self.remember("true-class-scores", score)["scores"]
 
     @torch.inference_mode()
     def teacher_logits(self, images: Tensor, batch: int = 500) -> Tensor:

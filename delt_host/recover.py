@@ -1,8 +1,8 @@
 """Recovery: optimise the pixels of each group of a plan until they match what the matcher asks for.
 
 The host owns this loop; methods only choose the plan and the losses. SRe2L (arXiv 2306.13092), eq. 4-6, as run by
-the published code: Adam on the pixels, one random crop, mirror and shift an iteration for the whole group, pixels
-clipped to the valid colour range after every step.
+the published code: Adam on the pixels, a random crop, mirror and shift each iteration, pixels clipped to the valid
+colour range after every step.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def recover_group(
     for phase in group.phases:
         active = pixels[: phase.active]
         for _ in range(phase.iterations):
-            rows, columns = view_matrices(problem, plan, index, iteration, phase.min_crop.at(iteration))
+            rows, columns = view_matrices(problem, plan, index, iteration, phase.min_crop.at(iteration), phase.active)
             leaf = active.detach().requires_grad_(True)
             images = apply_view(leaf, rows, columns).contiguous(memory_format=torch.channels_last)
             views = Views(
@@ -119,16 +119,19 @@ def recover_group(
     return Recovered(pixels.cpu(), curves)
 
 
-def view_matrices(problem: Problem, plan: Plan, group: int, iteration: int, min_crop: float) -> tuple[Tensor, Tensor]:
-    """Row and column matrices (1, S, S) of this iteration's shared view: roll of flip of random resized crop."""
+def view_matrices(
+    problem: Problem, plan: Plan, group: int, iteration: int, min_crop: float, active: int
+) -> tuple[Tensor, Tensor]:
+    """Row and column matrices (1 or `active`, S, S) of this iteration's views: roll of flip of random resized crop."""
     rng = problem.generator("view", group, iteration)
-    size = problem.image_size
-    box = draw_crops(rng, 1, size, (min_crop, 1.0)) if plan.crop else torch.tensor([[0, 0, size, size]])
+    size, count = problem.image_size, 1 if plan.views == "group" else active
+    whole = torch.tensor([[0, 0, size, size]]).expand(count, 4)
+    box = draw_crops(rng, count, size, (min_crop, 1.0)) if plan.crop else whole
     rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
     if plan.flip:
-        columns = mirror(columns, torch.rand(1, generator=rng) < 0.5)
+        columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
     if plan.roll != (0, 0):
-        down, right = torch.randint(plan.roll[0], plan.roll[1] + 1, (2,), generator=rng).tolist()
+        down, right = torch.randint(plan.roll[0], plan.roll[1] + 1, (2, count), generator=rng)
         rows, columns = roll_matrix(rows, down), roll_matrix(columns, right)
     return rows, columns
 

@@ -135,7 +135,7 @@ class EarlyLate(Optimization):
     """Images join the optimisation in rounds: the first ranks are optimised longest, the last for one round only.
 
     J = iterations / round_iterations rounds; round r adds IPC // J images of each class, and one more in the first
-    IPC % J rounds. Learning rate and crop follow the group's iterations, not the round's (recover.py:112).
+    IPC % J rounds.
     """
 
     source: ClassVar[str] = "DELT, section 3.3, algorithm 1, Table 4c; recover.py:24-89,98-171"
@@ -144,6 +144,9 @@ class EarlyLate(Optimization):
     order: Literal["rank", "class"] = "class"
     round_iterations: int = Field(0, ge=0)
     """RI. 0: an eighth of the iterations, the paper's 500 of 4000."""
+    phases: Literal["global", "round"] = "global"
+    """`global`: learning rate and crop fall over all iterations, as the published code runs (recover.py:112); `round`:
+    anew in every round, so that each batch of joiners has a complete learning phase, as the paper words it."""
     moments: Literal["shared", "fresh"] = "shared"
     """`shared`: one Adam for the group, whose step count late joiners inherit, as published; `fresh`: their own."""
 
@@ -171,17 +174,19 @@ class EarlyLate(Optimization):
             group_joins = [joins[image % problem.ipc] for image in images]
             # Rounds before the group's first image are left out and its time is shorter by them (recover.py).
             first = group_joins[0]
-            scheduler = self.model_copy(update={"iterations": self.iterations - first * length})
-            rate, crop = scheduler.curves()
-            phases = [
-                Phase(
-                    active=sum(join <= round_ for join in group_joins),
-                    iterations=length,
-                    learning_rate=rate,
-                    min_crop=crop,
+            whole = length if self.phases == "round" else self.iterations - first * length
+            rate, crop = self.model_copy(update={"iterations": whole}).curves()
+            phases = []
+            for round_ in range(first, self.iterations // length):
+                origin = {"origin": (round_ - first) * length if self.phases == "round" else 0}
+                phases.append(
+                    Phase(
+                        active=sum(join <= round_ for join in group_joins),
+                        iterations=length,
+                        learning_rate=rate.model_copy(update=origin),
+                        min_crop=crop.model_copy(update=origin),
+                    )
                 )
-                for round_ in range(first, self.iterations // length)
-            ]
             groups.append(Group(images=tuple(images), phases=tuple(phases)))
         return self.assemble(groups).model_copy(update={"moments": self.moments})
 

@@ -58,6 +58,8 @@ class Optimization(Scheduler):
     flip: bool = True
     roll: tuple[int, int] = (0, 0)
     """Range of the circular shift in pixels, both ends included."""
+    views: Literal["group", "image"] = "group"
+    """`group`: one crop, mirror and shift an iteration for the whole group, as published; `image`: one for each image."""
     group_size: int = Field(100, ge=1)
     """Images optimised in one batch, over which BatchNorm statistics are taken."""
     order: Literal["rank", "class"] = "rank"
@@ -88,7 +90,7 @@ class Optimization(Scheduler):
         return [line[i : i + size] for line in lines for i in range(0, len(line), size)]
 
     def assemble(self, groups: list[Group]) -> Plan:
-        return Plan(groups=tuple(groups), crop=self.crop != "none", flip=self.flip, roll=self.roll)
+        return Plan(groups=tuple(groups), crop=self.crop != "none", flip=self.flip, roll=self.roll, views=self.views)
 
 
 class Constant(Optimization):

@@ -50,7 +50,9 @@ def test_mirror_and_roll_follow_the_crop(images: torch.Tensor) -> None:
     boxes = draw_crops(generator(2, "crops"), len(images), SIZE, (0.2, 1.0))
     rows, columns = matrices(boxes)
     flips = torch.tensor([True, False, True, False, True, False])
-    view = apply_view(images, roll_matrix(rows, 5), roll_matrix(mirror(columns, flips), -3))
+    view = apply_view(
+        images, roll_matrix(rows, torch.tensor([5])), roll_matrix(mirror(columns, flips), torch.tensor([-3]))
+    )
     plain = apply_view(images, rows, columns)
     plain[flips] = plain[flips].flip(-1)
     torch.testing.assert_close(view, plain.roll((5, -3), dims=(2, 3)))

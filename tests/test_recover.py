@@ -46,14 +46,18 @@ def plain_recovery(problem: Problem, start: ImageSet, plan: Plan, index: int) ->
     for phase in group.phases:
         for _ in range(phase.iterations):
             rng = problem.generator("view", index, iteration)
-            box = draw_crops(rng, 1, size, (phase.min_crop.at(iteration), 1.0))[0].tolist()
             active = pixels[: phase.active]
-            view = TF.resized_crop(active, *box, [size, size], antialias=True)
-            if float(torch.rand(1, generator=rng)) < 0.5:
-                view = view.flip(-1)
+            shared = active.split(len(active) if plan.views == "group" else 1)
+            boxes = draw_crops(rng, len(shared), size, (phase.min_crop.at(iteration), 1.0)).tolist()
+            flips = (torch.rand(len(shared), generator=rng) < 0.5).tolist()
+            shifts = [[0] * len(shared)] * 2
             if plan.roll != (0, 0):
-                shift = torch.randint(plan.roll[0], plan.roll[1] + 1, (2,), generator=rng).tolist()
-                view = view.roll(shift, dims=(2, 3))
+                shifts = torch.randint(plan.roll[0], plan.roll[1] + 1, (2, len(shared)), generator=rng).tolist()
+            views = []
+            for part, box, flip, down, right in zip(shared, boxes, flips, *shifts, strict=True):
+                crop = TF.resized_crop(part, *box, [size, size], antialias=True)
+                views.append((crop.flip(-1) if flip else crop).roll((down, right), dims=(2, 3)))
+            view = torch.cat(views)
             seen.clear()
             logits = problem.network(view)
             entropy = F.cross_entropy(logits, targets[: phase.active])
@@ -89,8 +93,9 @@ def plain_recovery(problem: Problem, start: ImageSet, plan: Plan, index: int) ->
         Constant(iterations=12, learning_rate=RATE),
         Constant(iterations=12, learning_rate=RATE, crop="cosine", roll=(0, 3)),
         EarlyLate(iterations=16, learning_rate=RATE, round_iterations=4),
+        EarlyLate(iterations=16, learning_rate=RATE, round_iterations=4, views="image", roll=(-2, 2), phases="round"),
     ],
-    ids=["sre2l", "cda", "delt"],
+    ids=["sre2l", "cda", "delt", "delt, views of each image, complete phases"],
 )
 def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem, scheduler: Constant | EarlyLate) -> None:
     start = Noise().initialize(problem)
