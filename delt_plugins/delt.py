@@ -38,10 +38,12 @@ class Ranked(Initializer):
     selection's own (medium: median-out, lowest: ascending, highest: descending)."""
     patches: int = Field(1, ge=1, le=5)
     """Patches along a side: 1 takes whole images, g > 1 stitches g x g patches into one image."""
+    cut: bool = False
+    """Cut patches for a 1 x 1 grid too, as RDED does, rather than take whole images. Larger grids are always cut."""
     crops: int = Field(5, ge=1)
-    """Random crops scored per image, of which the best are patches; for grids only."""
+    """Random crops scored per image, of which the best are patches; where patches are cut."""
     images_per_class: int = Field(300, ge=1)
-    """Images of each class that patches are cut from; for grids only."""
+    """Images of each class that patches are cut from."""
 
     def initialize(self, problem: Problem) -> ImageSet:
         parts = []
@@ -49,7 +51,7 @@ class Ranked(Initializer):
             available = problem.data.train.of_class(label)
             if len(available) < problem.ipc:
                 raise too_few_images(name, len(available), problem.ipc)
-            whole = self.patches == 1
+            whole = self.patches == 1 and not self.cut
             parts.append(self._images(problem, label, available) if whole else self._grids(problem, label, available))
             problem.advance(problem.ipc)
         return ImageSet(torch.cat(parts), problem.targets())

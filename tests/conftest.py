@@ -10,11 +10,10 @@ import torch
 from delt_host.compute import Compute
 from delt_host.data import DATASETS
 from delt_host.data.base import RealData
-from delt_host.models import build_model
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
-from delt_host.seeding import isolated_rng
 from delt_host.teacher import Teacher
+from delt_host.testing import random_teacher
 
 FP32 = Compute("cpu", "fp32")
 
@@ -22,19 +21,6 @@ FP32 = Compute("cpu", "fp32")
 @pytest.fixture(scope="session")
 def digits() -> RealData:
     return DATASETS["digits"](image_size=8).load()
-
-
-def random_teacher(data: RealData, model: str = "convnet3", seed: int = 0) -> Teacher:
-    """Random weights, and BatchNorm statistics that are not the trivial 0 and 1."""
-    with isolated_rng(seed, "test teacher"):
-        network = build_model(model, data.num_classes, data.image_size)
-        for name, buffer in network.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.normal_(0, 0.3)
-            if name.endswith("running_var"):
-                buffer.uniform_(0.3, 2.0)
-    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    return Teacher(model, state, data.class_names, data.mean, data.std, data.image_size)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,38 @@
-"""``delt-host plugins``: what is installed, from where, and what is not in use and why."""
+"""``delt-host plugins``: what is installed, from where, and what is not in use and why; ``plugins new``: a package."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(as_json: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
     """List installed plugins, their distribution and version, what each provides, and what is broken."""
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+
+
+@command.command("new")
+@click.argument("name")
+@click.option("--kind", required=True, help="initializer, scheduler, matcher, relabeler, evaluator, method or dataset.")
+@click.option(
+    "--to", "folder", type=click.Path(path_type=Path), default=Path(), help="Where the package's folder goes."
+)
+def new(name: str, kind: str, folder: Path) -> None:
+    """Write NAME, an installable package with a plugin of a kind and tests that pass."""
+    from delt_host.scaffold import write_package
+
+    for file in write_package(name, kind, folder):
+        click.echo(f"wrote {file}")
+    click.echo(f"next: cd {folder / name} && pytest && pip install -e .")
+
+
+def _list(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 

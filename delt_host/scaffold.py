@@ -1,0 +1,59 @@
+"""A new plugin as an installable package whose tests pass at once: what ``delt-host plugins new`` writes."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from delt_host.errors import InputError, unknown
+
+KINDS = ("initializer", "scheduler", "matcher", "relabeler", "evaluator", "method", "dataset")
+
+COMMANDS = {
+    "method": "delt-host run --method $name --baseline delt",
+    "dataset": "delt-host run --method delt --baseline cda --dataset $name",
+    "evaluator": "delt-host run --method delt --baseline cda --evaluator $name",
+}
+
+
+def write_package(name: str, kind: str, folder: Path) -> list[Path]:
+    """Write the package NAME into `folder`/NAME and return its files. InputError for a bad name or a folder in use."""
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
+        raise InputError(f"{name!r} is no name for a plugin: lower-case words joined by hyphens, as in my-{kind}")
+    module = name.replace("-", "_")
+    if keyword.iskeyword(module):
+        raise InputError(f"{name!r} is a word of Python's own; take another, as in my-{name}")
+    target = folder / name
+    if target.exists():
+        raise InputError(f"{target} exists already; choose another name or --to another folder")
+    command = COMMANDS.get(kind, f"delt-host run --method delt --{kind} $name --baseline delt")
+    words = {
+        "name": name,
+        "module": module,
+        "kind": kind,
+        "cls": "".join(word.capitalize() for word in name.split("-")),
+        "command": Template(command).substitute(name=name),
+    }
+    test = f"test_{kind}.py" if kind in ("method", "dataset") else "test_component.py"
+    contents = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{module}.py": f"{kind}.py",
+        f"tests/test_{module}.py": test,
+    }
+    written = []
+    for path, template in contents.items():
+        text = files("delt_host").joinpath("templates", f"{template}.txt").read_text(encoding="utf-8")
+        file = target / path
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(Template(text).substitute(words), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {file}: {error.strerror}") from None
+        written.append(file)
+    return written

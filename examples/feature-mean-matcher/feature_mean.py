@@ -1,0 +1,57 @@
+"""A matcher from outside: synthetic images should have the mean features of the real images of their class."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from delt_host import Match, Matcher, Problem, Views, hookimpl
+from delt_host.statistics import recorded_inputs
+
+
+class FeatureMean(Matcher):
+    """Cross-entropy, and the squared distance of the teacher's last features, averaged over each class of the group."""
+
+    source = "an example, not a published method"
+
+    weight: float = 1.0
+    """The weight of the distance."""
+
+    def bind(self, problem: Problem) -> Match:
+        last = [module for module in problem.network.modules() if isinstance(module, nn.Linear)][-1]
+        # Computed once for these data and this teacher, then kept in the store.
+        real = problem.remember("feature-mean", lambda: {"means": real_means(problem, last)})["means"]
+
+        def match(views: Views) -> dict[str, Tensor]:
+            with recorded_inputs([last]) as inputs, problem.compute.autocast():
+                logits = problem.network(views.images)
+            entropy = F.cross_entropy(logits.float(), views.targets, reduction="none")
+            features = inputs[0].float().chunk(views.groups)
+            pairs = zip(features, views.targets.chunk(views.groups), strict=True)
+            distances = [distance(*of_group, real) for of_group in pairs]
+            per_group = entropy.view(views.groups, -1).mean(dim=1)
+            return {"cross-entropy": per_group, "features": self.weight * torch.stack(distances)}
+
+        return match
+
+
+def distance(features: Tensor, targets: Tensor, real: Tensor) -> Tensor:
+    present, place = targets.unique(return_inverse=True)
+    membership = F.one_hot(place, len(present)).float()
+    means = membership.T @ features / membership.sum(dim=0)[:, None]
+    return (means - real.to(means.device)[present]).square().mean()
+
+
+@torch.inference_mode()
+def real_means(problem: Problem, last: nn.Module) -> Tensor:
+    means = []
+    for label in range(problem.num_classes):
+        pixels = problem.data.train.read(problem.data.train.of_class(label))
+        with recorded_inputs([last]) as inputs:
+            problem.teacher_logits(problem.normalization.normalize(pixels))
+        means.append(torch.cat(inputs).float().mean(dim=0))
+    return torch.stack(means)
+
+
+@hookimpl
+def delt_matchers() -> dict[str, type[Matcher]]:
+    return {"feature-mean": FeatureMean}
