@@ -85,7 +85,9 @@ class Problem:
     @cached_property
     def networks(self) -> tuple[nn.Module, ...]:
         """The teachers' networks: frozen, in eval mode, on the device, their outputs in the dataset's class order."""
-        return tuple(t.network(self.class_names, self.compute, self.models) for t in self.teachers)
+        # First asked for under inference mode, the weights would be tensors that no gradient can pass.
+        with torch.inference_mode(False):
+            return tuple(t.network(self.class_names, self.compute, self.models) for t in self.teachers)
 
     @property
     def network(self) -> nn.Module:

@@ -28,8 +28,8 @@ from delt_host.components import (
     Scheduler,
 )
 from delt_host.compute import Compute
-from delt_host.data import DATASETS
 from delt_host.data.base import RealData
+from delt_host.data.digits import Digits
 from delt_host.models import build_model
 from delt_host.plan import Curve, Group, Phase, Plan
 from delt_host.problem import Problem
@@ -54,7 +54,7 @@ def random_teacher(data: RealData, model: str = "convnet3", seed: int = 0) -> Te
 
 def small_problem(ipc: int = 4, seed: int = 0, teacher: str = "convnet3", **protocol: Any) -> Problem:
     """The handwritten digits at 8 px, a random teacher, three epochs of student training, float32 on the CPU."""
-    data = DATASETS["digits"](image_size=8).load()
+    data = Digits(image_size=8).load()
     settings = Protocol(**{"epochs": 3, **protocol})
     return Problem(data, (random_teacher(data, teacher),), ipc, seed, settings, Compute("cpu", "fp32"))
 

@@ -143,7 +143,9 @@ class EarlyLate(Optimization):
     source: ClassVar[str] = "DELT, section 3.3, algorithm 1, Table 4c; recover.py:24-89,98-171"
 
     crop: Literal["constant", "linear", "cosine", "half-cosine", "step", "none"] = "cosine"
+    """How the crop's smallest area share goes from 1 to `min_crop`."""
     order: Literal["rank", "class"] = "class"
+    """`class`: a group holds consecutive images of few classes, as published; `rank`: one image of each of many."""
     round_iterations: int = Field(0, ge=0)
     """RI. 0: an eighth of the iterations, the paper's 500 of 4000."""
     phases: Literal["global", "round"] = "global"

@@ -48,14 +48,17 @@ class Optimization(Scheduler):
     iterations: int = Field(4000, ge=0)
     """T. At 0 nothing is optimised."""
     learning_rate: float = Field(0.25, gt=0)
+    """Adam's rate at the first iteration, in normalised space."""
     decay: Shape = "cosine"
     """How the learning rate falls to 0 over the iterations."""
     crop: Shape | Literal["none"] = "constant"
     """How the crop's smallest area share goes from 1 to `min_crop`: CDA's curriculum; `constant`: `min_crop` always."""
     min_crop: float = Field(SMALLEST_CROP, gt=0, le=1)
+    """The lower end of the crop's share of the image area, once the curriculum has ended."""
     milestone: float = Field(1.0, gt=0, le=1)
     """The share of the iterations after which the crop curriculum has ended."""
     flip: bool = True
+    """Mirror with probability one half."""
     roll: tuple[int, int] = (0, 0)
     """Range of the circular shift in pixels, both ends included."""
     views: Literal["group", "image"] = "group"
