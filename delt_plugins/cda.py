@@ -8,7 +8,7 @@ CDA = Method(
     summary="noise, constant schedule with cosine crop curriculum, BatchNorm statistics",
     source="Yin, Shen: Dataset Distillation via Curriculum Data Synthesis in Large Data Era, TMLR 2024, arXiv 2311.18838",
     initializer=use("noise"),
-    scheduler=use("constant", crop="cosine", roll=(0, 32)),
+    scheduler=use("constant", crop="cosine", roll="scaled"),
     matcher=use("batch-norm"),
     datasets={
         "tiny-imagenet": {
@@ -16,8 +16,6 @@ CDA = Method(
             "matcher.weight": 0.05,
             "scheduler.roll": (0, 4),
         },
-        # CDA published nothing for images of 32 px and less; a shift of up to 32 px would be any shift at all.
-        **dict.fromkeys(("cifar10", "cifar100", "digits"), {"scheduler.roll": (0, 4)}),
     },
 )
 

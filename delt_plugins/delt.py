@@ -169,7 +169,7 @@ class EarlyLate(Optimization):
 
     def plan(self, problem: Problem) -> Plan:
         if self.iterations == 0:
-            return self.assemble([])
+            return self.assemble(problem, [])
         length = self.round_iterations or self.iterations // 8
         joins = join_rounds(problem.ipc, self.iterations // length)
         groups = []
@@ -192,7 +192,7 @@ class EarlyLate(Optimization):
                     )
                 )
             groups.append(Group(images=tuple(images), phases=tuple(phases)))
-        return self.assemble(groups).model_copy(update={"moments": self.moments})
+        return self.assemble(problem, groups).model_copy(update={"moments": self.moments})
 
 
 def join_rounds(ipc: int, rounds: int) -> list[int]:

@@ -59,8 +59,9 @@ class Optimization(Scheduler):
     """The share of the iterations after which the crop curriculum has ended."""
     flip: bool = True
     """Mirror with probability one half."""
-    roll: tuple[int, int] = (0, 0)
-    """Range of the circular shift in pixels, both ends included."""
+    roll: tuple[int, int] | Literal["scaled"] = (0, 0)
+    """Range of the circular shift in pixels, both ends included; `scaled`: 0 to a seventh of the image's side, which
+    is the published 32 px at 224 px and 4 px at 32 px."""
     views: Literal["group", "image"] = "group"
     """`group`: one crop, mirror and shift an iteration for the whole group, as published; `image`: one for each image."""
     group_size: int = Field(100, ge=1)
@@ -70,7 +71,7 @@ class Optimization(Scheduler):
 
     @model_validator(mode="after")
     def _roll_is_a_range(self) -> Optimization:
-        if self.roll[0] > self.roll[1]:
+        if self.roll != "scaled" and self.roll[0] > self.roll[1]:
             raise ValueError(f"roll is a range (low, high), {self.roll[0]} is above {self.roll[1]}")
         return self
 
@@ -92,8 +93,9 @@ class Optimization(Scheduler):
             lines = [[c * ipc + rank for c in range(classes)] for rank in range(ipc)]
         return [line[i : i + size] for line in lines for i in range(0, len(line), size)]
 
-    def assemble(self, groups: list[Group]) -> Plan:
-        return Plan(groups=tuple(groups), crop=self.crop != "none", flip=self.flip, roll=self.roll, views=self.views)
+    def assemble(self, problem: Problem, groups: list[Group]) -> Plan:
+        roll = (0, problem.image_size // 7) if self.roll == "scaled" else self.roll
+        return Plan(groups=tuple(groups), crop=self.crop != "none", flip=self.flip, roll=roll, views=self.views)
 
 
 class Constant(Optimization):
@@ -103,7 +105,7 @@ class Constant(Optimization):
 
     def plan(self, problem: Problem) -> Plan:
         if self.iterations == 0:
-            return self.assemble([])
+            return self.assemble(problem, [])
         rate, crop = self.curves()
         groups = [
             Group(
@@ -112,7 +114,7 @@ class Constant(Optimization):
             )
             for images in self.batches(problem)
         ]
-        return self.assemble(groups)
+        return self.assemble(problem, groups)
 
 
 class BatchNormMatching(Matcher):
@@ -161,7 +163,7 @@ SRE2L = Method(
     summary="noise, constant schedule, BatchNorm statistics",
     source="Yin, Xing, Shen: Squeeze, Recover and Relabel, NeurIPS 2023, arXiv 2306.13092",
     initializer=use("noise"),
-    scheduler=use("constant", roll=(0, 32)),
+    scheduler=use("constant", roll="scaled"),
     matcher=use("batch-norm"),
     datasets={
         "tiny-imagenet": {

@@ -9,6 +9,7 @@ import pytest
 from delt_host.errors import InputError
 from delt_host.options import build
 from delt_host.plan import Curve, Group, Phase
+from delt_host.plugins import load_registry
 from delt_host.problem import Problem
 from delt_plugins.delt import EarlyLate, join_rounds
 from delt_plugins.sre2l import Constant
@@ -109,3 +110,12 @@ def test_a_group_cannot_lose_images() -> None:
     phases = [Phase(active=n, iterations=1, learning_rate=rate, min_crop=rate) for n in (2, 1)]
     with pytest.raises(ValueError, match="fewer active images"):
         Group(images=(0, 1), phases=tuple(phases))
+
+
+def test_a_scaled_roll_is_a_seventh_of_the_side(problem: Problem) -> None:
+    """0..32 at 224 px as published; on small images in proportion, whatever the dataset is called."""
+    assert problem.image_size == 8
+    assert Constant(iterations=8, roll="scaled").plan(problem).roll == (0, 1)
+    assert Constant(iterations=8, roll=(-2, 2)).plan(problem).roll == (-2, 2)
+    methods = load_registry().things("method")
+    assert [methods[name].scheduler.options["roll"] for name in ("sre2l", "cda")] == ["scaled", "scaled"]
