@@ -76,7 +76,7 @@ def plan_run(experiment: Experiment, host: Host) -> list[Step]:
     architecture = recipe.model if isinstance(recipe, TeacherRecipe) else Teacher.load(recipe).architecture
     speed = time_passes(architecture, data, experiment.compute, models)
     teacher, steps = _teacher_step(experiment, data, host, speed)
-    plans = {row.label: plan(experiment, data, row) for row in experiment.rows}
+    plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
     students = {name: time_passes(name, data, experiment.compute, models) for name in _students(experiment)}
     for row in experiment.rows:
         steps += _row_steps(experiment, data, host, row, plans[row.label], teacher, speed, students)

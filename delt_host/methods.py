@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Choice(BaseModel):
@@ -22,6 +22,15 @@ def use(name: str, **options: Any) -> Choice:
     return Choice(name=name, options=options)
 
 
+def _choice(given: Any) -> Any:
+    """In a recipe a choice is a name, or a table of the name and the options beside it."""
+    if isinstance(given, str):
+        return {"name": given}
+    if isinstance(given, Mapping) and "options" not in given:
+        return {"name": given.get("name"), "options": {k: v for k, v in given.items() if k != "name"}}
+    return given
+
+
 class Method(BaseModel):
     """Five choices. `scheduler` and `matcher` are None for methods that optimise nothing."""
 
@@ -36,5 +45,11 @@ class Method(BaseModel):
     matcher: Choice | None = None
     relabeler: Choice = Choice(name="fkd")
     evaluator: Choice = Choice(name="student")
+
     datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``."""
+
+    @field_validator("initializer", "scheduler", "matcher", "relabeler", "evaluator", mode="before")
+    @classmethod
+    def _choices_may_be_names(cls, given: Any) -> Any:
+        return _choice(given)

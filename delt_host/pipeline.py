@@ -15,6 +15,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,21 @@ class Host:
             "source": _module_digest(cls.__module__),
         }
 
+    @contextmanager
+    def running(self, stage: str, named: Named[Component]) -> Iterator[None]:
+        """Whatever goes wrong inside is this component's: RunError with its name and the plugin that it comes from.
+
+        InputError passes as it is: it already says what the user would have to change.
+        """
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+            plugin = self.registry.provider(stage, named.name).plugin
+            raise RunError(f"{stage} {named.name} of {plugin}: {said}") from error
+
 
 @functools.cache
 def _module_digest(module: str) -> str:
@@ -72,7 +88,7 @@ def _module_digest(module: str) -> str:
 def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan]]:
     """What all rows share, teacher included, and each row's plan by label."""
     data = load_data(experiment, host)
-    plans = {row.label: plan(experiment, data, row) for row in experiment.rows}
+    plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
     teacher = squeeze_teacher(experiment, data, host)
     problem = Problem(
         data=data,
@@ -131,13 +147,14 @@ def load_data(experiment: Experiment, host: Host) -> RealData:
     return data
 
 
-def plan(experiment: Experiment, data: RealData, row: Row) -> Plan:
+def plan(experiment: Experiment, data: RealData, row: Row, host: Host) -> Plan:
     """The row's plan; made before anything runs, so that its errors and its cost come first."""
     if row.scheduler is None:
         return Plan(groups=())
     blank = Problem(data, (), experiment.ipc, experiment.seeds[0], experiment.protocol, experiment.compute)
-    made = row.scheduler.component.plan(blank)
-    check_plan(made, blank.num_images)
+    with host.running("scheduler", row.scheduler):
+        made = row.scheduler.component.plan(blank)
+        check_plan(made, blank.num_images)
     return made
 
 
@@ -195,9 +212,11 @@ def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
     """The images that recovery starts from, and their key."""
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        with host.observer.stage("initialize", _detail(row, problem), problem.num_images, "images"):
-            start = row.initializer.component.initialize(problem)
-        _check_images(start, problem, row.initializer.name)
+        detail = _detail(row, problem)
+        with host.running("initializer", row.initializer):
+            with host.observer.stage("initialize", detail, problem.num_images, "images"):
+                start = row.initializer.component.initialize(problem)
+            _check_images(start, problem)
         return {"images": start.images, "targets": start.targets}, {}
 
     entry = host.store.make("start", start_inputs(problem, row, host), work)
@@ -222,8 +241,8 @@ def recover(
     """The optimised images, their key, and the seconds that recovery took when it ran. One store entry a group."""
     if not plan.groups or row.matcher is None:
         return start, start_key, 0.0
-    matcher = row.matcher.component
-    key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start_key, host))
+    named = row.matcher
+    key = host.store.key("recover", recover_inputs(problem, named, plan, start_key, host))
     missing = [g for g in range(len(plan.groups)) if not host.store.has("recover", {"of": key, "group": g})]
     work_left = sum(plan.groups[g].image_iterations for g in missing)
     images, seconds = [], 0.0
@@ -231,7 +250,8 @@ def recover(
         for index in range(len(plan.groups)):
 
             def work(index: int = index) -> tuple[dict[str, Tensor], dict[str, Any]]:
-                result = recover_group(problem, start, plan, index, matcher, host.observer.advance)
+                with host.running("matcher", named):
+                    result = recover_group(problem, start, plan, index, named.component, host.observer.advance)
                 return {"images": result.images}, {"curves": result.curves}
 
             entry = host.store.make("recover", {"of": key, "group": index}, work)
@@ -274,7 +294,10 @@ def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str
         return relabeler.restore(problem, distilled, entry.tensors), entry.key
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        with host.observer.stage("relabel", _detail(row, problem), problem.protocol.epochs, "epochs"):
+        with (
+            host.running("relabeler", row.relabeler),
+            host.observer.stage("relabel", _detail(row, problem), problem.protocol.epochs, "epochs"),
+        ):
             made = relabeler.relabel(problem, distilled)
         return made.tensors(), {"size_bytes": made.size_bytes}
 
@@ -300,9 +323,10 @@ def evaluate(
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
         detail = f"{_detail(row, problem)}, {evaluator.component.title}"
-        with host.observer.stage("evaluate", detail, problem.protocol.epochs, "epochs"):
-            made = evaluator.component.evaluate(problem, distilled, labels)
-        _check_scores(made, evaluator)
+        with host.running("evaluator", evaluator):
+            with host.observer.stage("evaluate", detail, problem.protocol.epochs, "epochs"):
+                made = evaluator.component.evaluate(problem, distilled, labels)
+            _check_scores(made, evaluator.component.headline)
         return {}, {"scores": made.scores, "facts": made.facts}
 
     entry = host.store.make("scores", inputs, work)
@@ -341,18 +365,17 @@ def _detail(row: Row, problem: Problem) -> str:
     return f"{row.label}, seed {problem.seed}"
 
 
-def _check_images(start: ImageSet, problem: Problem, name: str) -> None:
+def _check_images(start: ImageSet, problem: Problem) -> None:
     wanted = (problem.num_images, 3, problem.image_size, problem.image_size)
     if tuple(start.images.shape) != wanted:
-        raise RunError(f"initializer {name} gave images of shape {tuple(start.images.shape)}, not {wanted}")
+        raise RunError(f"it gave images of shape {tuple(start.images.shape)}, not {wanted}")
     if not torch.equal(start.targets, problem.targets()):
-        raise RunError(f"initializer {name} must give {problem.ipc} images of every class, in class order")
+        raise RunError(f"it must give {problem.ipc} images of every class, in class order")
     if not bool(torch.isfinite(start.images).all()):
-        raise RunError(f"initializer {name} gave pixels that are not finite")
+        raise RunError("it gave pixels that are not finite")
 
 
-def _check_scores(evaluation: Evaluation, evaluator: Named[Any]) -> None:
-    headline = evaluator.component.headline
-    if headline not in evaluation.scores:
-        scores: Mapping[str, float] = evaluation.scores
-        raise RunError(f"evaluator {evaluator.name} gave no score {headline!r}, its headline (gave: {sorted(scores)})")
+def _check_scores(evaluation: Evaluation, headline: str) -> None:
+    scores: Mapping[str, float] = evaluation.scores
+    if headline not in scores:
+        raise RunError(f"it gave no score {headline!r}, its headline (gave: {sorted(scores)})")

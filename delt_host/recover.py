@@ -99,7 +99,7 @@ def recover_group(
             )
             terms = dict(match(views))
             if iteration == 0:
-                _check_terms(terms, matcher)
+                _check_terms(terms)
             loss = torch.stack([term.sum() for term in terms.values()]).sum()
             (gradient,) = torch.autograd.grad(loss, leaf)
             optimizer.step(gradient, phase.learning_rate.at(iteration))
@@ -109,7 +109,7 @@ def recover_group(
             done += phase.active
             if iteration % every == 0 or iteration == group.iterations - 1:
                 values = {name: float(term.detach().mean()) for name, term in terms.items()}
-                _check_finite(values, matcher, index, iteration)
+                _check_finite(values, index, iteration)
                 curves["iteration"].append(iteration)
                 for name, value in values.items():
                     curves.setdefault(name, []).append(value)
@@ -153,22 +153,21 @@ def check_plan(plan: Plan, num_images: int) -> None:
         raise RunError(f"the plan names image {max(used)}, but there are {num_images}")
 
 
-def _check_terms(terms: dict[str, Tensor], matcher: Matcher) -> None:
-    name = type(matcher).__name__
+def _check_terms(terms: dict[str, Tensor]) -> None:
     if not terms:
-        raise RunError(f"matcher {name} returned no loss term; return a dict of name to tensor of shape (groups,)")
+        raise RunError("it returned no loss term; return a dict of name to tensor of shape (groups,)")
     for term, value in terms.items():
         if not isinstance(value, torch.Tensor) or value.shape != (1,):
             got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise RunError(f"matcher {name}: term {term!r} must have shape (groups,) = (1,), not {got}")
+            raise RunError(f"term {term!r} must have shape (groups,) = (1,), not {got}")
     if not any(value.requires_grad for value in terms.values()):
-        raise RunError(f"matcher {name}: no gradient reaches the images; no term depends on views.images")
+        raise RunError("no gradient reaches the images; no term depends on views.images")
 
 
-def _check_finite(values: dict[str, float], matcher: Matcher, group: int, iteration: int) -> None:
+def _check_finite(values: dict[str, float], group: int, iteration: int) -> None:
     for term, value in values.items():
         if value != value or value in (float("inf"), float("-inf")):
             raise RunError(
-                f"matcher {type(matcher).__name__}: term {term!r} became {value} in group {group} at iteration "
+                f"term {term!r} became {value} in group {group} at iteration "
                 f"{iteration}; lower the learning rate (--set scheduler.learning_rate=…) or the term's weight"
             )

@@ -35,6 +35,8 @@ class Request(BaseModel):
     matcher: str | None = None
     relabeler: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """New methods of this recipe by name; see `delt_host.methods.Method`."""
     row: list[dict[str, Any]] = Field(default_factory=list)
     device: str | None = None
     precision: str | None = None

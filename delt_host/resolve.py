@@ -19,7 +19,7 @@ from delt_host.errors import InputError, unknown
 from delt_host.experiment import Experiment, Named, Role, Row
 from delt_host.methods import Choice, Method
 from delt_host.options import build, parse_assignment
-from delt_host.plugins import Registry
+from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.protocols import PROTOCOLS, protocol
 from delt_host.request import Request, parse_seeds, split_spec
 from delt_host.squeeze import TeacherRecipe
@@ -33,6 +33,7 @@ DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = 10, 20
 
 def resolve(request: Request, registry: Registry) -> Experiment:
     """The experiment; InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
+    registry = _with_methods(registry, request.methods)
     sets = _Sets(request.set)
     dataset_name, dataset = _dataset(request.dataset, registry, sets)
     suggested = dict(dataset.suggested)
@@ -61,6 +62,19 @@ def resolve(request: Request, registry: Registry) -> Experiment:
         ceiling_epochs=epochs,
         notes=tuple(maker.notes),
     )
+
+
+def _with_methods(registry: Registry, defined: Mapping[str, Mapping[str, Any]]) -> Registry:
+    """The registry with a recipe's own ``[methods.NAME]`` tables beside the installed methods."""
+    if not defined:
+        return registry
+    recipe = Plugin("recipe", "the recipe", "", "recipe")
+    methods = dict(registry.provided["method"])
+    for name, table in defined.items():
+        if name in methods:
+            raise InputError(f"the recipe defines a method {name!r}, which {methods[name].plugin} provides; rename it")
+        methods[name] = Provided(build(Method, {"summary": "", **table}, f"the recipe's methods.{name}"), recipe)
+    return Registry(registry.plugins, {**registry.provided, "method": methods})
 
 
 class _Sets:

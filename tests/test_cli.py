@@ -274,6 +274,54 @@ def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
     assert request.set == {"scheduler.iterations": 16, "matcher.weight": 1.0}
 
 
+RECIPE = """
+method = "sharp"
+ipc = 2
+seeds = 1
+
+[methods.sharp]
+summary = "the surest images, a constant schedule"
+initializer = { name = "ranked", selection = "highest" }
+scheduler = { name = "constant", iterations = 16, views = "image" }
+matcher = "batch-norm"
+
+[methods.sharp.datasets.digits]
+"scheduler.learning_rate" = 0.125
+"""
+
+
+def test_a_recipe_defines_a_method_of_its_own(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sharp.toml").write_text(RECIPE)
+    again(first, monkeypatch, tmp_path / "sharp.toml", "-b", "delt", *SMALL, "--out", tmp_path / "run")
+    components = results(tmp_path / "run")["sharp"]["components"]
+    assert components["initializer"]["selection"] == "highest"
+    assert (components["scheduler"]["views"], components["scheduler"]["learning_rate"]) == ("image", 0.125)
+    assert components["matcher"]["name"] == "batch-norm"
+    # The folder's own experiment.toml repeats the run without the recipe that defined the method.
+    again(first, monkeypatch, tmp_path / "run" / "experiment.toml", "--out", tmp_path / "repeated")
+    assert results(tmp_path / "repeated")["sharp"]["scores"] == results(tmp_path / "run")["sharp"]["scores"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[methods.delt]\ninitializer = 'noise'", "defines a method 'delt', which delt-host 0.1.0"),
+        ("[methods.new]\nscheduler = 'constant'", "methods.new.initializer must be given"),
+        ("[methods.new]\ninitializer = 'noise'\nmacher = 'batch-norm'", "did you mean 'matcher'"),
+        ("[methods.new]\ninitializer = 'nose'", "did you mean 'noise'"),
+    ],
+)
+def test_a_recipes_method_is_checked(tmp_path: Path, table: str, said: str) -> None:
+    from delt_host.plugins import load_registry
+    from delt_host.request import Request
+    from delt_host.resolve import resolve
+
+    (tmp_path / "r.toml").write_text(f"method = 'new'\n{table}\n")
+    with pytest.raises(InputError) as caught:
+        resolve(Request.from_recipe(tmp_path / "r.toml"), load_registry())
+    assert said in str(caught.value)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
     # A runner in the background hands its children an ignored SIGINT, which Python then leaves ignored.

@@ -147,16 +147,29 @@ def test_a_third_partys_matcher_runs_beside_a_baseline(install: object, tmp_path
     assert lines["delt (matcher=mine)"]["differences"][0]["other"] == "delt"
 
 
-def test_a_row_whose_matcher_fails_leaves_the_others_complete(install: object, tmp_path: Path) -> None:
+BROKEN = {
+    "nan": ("self.weight * views", "float('nan') * views", "term 'pull' became nan"),
+    "raises": ("return lambda views:", "return None or [][0] or", "IndexError: list index out of range"),
+    "shape": (".mean().view(1)", ".mean()", "term 'pull' must have shape"),
+    "disk": ("return lambda views:", "open('.', 'w');", "IsADirectoryError"),
+}
+
+
+@pytest.mark.parametrize("how", [*BROKEN])
+def test_a_row_whose_matcher_fails_leaves_the_others_complete(install: object, tmp_path: Path, how: str) -> None:
     from click.testing import CliRunner
 
     from delt_host.cli import cli
     from delt_host.errors import RunError
 
-    install("nan-matcher", MATCHER.replace("NAME", "nan").replace("self.weight *", "float('nan') *"))  # type: ignore[operator]
+    whole, broken, said = BROKEN[how]
+    source = MATCHER.replace("NAME", how).replace(whole, broken)
+    assert source != MATCHER.replace("NAME", how)
+    install(f"{how}-matcher", source)  # type: ignore[operator]
     settings = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=8"]
-    arguments = ["run", "-m", "delt", "--matcher", "nan", "-b", "delt", "--ipc", "1", "--seeds", "1", *settings]
+    arguments = ["run", "-m", "delt", "--matcher", how, "-b", "delt", "--ipc", "1", "--seeds", "1", *settings]
     result = CliRunner().invoke(cli, [*arguments, "--set", "protocol.epochs=1", "-q", "--out", "run"])
-    assert isinstance(result.exception, RunError) and "delt (matcher=nan)" in str(result.exception)
-    assert "term 'pull' became nan" in result.output
+    assert isinstance(result.exception, RunError) and f"delt (matcher={how})" in str(result.exception)
+    output = " ".join(result.output.split())
+    assert f"matcher {how} of {how}-matcher 1.2 ({how}_matcher): {said}" in output
     assert (tmp_path / "run" / "delt" / "seed-0" / "distilled.safetensors").is_file()

@@ -222,11 +222,10 @@ class Broken(Matcher):
         ("nan", "term 'pull' became nan in group 0 at iteration 0"),
     ],
 )
-def test_a_matcher_that_breaks_the_contract_is_named(problem: Problem, how: str, message: str) -> None:
+def test_what_a_matcher_breaks_is_named(problem: Problem, how: str, message: str) -> None:
     plan = Constant(iterations=2).plan(problem)
-    with pytest.raises(RunError, match=message) as caught:
+    with pytest.raises(RunError, match=message):
         recover_group(problem, Noise().initialize(problem), plan, 0, Broken(how=how), silent)
-    assert "Broken" in str(caught.value)
 
 
 def test_batch_norm_matching_needs_batch_norm(digits: RealData) -> None:
