@@ -274,6 +274,15 @@ def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
     assert request.set == {"scheduler.iterations": 16, "matcher.weight": 1.0}
 
 
+def test_the_example_trains_on_a_distilled_set_from_python(first: Path) -> None:
+    script = Path(__file__).parents[1] / "examples" / "train_from_python.py"
+    file = first / "run" / "delt" / "seed-0" / "distilled.safetensors"
+    done = subprocess.run([sys.executable, script, file], capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert "20 images of 10 classes, 8 px, made by delt" in done.stdout
+    assert float(done.stdout.split()[-2]) > 25, "far above chance on ten classes"
+
+
 RECIPE = """
 method = "sharp"
 ipc = 2
