@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Evaluator,
         ImageSet,
         Initializer,
+        LabelledViews,
         Labels,
         Match,
         Matcher,
@@ -37,7 +38,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "components": (
-        "Component Distilled Evaluation Evaluator ImageSet Initializer Labels Match Matcher Relabeler Scheduler Views"
+        "Component Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
+        "Scheduler Views"
     ),
     "data.base": "Dataset MemorySplit RealData Split",
     "distilled": "DistilledSet load",
@@ -64,6 +66,7 @@ __all__ = [
     "ImageSet",
     "Initializer",
     "InputError",
+    "LabelledViews",
     "Labels",
     "Match",
     "Matcher",

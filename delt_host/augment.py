@@ -36,6 +36,12 @@ def draw_crops(rng: torch.Generator, count: int, size: int, scale: tuple[float, 
     return torch.stack([top, left, height, width], dim=1)
 
 
+def draw_offsets(rng: torch.Generator, count: int, size: int) -> Tensor:
+    """(2, count) int64: down and right, in pixels, of `RandomCrop(size)` on an image padded by an eighth of its side."""
+    reach = size // 8
+    return torch.randint(-reach, reach + 1, (2, count), generator=rng)
+
+
 def crop_matrix(start: Tensor, length: Tensor, size: int) -> Tensor:
     """(B, size, size): row o holds the bilinear weights of output pixel o of the crop [start, start + length)."""
     position = start[:, None] + (torch.arange(size) + 0.5) * length[:, None] / size - 0.5

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,6 +32,9 @@ class Component(BaseModel, ABC):
 
     source: ClassVar[str] = ""
     """Paper, section, equation or table the component comes from."""
+    committee: ClassVar[bool] = False
+    """Whether it makes use of every teacher of the run. Otherwise it is shown the first alone, and its results do not
+    depend on the others."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,17 @@ class Matcher(Component):
         """The loss of one group. Called anew for every group; the result may keep state between iterations."""
 
 
+class LabelledViews(NamedTuple):
+    """One training batch of a student."""
+
+    images: Tensor
+    """(B, 3, S, S) float32, normalised: the views."""
+    targets: Tensor
+    """(B, C): what each view should be answered with, as `Labels.kind` says."""
+    classes: Tensor
+    """(B,) int64: the class of the image that a view was made of, which is not that of a CutMix partner."""
+
+
 class Labels(ABC):
     """Labels for a distilled set that replay the same augmented views in the same order every time."""
 
@@ -107,8 +121,8 @@ class Labels(ABC):
     """What has to be stored or shipped beside the images: labels, or the teacher where it runs while training."""
 
     @abstractmethod
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of (views (B, 3, S, S) normalised float32, targets (B, C)) of epoch `number`, counted from 0."""
+    def epoch(self, number: int) -> Iterator[LabelledViews]:
+        """The batches of epoch `number`, counted from 0."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What to keep on disk so that `Relabeler.restore` gives the same labels without work."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
 
 import torch
 from rich.console import Console
@@ -72,31 +74,34 @@ def plan_run(experiment: Experiment, host: Host) -> list[Step]:
     """Every stage of the run, in order, for all seeds."""
     data = load_data(experiment, host)
     models = host.registry.things("model")
-    recipe = experiment.teacher
-    architecture = recipe.model if isinstance(recipe, TeacherRecipe) else Teacher.load(recipe).architecture
-    speed = time_passes(architecture, data, experiment.compute, models)
-    teacher, steps = _teacher_step(experiment, data, host, speed)
+    teachers: list[Teacher | None] = []
+    speeds, steps = [], []
+    for asked in experiment.teachers:
+        architecture = asked.model if isinstance(asked, TeacherRecipe) else Teacher.load(asked).architecture
+        speeds.append(time_passes(architecture, data, experiment.compute, models))
+        teacher, step = _teacher_step(experiment, asked, data, host, speeds[-1])
+        teachers.append(teacher)
+        steps.append(step)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
     students = {name: time_passes(name, data, experiment.compute, models) for name in _students(experiment)}
     for row in experiment.rows:
-        steps += _row_steps(experiment, data, host, row, plans[row.label], teacher, speed, students)
+        steps += _row_steps(experiment, data, host, row, plans[row.label], teachers, speeds, students)
     return steps
 
 
 def _teacher_step(
-    experiment: Experiment, data: RealData, host: Host, speed: Speed
-) -> tuple[Teacher | None, list[Step]]:
-    recipe = experiment.teacher
+    experiment: Experiment, recipe: TeacherRecipe | Path, data: RealData, host: Host, speed: Speed
+) -> tuple[Teacher | None, Step]:
     if not isinstance(recipe, TeacherRecipe):
-        return Teacher.load(recipe), [Step("squeeze", f"teacher from {recipe}", True, "", 0.0)]
-    entry = host.store.read("teacher", teacher_inputs(experiment, data))
+        return Teacher.load(recipe), Step("squeeze", f"teacher from {recipe}", True, "", 0.0)
+    entry = host.store.read("teacher", teacher_inputs(experiment, recipe, data))
     images = recipe.epochs * len(data.train)
     seconds = images * speed.training + len(data.test) * speed.forward
     step = Step("squeeze", f"{recipe.model}, {recipe.epochs} epochs", entry is not None, f"{images:,} images", seconds)
     if entry is None:
-        return None, [step]
+        return None, step
     facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
-    return Teacher.from_facts(facts, entry.tensors), [step]
+    return Teacher.from_facts(facts, entry.tensors), step
 
 
 def _row_steps(
@@ -105,15 +110,15 @@ def _row_steps(
     host: Host,
     row: Row,
     plan: Plan,
-    teacher: Teacher | None,
-    speed: Speed,
+    teachers: Sequence[Teacher | None],
+    speeds: Sequence[Speed],
     students: dict[str, Speed],
 ) -> list[Step]:
     seeds, protocol = len(experiment.seeds), experiment.protocol
-    teachers = () if teacher is None else (teacher,)
-    problem = Problem(data, teachers, experiment.ipc, experiment.seeds[0], protocol, experiment.compute)
+    known = tuple(teacher for teacher in teachers if teacher is not None)
+    problem = Problem(data, known, experiment.ipc, experiment.seeds[0], protocol, experiment.compute)
     done = 0
-    if teacher is not None and row.matcher is not None:
+    if len(known) == len(teachers) and row.matcher is not None:
         problems = [problem.with_seed(seed) for seed in experiment.seeds]
         done = sum(_recovered(p, row, plan, host) for p in problems)
     views = protocol.epochs * problem.num_images * seeds
@@ -121,12 +126,16 @@ def _row_steps(
     steps = []
     if plan.groups:
         cost = plan.image_iterations * seeds
-        seconds = cost * speed.pixels * (seeds - done) / seeds
+        # A committee takes turns, so its members' speeds count alike.
+        members = speeds if row.matcher and row.matcher.component.committee else speeds[:1]
+        seconds = cost * fmean(speed.pixels for speed in members) * (seeds - done) / seeds
         detail = f"{row.label}: {_count(len(plan.groups), 'group')}, {_count(seeds, 'seed')}, {done} done"
         steps.append(Step("recover", detail, done == seeds, f"{cost:,} image-its", seconds, image_bytes))
     label_bytes = row.relabeler.component.size_bytes(problem) * seeds
     labelled = f"{row.label}: {row.relabeler.name}"
-    steps.append(Step("relabel", labelled, False, f"{views:,} views", views * speed.forward, label_bytes))
+    labellers = speeds if row.relabeler.component.committee else speeds[:1]
+    seconds = views * sum(speed.forward for speed in labellers)
+    steps.append(Step("relabel", labelled, False, f"{views:,} views", seconds, label_bytes))
     tests = 1 + (protocol.epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
     for name, student in students.items():
         seconds = views * student.training + tests * seeds * len(data.test) * student.forward

@@ -64,7 +64,9 @@ class Experiment:
     """Everything a run depends on."""
 
     dataset: Named[Dataset]
-    teacher: TeacherRecipe | Path
+    teachers: tuple[TeacherRecipe | Path, ...]
+    """The first ranks images, gives the normalisation and is the only one that most components use; all of them are a
+    committee for those that want one."""
     protocol: Protocol
     ipc: int
     seeds: tuple[int, ...]
@@ -82,7 +84,6 @@ class Experiment:
 
     def table(self) -> dict[str, Any]:
         """The recipe file that repeats this run."""
-        teacher = {"file": str(self.teacher)} if isinstance(self.teacher, Path) else self.teacher.model_dump()
         return {
             "ipc": self.ipc,
             "seeds": list(self.seeds),
@@ -90,7 +91,7 @@ class Experiment:
             "precision": self.precision,
             "ceiling_epochs": self.ceiling_epochs,
             "dataset": self.dataset.table(),
-            "teacher": teacher,
+            "teacher": [{"file": str(t)} if isinstance(t, Path) else t.model_dump() for t in self.teachers],
             "protocol": self.protocol.model_dump(mode="json"),
             "evaluator": [named.table() for named in self.evaluators],
             "row": [

@@ -46,8 +46,16 @@ class Method(BaseModel):
     relabeler: Choice = Choice(name="fkd")
     evaluator: Choice = Choice(name="student")
 
+    committee: tuple[str, ...] = ()
+    """Models to squeeze beside the first teacher where the user names no teachers; for methods that match several."""
+
     datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
-    """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``."""
+    """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, and of one
+    IPC as ``{"cifar10 ipc 1": {…}}``; `committee` may be among them."""
+
+    def published(self, dataset: str, ipc: int) -> dict[str, Any]:
+        """The published settings for a dataset at an IPC, by ``STAGE.OPTION``."""
+        return {**self.datasets.get(dataset, {}), **self.datasets.get(f"{dataset} ipc {ipc}", {})}
 
     @field_validator("initializer", "scheduler", "matcher", "relabeler", "evaluator", mode="before")
     @classmethod

@@ -49,16 +49,17 @@ class Host:
     observer: Observer
 
     def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
-        """What a component is to the store: its options, its class, and the source of its module.
+        """What a component is to the store: its options, its class, and the source of its module and its bases'.
 
         With the source in the key, someone who edits a matcher never sees the results of the one before.
         """
         cls = type(named.component)
+        bases = [base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__]
         return {
             "stage": stage,
             "class": f"{cls.__module__}.{cls.__qualname__}",
             "options": named.component.model_dump(mode="json"),
-            "source": _module_digest(cls.__module__),
+            "source": [_module_digest(module) for module in dict.fromkeys(base.__module__ for base in bases)],
         }
 
     @contextmanager
@@ -89,10 +90,10 @@ def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan
     """What all rows share, teacher included, and each row's plan by label."""
     data = load_data(experiment, host)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
-    teacher = squeeze_teacher(experiment, data, host)
+    teachers = tuple(squeeze_teacher(experiment, asked, data, host) for asked in experiment.teachers)
     problem = Problem(
         data=data,
-        teachers=(teacher,),
+        teachers=teachers,
         ipc=experiment.ipc,
         seed=experiment.seeds[0],
         protocol=experiment.protocol,
@@ -158,13 +159,13 @@ def plan(experiment: Experiment, data: RealData, row: Row, host: Host) -> Plan:
     return made
 
 
-def squeeze_teacher(experiment: Experiment, data: RealData, host: Host) -> Teacher:
-    """The teacher: squeezed by the recipe, or imported; either is refused where it does not fit the data."""
+def squeeze_teacher(experiment: Experiment, asked: TeacherRecipe | Path, data: RealData, host: Host) -> Teacher:
+    """A teacher: squeezed by the recipe, or imported; either is refused where it does not fit the data."""
     compute, models = experiment.compute, host.registry.things("model")
-    if isinstance(experiment.teacher, Path):
-        teacher = _import_teacher(experiment.teacher, data, compute, host)
+    if isinstance(asked, Path):
+        teacher = _import_teacher(asked, data, compute, host)
     else:
-        recipe = experiment.teacher
+        recipe = asked
         images = recipe.epochs * (len(data.train) // recipe.batch_size) * recipe.batch_size
 
         def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -172,7 +173,7 @@ def squeeze_teacher(experiment: Experiment, data: RealData, host: Host) -> Teach
                 teacher = squeeze(data, recipe, compute, models, host.observer.advance)
             return teacher.state, teacher.facts()
 
-        entry = host.store.make("teacher", teacher_inputs(experiment, data), work)
+        entry = host.store.make("teacher", teacher_inputs(experiment, recipe, data), work)
         if entry.cached:
             host.observer.cached("squeeze", recipe.model)
         facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
@@ -184,11 +185,11 @@ def squeeze_teacher(experiment: Experiment, data: RealData, host: Host) -> Teach
     return teacher
 
 
-def teacher_inputs(experiment: Experiment, data: RealData) -> dict[str, Any]:
+def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData) -> dict[str, Any]:
     """What a squeezed teacher depends on."""
     return {
         "data": data.fingerprint,
-        "recipe": experiment.teacher.model_dump() if isinstance(experiment.teacher, TeacherRecipe) else {},
+        "recipe": recipe.model_dump(),
         "compute": [experiment.device, experiment.precision],
     }
 
@@ -215,7 +216,7 @@ def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
         detail = _detail(row, problem)
         with host.running("initializer", row.initializer):
             with host.observer.stage("initialize", detail, problem.num_images, "images"):
-                start = row.initializer.component.initialize(problem)
+                start = row.initializer.component.initialize(problem.seen_by(row.initializer.component))
             _check_images(start, problem)
         return {"images": start.images, "targets": start.targets}, {}
 
@@ -228,7 +229,7 @@ def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
 def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
     """What initialised images depend on."""
     return {
-        **problem.inputs(),
+        **problem.seen_by(row.initializer.component).inputs(),
         "ipc": problem.ipc,
         "seed": problem.seed,
         "component": host.identity("initializer", row.initializer),
@@ -242,6 +243,7 @@ def recover(
     if not plan.groups or row.matcher is None:
         return start, start_key, 0.0
     named = row.matcher
+    seen = problem.seen_by(named.component)
     key = host.store.key("recover", recover_inputs(problem, named, plan, start_key, host))
     missing = [g for g in range(len(plan.groups)) if not host.store.has("recover", {"of": key, "group": g})]
     work_left = sum(plan.groups[g].image_iterations for g in missing)
@@ -251,7 +253,7 @@ def recover(
 
             def work(index: int = index) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 with host.running("matcher", named):
-                    result = recover_group(problem, start, plan, index, named.component, host.observer.advance)
+                    result = recover_group(seen, start, plan, index, named.component, host.observer.advance)
                 return {"images": result.images}, {"curves": result.curves}
 
             entry = host.store.make("recover", {"of": key, "group": index}, work)
@@ -261,9 +263,10 @@ def recover(
 
 
 def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host) -> dict[str, Any]:
-    """What recovered images depend on; the start's key brings data, teacher and precision."""
+    """What recovered images depend on; the start's key brings data and precision."""
     return {
         "start": start_key,
+        "teachers": problem.seen_by(matcher.component).inputs()["teachers"],
         "plan": plan.model_dump(mode="json"),
         "matcher": host.identity("matcher", matcher),
         "seed": problem.seed,
@@ -281,6 +284,7 @@ def finish(problem: Problem, images: ImageSet, images_key: str) -> tuple[Distill
 def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host) -> tuple[Labels, str]:
     """The labels of the protocol's views."""
     relabeler = row.relabeler.component
+    problem = problem.seen_by(relabeler)
     inputs = {
         **problem.inputs(),
         "distilled": distilled_key,
@@ -325,7 +329,7 @@ def evaluate(
         detail = f"{_detail(row, problem)}, {evaluator.component.title}"
         with host.running("evaluator", evaluator):
             with host.observer.stage("evaluate", detail, problem.protocol.epochs, "epochs"):
-                made = evaluator.component.evaluate(problem, distilled, labels)
+                made = evaluator.component.evaluate(problem.seen_by(evaluator.component), distilled, labels)
             _check_scores(made, evaluator.component.headline)
         return {}, {"scores": made.scores, "facts": made.facts}
 

@@ -82,8 +82,9 @@ class Plan(_Data):
     """Independent groups and what holds for all of them."""
 
     groups: tuple[Group, ...]
-    crop: bool = True
-    """Draw a random resized crop each iteration; False: the whole image."""
+    crop: Literal["resized", "pad", "none"] = "resized"
+    """What is drawn each iteration: a random resized crop; `pad`: a crop of the image padded by an eighth with zeros, as
+    G-VBSM has it on small images; `none`: the whole image."""
     flip: bool = True
     """Mirror with probability one half, drawn each iteration."""
     roll: tuple[int, int] = (0, 0)

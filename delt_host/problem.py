@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from delt_host.components import Component
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData
 from delt_host.errors import InputError
@@ -82,12 +83,24 @@ class Problem:
         other.__dict__["networks"] = self.networks
         return other
 
+    def seen_by(self, component: Component) -> Problem:
+        """The problem as a component is shown it: with every teacher only where it is for a committee."""
+        if component.committee or len(self.teachers) < 2:
+            return self
+        other = replace(self, teachers=self.teachers[:1])
+        other.__dict__["networks"] = self.networks[:1]
+        return other
+
     @cached_property
     def networks(self) -> tuple[nn.Module, ...]:
-        """The teachers' networks: frozen, in eval mode, on the device, their outputs in the dataset's class order."""
+        """The teachers' networks: frozen, in eval mode, on the device, their outputs in the dataset's class order.
+
+        All take images in the first teacher's normalised space.
+        """
         # First asked for under inference mode, the weights would be tensors that no gradient can pass.
         with torch.inference_mode(False):
-            return tuple(t.network(self.class_names, self.compute, self.models) for t in self.teachers)
+            settings = (self.class_names, self.compute, self.models, self.normalization)
+            return tuple(teacher.network(*settings) for teacher in self.teachers)
 
     @property
     def network(self) -> nn.Module:
@@ -139,12 +152,12 @@ class Problem:
 
         return self.remember("true-class-scores", score)["scores"]
 
-    @torch.inference_mode()
-    def teacher_logits(self, images: Tensor, batch: int = 500) -> Tensor:
-        """The first teacher's float32 logits (N, C), on the CPU, for normalised images (N, 3, S, S)."""
-        parts = []
+    @torch.no_grad()  # not inference mode: students take the logits into losses that are differentiated
+    def teacher_logits(self, images: Tensor, batch: int = 500, teacher: int = 0) -> Tensor:
+        """One teacher's float32 logits (N, C), on the CPU, for normalised images (N, 3, S, S)."""
+        network, parts = self.networks[teacher], []
         for chunk in images.split(batch):
             chunk = chunk.to(self.compute.device).contiguous(memory_format=torch.channels_last)
             with self.compute.autocast():
-                parts.append(self.network(chunk).float().cpu())
+                parts.append(network(chunk).float().cpu())
         return torch.cat(parts)

@@ -34,9 +34,16 @@ class Protocol(BaseModel):
     """Rates of single students, which go before `learning_rate`."""
     weight_decay: float = Field(0.01, ge=0)
     decay_biases_and_norms: bool = False
-    schedule: Literal["cosine", "half-cosine", "constant"] = "half-cosine"
-    """Stepped once an epoch; `half-cosine` ends at half the rate, as RDED's and DELT's code does."""
+    schedule: Literal["cosine", "half-cosine", "half-cosine-linear", "constant"] = "half-cosine"
+    """Stepped once an epoch; `half-cosine` ends at half the rate, as RDED's and DELT's code does;
+    `half-cosine-linear`: the last sixth of the epochs goes straight to 0 (EDC)."""
     warmup_epochs: int = Field(0, ge=0)
+    average: float = Field(0.0, ge=0, lt=1)
+    """Test the exponential moving average of the student's weights, of this decay a step (EDC: 0.99); 0: the student."""
+    loss: Literal["kl", "mse"] = "kl"
+    """`kl`: of the softened answers; `mse`: mean squared error of the logits (G-VBSM, EDC)."""
+    hard_weight: float = Field(0.0, ge=0)
+    """Weight of the cross-entropy with the image's own class, not mixed, beside the loss (G-VBSM, EDC)."""
     temperature: float = Field(20.0, gt=0)
     multiply_by_temperature_squared: bool = False
     crop: Literal["resized", "pad", "none"] = "resized"
@@ -172,6 +179,20 @@ PROTOCOLS: dict[str, Protocol] = {
         codec="jpeg-q75",
         rounding="floor",
     ),
+    # G-VBSM on ImageNet-1K: squared error of the committee's mean logits and a little of the hard label.
+    "gvbsm": Protocol(
+        name="gvbsm", batch_size=1024, schedule="cosine", decay_biases_and_norms=True, loss="mse", hard_weight=0.1
+    ),
+    # EDC: the same with small batches, weaker crops, a rate that ends at half, and the student's average tested.
+    "edc": Protocol(
+        name="edc",
+        batch_size=100,
+        min_crop=0.5,
+        decay_biases_and_norms=True,
+        loss="mse",
+        hard_weight=0.025,
+        average=0.99,
+    ),
     # SRe2L's FKD on ImageNet-1K: full cosine, batch 1024.
     "sre2l": Protocol(
         name="sre2l",
@@ -203,6 +224,26 @@ BY_DATASET: dict[str, dict[str, dict[str, Any]]] = {
         "tiny-imagenet": {"batch_size": 100, "batch_size_doubled_from": 0},
         **dict.fromkeys(("imagenette", "imagenet100", "imagenet"), {"shuffle_patches": 2, "min_crop": 0.5}),
     },
+    "gvbsm": {
+        "cifar10": {"epochs": 1000, "batch_size": 100, "weight_decay": 0.0, "hard_weight": 0.15},
+        "cifar100": {
+            "epochs": 1000,
+            "batch_size": 64,
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "weight_decay": 5e-4,
+            "hard_weight": 0.15,
+        },
+        # Published as batches of 100 whose gradients are accumulated over two.
+        "tiny-imagenet": {
+            "epochs": 100,
+            "batch_size": 200,
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "weight_decay": 5e-4,
+        },
+    },
+    "edc": dict.fromkeys(("imagenette", "imagenet100", "imagenet"), {"shuffle_patches": 2}),
     "sre2l": {
         "cifar100": {
             "epochs": 400,

@@ -14,7 +14,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from delt_host.augment import apply_view, crop_matrix, draw_crops, mirror, roll_matrix
+from delt_host.augment import (
+    apply_view,
+    crop_matrix,
+    draw_crops,
+    draw_offsets,
+    mirror,
+    roll_matrix,
+    shift_matrix,
+)
 from delt_host.components import ImageSet, Matcher, Views
 from delt_host.errors import RunError
 from delt_host.plan import Plan
@@ -125,9 +133,14 @@ def view_matrices(
     """Row and column matrices (1 or `active`, S, S) of this iteration's views: roll of flip of random resized crop."""
     rng = problem.generator("view", group, iteration)
     size, count = problem.image_size, 1 if plan.views == "group" else active
-    whole = torch.tensor([[0, 0, size, size]]).expand(count, 4)
-    box = draw_crops(rng, count, size, (min_crop, 1.0)) if plan.crop else whole
-    rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
+    if plan.crop == "pad":
+        down, right = draw_offsets(rng, count, size)
+        rows, columns = shift_matrix(down, size), shift_matrix(right, size)
+    elif plan.crop == "resized":
+        box = draw_crops(rng, count, size, (min_crop, 1.0))
+        rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
+    else:
+        rows = columns = torch.eye(size).expand(count, -1, -1)
     if plan.flip:
         columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
     if plan.roll != (0, 0):

@@ -18,6 +18,7 @@ from delt_host.augment import (
     crop_matrix,
     cutmix_box,
     draw_crops,
+    draw_offsets,
     mirror,
     shift_matrix,
     shuffle_strips,
@@ -56,9 +57,8 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
     if protocol.crop == "resized":
         views["box"] = draw_crops(rng, count, size, (protocol.min_crop, 1.0)).to(torch.int16)
     elif protocol.crop == "pad":
-        reach = size // 8
-        offsets = torch.randint(-reach, reach + 1, (count, 2), generator=rng)
-        views["box"] = torch.cat([offsets, torch.zeros_like(offsets)], dim=1).to(torch.int16)
+        offsets = draw_offsets(rng, count, size)
+        views["box"] = torch.cat([offsets, torch.zeros_like(offsets)]).T.to(torch.int16)
     flips = torch.rand(count, generator=rng) < 0.5
     views["flip"] = flips & protocol.flip
     partner, mix = torch.arange(count), []

@@ -21,7 +21,8 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dataset: str | dict[str, Any] | None = None
-    teacher: str | dict[str, Any] | None = None
+    teacher: list[str | dict[str, Any]] = Field(default_factory=list)
+    """Models to squeeze, teachers' files, or tables of a recipe's options; several are a committee."""
     protocol: str | dict[str, Any] | None = None
     ipc: int | None = None
     seeds: int | str | list[int] | None = None
@@ -43,10 +44,10 @@ class Request(BaseModel):
     ceiling: bool = False
     ceiling_epochs: int | None = None
 
-    @field_validator("method", "baseline", "control", "student", "evaluator", mode="before")
+    @field_validator("method", "baseline", "control", "student", "evaluator", "teacher", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        return [value] if isinstance(value, str | dict) else value
 
     @field_validator("set")
     @classmethod

@@ -36,22 +36,25 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     registry = _with_methods(registry, request.methods)
     sets = _Sets(request.set)
     dataset_name, dataset = _dataset(request.dataset, registry, sets)
-    suggested = dict(dataset.suggested)
-    maker = _RowMaker(registry, dataset_name, suggested, sets, _swaps(request))
-    rows = maker.rows(request)
-    teacher = _teacher(request.teacher, suggested, sets)
-    model = Teacher.load(teacher).architecture if isinstance(teacher, Path) else teacher.model
-    compute = Compute.choose(request.device or "auto", request.precision or "auto")
-    evaluators = maker.evaluators(request, rows, model)
-    chosen_protocol = _protocol(request.protocol, dataset_name, suggested, sets)
-    sets.check_all_used(maker)
-    epochs = request.ceiling_epochs or (DEFAULT_CEILING_EPOCHS if request.ceiling else 0)
+    suggested, known_as = dict(dataset.suggested), dataset.published_as or dataset_name
+    if known_as not in (datasets := {**DATASETS, **registry.things("dataset")}):
+        raise unknown("dataset", known_as, datasets)
     ipc = request.ipc if request.ipc is not None else int(suggested.get("ipc", DEFAULT_IPC))
     if ipc < 1:
         raise InputError(f"--ipc must be at least 1, not {ipc}")
+    maker = _RowMaker(registry, known_as, ipc, suggested, sets, _swaps(request))
+    rows = maker.rows(request)
+    teachers = _teachers(request.teacher, suggested, sets, maker.committee)
+    first = teachers[0]
+    model = Teacher.load(first).architecture if isinstance(first, Path) else first.model
+    compute = Compute.choose(request.device or "auto", request.precision or "auto")
+    evaluators = maker.evaluators(request, rows, model)
+    chosen_protocol = _protocol(request.protocol, known_as, suggested, sets)
+    sets.check_all_used(maker)
+    epochs = request.ceiling_epochs or (DEFAULT_CEILING_EPOCHS if request.ceiling else 0)
     return Experiment(
         dataset=Named(dataset_name, dataset),
-        teacher=teacher,
+        teachers=teachers,
         protocol=chosen_protocol,
         ipc=ipc,
         seeds=parse_seeds(request.seeds),
@@ -138,6 +141,20 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
     return dataset.load()
 
 
+def _teachers(
+    given: Sequence[Any], suggested: Mapping[str, Any], sets: _Sets, committee: Sequence[str]
+) -> tuple[TeacherRecipe | Path, ...]:
+    """The teachers asked for, or the dataset's and those that the methods want beside it."""
+    teachers = [_teacher(one, suggested, sets) for one in given or [{}]]
+    if not given:
+        there = {teacher.model for teacher in teachers if isinstance(teacher, TeacherRecipe)}
+        teachers += [_teacher(model, suggested, sets) for model in committee if model not in there]
+    for place, teacher in enumerate(teachers):
+        if teacher in teachers[:place]:
+            raise InputError("a teacher is given twice; a committee's members differ (another model or teacher.seed)")
+    return tuple(teachers)
+
+
 def _teacher(given: Any, suggested: Mapping[str, Any], sets: _Sets) -> TeacherRecipe | Path:
     if isinstance(given, str):
         given = {"file": given} if given.endswith(".safetensors") or Path(given).is_file() else {"model": given}
@@ -177,12 +194,14 @@ class _RowMaker:
         self,
         registry: Registry,
         dataset: str,
+        ipc: int,
         suggested: Mapping[str, Any],
         sets: _Sets,
         swaps: Mapping[str, str],
     ) -> None:
-        self.registry, self.dataset, self.suggested = registry, dataset, suggested
+        self.registry, self.dataset, self.ipc, self.suggested = registry, dataset, ipc, suggested
         self.sets, self.swaps = sets, swaps
+        self.committee: list[str] = []  # models that the methods want beside the first teacher
         self.options_seen: dict[str, set[str]] = {
             "teacher": set(TeacherRecipe.model_fields),
             "protocol": set(type(PROTOCOLS["fair"]).model_fields),
@@ -249,13 +268,17 @@ class _RowMaker:
             else:
                 missing = "scheduler" if parts["scheduler"] is None else "matcher"
                 raise InputError(f"{label}: {name} has no {missing}; give one with --{missing} NAME")
+        if any(part is not None and part.component.committee for part in parts.values()):
+            wanted = method.published(self.dataset, self.ipc).get("committee", method.committee)
+            wanted = self.suggested.get("committee", wanted)
+            self.committee += [model for model in wanted if model not in self.committee]
         return Row(label=label, role=role, method=name, **parts)  # type: ignore[arg-type]
 
     def _component(self, stage: str, choice: Choice, method: Method, own: Mapping[str, Any]) -> Named[Any]:
         cls = self.registry.get(stage, choice.name)
         fields = list(cls.model_fields)
         self.options_seen.setdefault(stage, set()).update(fields)
-        published = _of(stage, method.datasets.get(self.dataset, {}))
+        published = _of(stage, method.published(self.dataset, self.ipc))
         layers = [choice.options, _of(stage, self.suggested), published]
         options = {key: value for layer in layers for key, value in layer.items() if key in fields}
         where = f"{stage} {choice.name}"

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from delt_host.augment import apply_view, crop_matrix, draw_crops, mirror, shift_matrix
+from delt_host.augment import apply_view, crop_matrix, draw_crops, draw_offsets, mirror, shift_matrix
 from delt_host.compute import Compute
 from delt_host.data.base import RealData, Split
 from delt_host.errors import InputError, RunError
@@ -138,9 +138,8 @@ def accuracy(
 def _augment(pixels: Tensor, recipe: TeacherRecipe, rng: torch.Generator) -> Tensor:
     count, size = len(pixels), pixels.shape[-1]
     if recipe.crop == "pad":
-        reach = size // 8
-        offsets = torch.randint(-reach, reach + 1, (2, count), generator=rng)
-        rows, columns = shift_matrix(offsets[0], size), shift_matrix(offsets[1], size)
+        down, right = draw_offsets(rng, count, size)
+        rows, columns = shift_matrix(down, size), shift_matrix(right, size)
     elif recipe.crop == "resized":
         boxes = draw_crops(rng, count, size, (0.08, 1.0))
         rows, columns = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,13 +60,13 @@ def running_statistics(layer: nn.Module) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def recorded_inputs(layers: list[nn.Module]) -> Iterator[list[Tensor]]:
-    """Record the input of each layer during the forward passes inside the block, in the order in which they run."""
-    inputs: list[Tensor] = []
+    """The input of each layer in the last forward pass inside the block, in the order of `layers`, however they run."""
+    inputs: list[Any] = [None] * len(layers)
 
-    def record(_layer: nn.Module, args: tuple[Tensor, ...]) -> None:
-        inputs.append(args[0])
+    def record(place: int, _layer: nn.Module, args: tuple[Tensor, ...]) -> None:
+        inputs[place] = args[0]
 
-    handles = [layer.register_forward_pre_hook(record) for layer in layers]
+    handles = [layer.register_forward_pre_hook(partial(record, place)) for place, layer in enumerate(layers)]
     try:
         yield inputs
     finally:

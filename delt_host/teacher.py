@@ -68,14 +68,23 @@ class Teacher:
         return Normalization(self.mean, self.std)
 
     def network(
-        self, class_names: tuple[str, ...], compute: Compute, models: Mapping[str, Builder] | None = None
+        self,
+        class_names: tuple[str, ...],
+        compute: Compute,
+        models: Mapping[str, Builder] | None = None,
+        normalization: Normalization | None = None,
     ) -> nn.Module:
-        """The frozen network in eval mode on the device, its outputs in the order of `class_names`."""
+        """The frozen network in eval mode on the device, its outputs in the order of `class_names`.
+
+        `normalization` is that of the images it will be given, where that is not the teacher's own.
+        """
         with isolated_rng(0, "teacher"):  # building draws weights, which the artifact's then replace
             model = build_model(self.architecture, len(self.class_names), self.image_size, models or {})
         fit_state(model, self.state, f"the teacher ({self.architecture})")
         if class_names != self.class_names:
             model = Reordered(model, [self.class_names.index(name) for name in class_names])
+        if normalization is not None and normalization != self.normalization:
+            model = Renormalized(model, normalization, self.normalization)
         return compute.place(model).eval().requires_grad_(False)
 
     def check_fits(self, data: RealData) -> None:
@@ -142,6 +151,23 @@ class Reordered(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)
         return logits.index_select(1, self.order)
+
+
+class Renormalized(nn.Module):
+    """A classifier that is given images in another normalised space than the one it was trained in."""
+
+    def __init__(self, model: nn.Module, given: Normalization, trained: Normalization) -> None:
+        super().__init__()
+        self.model = model
+        self.scale: Tensor
+        self.offset: Tensor
+        (mean, std), (own_mean, own_std) = ((torch.tensor(n.mean), torch.tensor(n.std)) for n in (given, trained))
+        self.register_buffer("scale", (std / own_std).view(1, 3, 1, 1))
+        self.register_buffer("offset", ((mean - own_mean) / own_std).view(1, 3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images * self.scale + self.offset)
+        return logits
 
 
 def chance_limit(num_classes: int) -> float:

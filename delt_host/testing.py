@@ -22,6 +22,7 @@ from delt_host.components import (
     Evaluator,
     ImageSet,
     Initializer,
+    LabelledViews,
     Labels,
     Matcher,
     Relabeler,
@@ -135,10 +136,10 @@ def check_relabeler(relabeler: Relabeler, problem: Problem) -> None:
     restored = relabeler.restore(problem, distilled, stored)
     for epoch in range(problem.protocol.epochs):
         first, again, back = (list(each.epoch(epoch)) for each in (labels, labels, restored))
-        count = sum(len(views) for views, _ in first)
+        count = sum(len(batch.images) for batch in first)
         assert count == problem.num_images, f"{name}: epoch {epoch} has {count} views, not {problem.num_images}"
-        for views, targets in first:
-            _check_batch(name, views, targets, labels, problem)
+        for batch in first:
+            _check_batch(name, batch, labels, problem)
         assert _same(first, again), f"{name}: epoch {epoch} gives other views or labels when replayed"
         assert _same(first, back), f"{name}: epoch {epoch} differs after restore()"
 
@@ -165,26 +166,26 @@ class _OneHot(Labels):
         self.targets = torch.nn.functional.one_hot(distilled.targets, problem.num_classes).float()
         self.size_bytes = len(distilled.targets)
 
-    def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        yield self.images, self.targets
+    def epoch(self, number: int) -> Iterator[LabelledViews]:
+        yield LabelledViews(self.images, self.targets, self.targets.argmax(dim=1))
 
 
-def _check_batch(name: str, views: torch.Tensor, targets: torch.Tensor, labels: Labels, problem: Problem) -> None:
-    size, classes = problem.image_size, problem.num_classes
+def _check_batch(name: str, batch: LabelledViews, labels: Labels, problem: Problem) -> None:
+    (views, targets, own), size, classes = batch, problem.image_size, problem.num_classes
     assert tuple(views.shape[1:]) == (3, size, size), (
         f"{name}: views are {tuple(views.shape)}, not (B, 3, {size}, {size})"
     )
-    wanted = (len(views), classes)
+    wanted, ints = (len(views), classes), (own.dtype, tuple(own.shape))
     assert tuple(targets.shape) == wanted, f"{name}: targets are {tuple(targets.shape)}, not {wanted}"
+    assert ints == (torch.int64, (len(views),)), f"{name}: classes are {ints}, not int64 of shape ({len(views)},)"
     assert bool(views.isfinite().all() and targets.isfinite().all()), f"{name}: some views or labels are not finite"
     if labels.kind == "probabilities":
         ones = torch.ones(len(targets))
         assert torch.allclose(targets.sum(dim=1), ones, atol=1e-3), f"{name}: probabilities do not sum to 1"
 
 
-def _same(one: list[tuple[torch.Tensor, torch.Tensor]], other: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
-    pairs = zip(one, other, strict=True)
-    return all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in pairs)
+def _same(one: list[LabelledViews], other: list[LabelledViews]) -> bool:
+    return all(torch.equal(x, y) for a, b in zip(one, other, strict=True) for x, y in zip(a, b, strict=True))
 
 
 def _two_groups(problem: Problem) -> Plan:

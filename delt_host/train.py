@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from delt_host.components import Labels
 from delt_host.errors import RunError
@@ -53,6 +54,7 @@ def train_student(
         student = build_model(model, problem.num_classes, problem.image_size, problem.models)
     student = compute.place(student)
     optimizer = _optimizer(student, protocol, protocol.learning_rate_for(model))
+    average = _average(student, protocol.average) if protocol.average else None
     base = protocol.learning_rate_for(model)
     steps, best, last, per_class = 0, 0.0, 0.0, [0.0]
     curve: dict[str, list[float]] = {"epoch": [], "loss": [], "tested_epoch": [], "accuracy": []}
@@ -62,17 +64,19 @@ def train_student(
             group["lr"] = base * rate_factor(protocol, epoch)
         loss = torch.zeros(())
         with isolated_rng(problem.seed, "dropout", model, epoch):
-            for images, targets in labels.epoch(epoch):
-                images, targets = images.to(compute.device), targets.to(compute.device)
+            for batch in labels.epoch(epoch):
+                images, targets, classes = (part.to(compute.device, non_blocking=True) for part in batch)
                 if protocol.legacy_double_forward:
                     with torch.no_grad(), compute.autocast():
                         student(images)
                 with compute.autocast():
                     logits = student(images)
-                loss = distillation_loss(logits.float(), targets, labels.kind, protocol)
+                loss = distillation_loss(logits.float(), targets, classes, labels.kind, protocol)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                if average is not None:
+                    average.update_parameters(student)
                 steps += 1
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -81,15 +85,15 @@ def train_student(
         curve["loss"].append(value)
         final = epoch == protocol.epochs - 1
         if final or (protocol.evaluate_every and (epoch + 1) % protocol.evaluate_every == 0):
-            student.eval()
-            last, per_class = accuracy(student, problem.view_normalization, problem.data.test, compute)
+            tested = (student if average is None else average.module).eval()
+            last, per_class = accuracy(tested, problem.view_normalization, problem.data.test, compute)
             best = max(best, last)
             curve["tested_epoch"].append(epoch)
             curve["accuracy"].append(last)
         if progress:
             progress(1, {"loss": value})
     return Training(
-        student=student,
+        student=student if average is None else average.module,
         last=last,
         best=best,
         per_class=per_class,
@@ -101,17 +105,23 @@ def train_student(
     )
 
 
-def distillation_loss(logits: Tensor, targets: Tensor, kind: str, protocol: Protocol) -> Tensor:
-    """KL(teacher || student) at the protocol's temperature, batch mean; cross-entropy against probabilities.
+def distillation_loss(logits: Tensor, targets: Tensor, classes: Tensor, kind: str, protocol: Protocol) -> Tensor:
+    """KL(teacher || student) at the protocol's temperature, batch mean, or the squared error of the logits.
 
-    RDED and DELT take no factor T^2 (section 6 of their evaluation code); SRe2L's small-set scripts do.
+    RDED and DELT take no factor T^2 (section 6 of their evaluation code); SRe2L's small-set scripts do. G-VBSM and EDC
+    take the squared error and add the cross-entropy with `classes`. Targets that are probabilities are matched by
+    cross-entropy under every protocol.
     """
     if kind == "probabilities":
         return F.cross_entropy(logits, targets)
-    temperature = protocol.temperature
-    soft = F.softmax(targets.float() / temperature, dim=1)
-    loss = F.kl_div(F.log_softmax(logits / temperature, dim=1), soft, reduction="batchmean")
-    return loss * temperature**2 if protocol.multiply_by_temperature_squared else loss
+    if protocol.loss == "mse":
+        loss = F.mse_loss(logits, targets.float())
+    else:
+        temperature = protocol.temperature
+        soft = F.softmax(targets.float() / temperature, dim=1)
+        loss = F.kl_div(F.log_softmax(logits / temperature, dim=1), soft, reduction="batchmean")
+        loss = loss * temperature**2 if protocol.multiply_by_temperature_squared else loss
+    return loss + protocol.hard_weight * F.cross_entropy(logits, classes) if protocol.hard_weight else loss
 
 
 def rate_factor(protocol: Protocol, epoch: int) -> float:
@@ -121,8 +131,17 @@ def rate_factor(protocol: Protocol, epoch: int) -> float:
     if protocol.schedule == "constant":
         return 1.0
     span = protocol.epochs - protocol.warmup_epochs
-    half = 2 if protocol.schedule == "half-cosine" else 1
+    half = 1 if protocol.schedule == "cosine" else 2
+    start = protocol.epochs - span / 6  # of the straight end
+    if protocol.schedule == "half-cosine-linear" and epoch > start:
+        at_start = 0.5 * (1 + math.cos(math.pi * (5 / 6) / half))
+        return at_start * (protocol.epochs - epoch) / (protocol.epochs - start)
     return 0.5 * (1 + math.cos(math.pi * (epoch - protocol.warmup_epochs) / (half * span)))
+
+
+def _average(student: nn.Module, decay: float) -> AveragedModel:
+    """The moving average of weights and BatchNorm statistics alike."""
+    return AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def _optimizer(student: nn.Module, protocol: Protocol, rate: float) -> torch.optim.Optimizer:

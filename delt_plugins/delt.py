@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from delt_host import ImageSet, Initializer, Method, Problem, Scheduler, hookimpl, use
-from delt_host.plan import Group, Phase, Plan
+from delt_host.plan import Group, Phase, Plan, Shape
 from delt_plugins.controls import too_few_images
 from delt_plugins.sre2l import Optimization
 
@@ -142,8 +142,8 @@ class EarlyLate(Optimization):
 
     source: ClassVar[str] = "DELT, section 3.3, algorithm 1, Table 4c; recover.py:24-89,98-171"
 
-    crop: Literal["constant", "linear", "cosine", "half-cosine", "step", "none"] = "cosine"
-    """How the crop's smallest area share goes from 1 to `min_crop`."""
+    crop: Shape | Literal["pad", "none"] = "cosine"
+    """How the crop's smallest area share goes from 1 to `min_crop`; `pad`, `none`: as the constant schedule has them."""
     order: Literal["rank", "class"] = "class"
     """`class`: a group holds consecutive images of few classes, as published; `rank`: one image of each of many."""
     round_iterations: int = Field(0, ge=0)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from delt_host import Distilled, Labels, Problem, Relabeler, hookimpl
+from delt_host import Distilled, LabelledViews, Labels, Problem, Relabeler, hookimpl
 from delt_host.replay import draw_epoch, replay_epoch
 
 
@@ -22,13 +22,13 @@ class StoredLabels(Labels):
         self.problem, self.distilled, self.stored = problem, distilled, dict(stored)
         self.size_bytes = sum(t.numel() * t.element_size() for t in self.stored.values())
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int) -> Iterator[LabelledViews]:
         views = {name: tensor[number] for name, tensor in self.stored.items() if name != "logits"}
         logits = self.stored["logits"][number]
         position = 0
         for batch in replay_epoch(self.problem, self.distilled, views):
             count = len(batch.images)
-            yield batch.images, logits[position : position + count].float()
+            yield LabelledViews(batch.images, logits[position : position + count].float(), batch.targets)
             position += count
 
     def tensors(self) -> dict[str, Tensor]:
@@ -46,11 +46,15 @@ class Fkd(Relabeler):
             views = draw_epoch(problem, number, len(distilled.targets))
             batches = [batch.images for batch in replay_epoch(problem, distilled, views)]
             # The images an epoch holds fit in memory, so the teacher's batch need not be the student's small one.
-            views["logits"] = problem.teacher_logits(torch.cat(batches)).half()
+            views["logits"] = self.answers(problem, torch.cat(batches)).half()
             epochs.append(views)
             problem.advance(1)
         stored = {name: torch.stack([views[name] for views in epochs]) for name in epochs[0]}
         return StoredLabels(problem, distilled, stored)
+
+    def answers(self, problem: Problem, views: Tensor) -> Tensor:
+        """The logits (N, C) that views are labelled with."""
+        return problem.teacher_logits(views)
 
     def size_bytes(self, problem: Problem) -> int:
         epoch = draw_epoch(problem, 0, problem.num_images)
@@ -76,16 +80,16 @@ class OnlineLabels(Labels):
             else None
         )
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int) -> Iterator[LabelledViews]:
         for batch in replay_epoch(
             self.problem, self.distilled, draw_epoch(self.problem, number, len(self.distilled.targets))
         ):
             if self.drifting is None:
-                yield batch.images, self.problem.teacher_logits(batch.images)
+                yield LabelledViews(batch.images, self.problem.teacher_logits(batch.images), batch.targets)
             else:
                 with torch.no_grad(), self.problem.compute.autocast():
                     logits = self.drifting(batch.images)
-                yield batch.images, logits.float()
+                yield LabelledViews(batch.images, logits.float(), batch.targets)
 
 
 class Online(Relabeler):
@@ -112,14 +116,15 @@ class HardLabels(Labels):
         self.problem, self.distilled = problem, distilled
         self.size_bytes = class_bytes(problem, len(distilled.targets))
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int) -> Iterator[LabelledViews]:
         classes = self.problem.num_classes
         for batch in replay_epoch(
             self.problem, self.distilled, draw_epoch(self.problem, number, len(self.distilled.targets))
         ):
             own = F.one_hot(batch.targets, classes).float()
             partner = F.one_hot(batch.partner_targets, classes).float()
-            yield batch.images, batch.share * own + (1 - batch.share) * partner
+            mixed = batch.share * own + (1 - batch.share) * partner
+            yield LabelledViews(batch.images, mixed, batch.targets)
 
 
 def class_bytes(problem: Problem, count: int) -> int:

@@ -51,8 +51,9 @@ class Optimization(Scheduler):
     """Adam's rate at the first iteration, in normalised space."""
     decay: Shape = "cosine"
     """How the learning rate falls to 0 over the iterations."""
-    crop: Shape | Literal["none"] = "constant"
-    """How the crop's smallest area share goes from 1 to `min_crop`: CDA's curriculum; `constant`: `min_crop` always."""
+    crop: Shape | Literal["pad", "none"] = "constant"
+    """How the crop's smallest area share goes from 1 to `min_crop`: CDA's curriculum; `constant`: `min_crop` always;
+    `pad`: no resizing, a crop of the image padded by an eighth (G-VBSM on small images); `none`: the whole image."""
     min_crop: float = Field(SMALLEST_CROP, gt=0, le=1)
     """The lower end of the crop's share of the image area, once the curriculum has ended."""
     milestone: float = Field(1.0, gt=0, le=1)
@@ -80,7 +81,7 @@ class Optimization(Scheduler):
         rate = Curve(shape=self.decay, start=self.learning_rate, stop=0.0, span=self.iterations)
         if self.decay == "constant":
             rate = Curve(shape="constant", start=self.learning_rate, stop=self.learning_rate, span=self.iterations)
-        shape = "constant" if self.crop == "none" else self.crop
+        shape = "constant" if self.crop in ("pad", "none") else self.crop
         crop = Curve(shape=shape, start=1.0, stop=self.min_crop, span=self.milestone * self.iterations)
         return rate, crop
 
@@ -95,7 +96,8 @@ class Optimization(Scheduler):
 
     def assemble(self, problem: Problem, groups: list[Group]) -> Plan:
         roll = (0, problem.image_size // 7) if self.roll == "scaled" else self.roll
-        return Plan(groups=tuple(groups), crop=self.crop != "none", flip=self.flip, roll=roll, views=self.views)
+        crop = self.crop if self.crop in ("pad", "none") else "resized"
+        return Plan(groups=tuple(groups), crop=crop, flip=self.flip, roll=roll, views=self.views)
 
 
 class Constant(Optimization):

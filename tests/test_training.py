@@ -40,7 +40,7 @@ def test_stored_labels_equal_the_teachers_on_the_same_views(problem: Problem) ->
     distilled = distil(problem)
     stored, online = Fkd().relabel(problem, distilled), Online().relabel(problem, distilled)
     for epoch in (0, 2):
-        for (views, logits), (same_views, exact) in zip(stored.epoch(epoch), online.epoch(epoch), strict=True):
+        for (views, logits, _), (same_views, exact, _) in zip(stored.epoch(epoch), online.epoch(epoch), strict=True):
             assert torch.equal(views, same_views)
             torch.testing.assert_close(logits, exact, atol=2e-3, rtol=2e-3)  # float16 storage
 
@@ -49,8 +49,8 @@ def test_stored_labels_come_back_from_their_tensors(problem: Problem) -> None:
     distilled = distil(problem)
     made = Fkd().relabel(problem, distilled)
     restored = Fkd().restore(problem, distilled, made.tensors())
-    for (views, logits), (again, same) in zip(made.epoch(1), restored.epoch(1), strict=True):
-        assert torch.equal(views, again) and torch.equal(logits, same)
+    for one, other in zip(made.epoch(1), restored.epoch(1), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("relabeler", [Fkd(), Online(), Hard()])
@@ -62,7 +62,7 @@ def test_hard_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
     """Of images of one colour per class, the label is the share of each colour in the view."""
     targets = problem.targets()
     pixels = (targets * 25).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).contiguous()
-    for views, labels in Hard().relabel(problem, Distilled(pixels, targets)).epoch(0):
+    for views, labels, _ in Hard().relabel(problem, Distilled(pixels, targets)).epoch(0):
         colours = problem.normalization.denormalize(views)[:, 0].float() / 25
         for colour, label in zip(colours, labels, strict=True):
             shares = torch.stack([(colour.round() == c).float().mean() for c in range(10)])
@@ -99,6 +99,10 @@ def test_learning_rate_schedules() -> None:
     assert rate_factor(half, 300) == pytest.approx(0.5)
     assert rate_factor(full, 300) == pytest.approx(0)
     assert rate_factor(half, 150) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
+    edc = Protocol(epochs=300, schedule="half-cosine-linear")
+    assert [rate_factor(edc, e) for e in (0, 150, 250)] == [rate_factor(half, e) for e in (0, 150, 250)]
+    assert rate_factor(edc, 275) == pytest.approx(rate_factor(half, 250) / 2)
+    assert rate_factor(edc, 300) == 0
     warm = Protocol(epochs=100, warmup_epochs=5, schedule="cosine")
     assert [rate_factor(warm, e) for e in (0, 4, 5)] == pytest.approx([0.2, 1.0, 1.0])
 
@@ -106,11 +110,15 @@ def test_learning_rate_schedules() -> None:
 def test_loss_is_kl_at_temperature_without_its_square() -> None:
     rng = generator(0, "loss")
     student, teacher = torch.randn(5, 4, generator=rng), torch.randn(5, 4, generator=rng)
+    classes = torch.tensor([0, 1, 2, 3, 0])
     p, q = F.softmax(teacher / 20, dim=1), F.softmax(student / 20, dim=1)
     plain = (p * (p.log() - q.log())).sum(dim=1).mean()
-    torch.testing.assert_close(distillation_loss(student, teacher, "logits", Protocol()), plain)
+    torch.testing.assert_close(distillation_loss(student, teacher, classes, "logits", Protocol()), plain)
     squared = Protocol(multiply_by_temperature_squared=True)
-    torch.testing.assert_close(distillation_loss(student, teacher, "logits", squared), plain * 400)
+    torch.testing.assert_close(distillation_loss(student, teacher, classes, "logits", squared), plain * 400)
+    gvbsm = Protocol(loss="mse", hard_weight=0.15)
+    plain = (student - teacher).square().mean() - 0.15 * student.log_softmax(dim=1)[range(5), classes].mean()
+    torch.testing.assert_close(distillation_loss(student, teacher, classes, "logits", gvbsm), plain)
 
 
 def test_training_repeats_bit_for_bit_and_depends_on_the_seed(problem: Problem) -> None:
@@ -209,3 +217,13 @@ def test_every_protocol_trains(digits: RealData, teacher: Teacher, name: str) ->
         problem = dataclasses.replace(make_problem(digits, teacher), protocol=chosen)
         training = train_student(problem, Online().relabel(problem, distil(problem)), "convnet3")
         assert math.isfinite(training.curve["loss"][0])
+
+
+def test_the_students_average_is_tested_where_the_protocol_asks(digits: RealData, teacher: Teacher) -> None:
+    def trained(**settings: object) -> torch.nn.Module:
+        problem = make_problem(digits, teacher, epochs=2, **settings)
+        return train_student(problem, Hard().relabel(problem, distil(problem)), "convnet3").student
+
+    plain, average = trained(), trained(average=0.5)
+    weights = [next(model.parameters()) for model in (plain, average)]
+    assert not torch.equal(*weights) and torch.allclose(*weights, atol=0.05)

@@ -33,7 +33,12 @@ from delt_host.errors import RunError
 @click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
 @click.option("--dataset", metavar="NAME[:PATH]", help="digits (default), folder:PATH, cifar10, tiny-imagenet, …")
 @click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
-@click.option("--teacher", metavar="MODEL|FILE", help="Model to squeeze, or a teacher made by import-teacher.")
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="MODEL|FILE",
+    help="Model to squeeze, or a teacher made by import-teacher; several are a committee.",
+)
 @click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
 @click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
 @click.option("--protocol", metavar="NAME", help="fair (default), delt-paper, delt-repo, rded, sre2l.")
@@ -87,7 +92,7 @@ def command(
             block=[p.removeprefix("no:") for p in plugins if p.startswith("no:")],
             prefer=prefer,
         )
-        lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator")}
+        lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher")}
         options = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
         request = Request(**said, **lists, set=options, control=controls)

@@ -81,6 +81,11 @@ class Dataset(Component):
     """The option that ``--dataset NAME:VALUE`` sets; empty where there is none."""
 
     @property
+    def published_as(self) -> str:
+        """The name under which methods and protocols have published settings for it; empty: the dataset's own."""
+        return ""
+
+    @property
     def suggested(self) -> Mapping[str, Any]:
         """Run options that suit this dataset, as ``{"teacher.epochs": 5}``: they go before a method's general
         settings, and after its published ones for this dataset and whatever the user says."""

@@ -32,6 +32,7 @@ class Digits(Dataset):
         return {
             "teacher.model": "convnet3",
             "teacher.epochs": 8,
+            "committee": ("convnet3", "convnet4"),
             "scheduler.iterations": 160,
             "protocol.epochs": 60,
         }

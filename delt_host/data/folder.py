@@ -26,8 +26,14 @@ class ImageFolder(Dataset):
     path: str
     image_size: int = Field(0, ge=0)
     """Pixels a side. 0: the images' own size where a sample is square and equal, else 224."""
+    published: str = ""
+    """Take what methods and protocols publish for this dataset, e.g. cifar10 for a folder with CIFAR-10's images."""
     skip_bad_images: bool = False
     """Leave out images that cannot be read, and count them."""
+
+    @property
+    def published_as(self) -> str:
+        return self.published
 
     def load(self) -> RealData:
         root = Path(self.path).expanduser()

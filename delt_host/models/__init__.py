@@ -13,8 +13,9 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from delt_host.errors import InputError
-from delt_host.models.convnet import ConvNet
-from delt_host.models.stems import mobilenet_v2, resnet
+from delt_host.models.convnet import ConvNet, instance_norm
+from delt_host.models.stems import mobilenet_v2, resnet, shufflenet_v2_x0_5
+from delt_host.models.wide_resnet import wrn_16_2
 from delt_host.seeding import isolated_rng
 
 Builder = Callable[[int, int], nn.Module]
@@ -23,7 +24,10 @@ Builder = Callable[[int, int], nn.Module]
 MODELS: dict[str, Builder] = {
     **{f"convnet{depth}": partial(ConvNet, depth) for depth in (3, 4, 5, 6)},
     **{name: partial(resnet, name) for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
+    "convnet3_in": partial(ConvNet, 3, norm=instance_norm),
     "mobilenet_v2": mobilenet_v2,
+    "shufflenet_v2_x0_5": shufflenet_v2_x0_5,
+    "wrn_16_2": wrn_16_2,
 }
 
 NEAREST = 3  # names that an error suggests out of more than a thousand

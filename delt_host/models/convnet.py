@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from delt_host.errors import InputError
@@ -16,7 +18,9 @@ class ConvNet(nn.Module):
     (B, 3, S, S), gives (B, num_classes) logits. InputError where the image is too small for D poolings.
     """
 
-    def __init__(self, depth: int, num_classes: int, image_size: int) -> None:
+    def __init__(
+        self, depth: int, num_classes: int, image_size: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
         if image_size < 2**depth:
             fits = max(image_size.bit_length() - 1, 0)
@@ -29,7 +33,7 @@ class ConvNet(nn.Module):
         for _ in range(depth):
             blocks += [
                 nn.Conv2d(channels, WIDTH, 3, padding=1),
-                nn.BatchNorm2d(WIDTH),
+                norm(WIDTH),
                 nn.ReLU(inplace=True),
                 nn.AvgPool2d(2),
             ]
@@ -40,3 +44,8 @@ class ConvNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.features(images).flatten(1))
         return logits
+
+
+def instance_norm(channels: int) -> nn.Module:
+    """One group a channel, as DC, DM and G-VBSM's ConvNet-W128 normalise; it keeps no running statistics."""
+    return nn.GroupNorm(channels, channels)

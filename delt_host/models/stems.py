@@ -19,6 +19,15 @@ def resnet(name: str, num_classes: int, image_size: int) -> nn.Module:
     return network
 
 
+def shufflenet_v2_x0_5(num_classes: int, image_size: int) -> nn.Module:
+    """torchvision's ShuffleNet-V2 x0.5; at 64 px and below with a stem of stride 1 and no max pooling."""
+    network = models.shufflenet_v2_x0_5(weights=None, num_classes=num_classes)
+    if image_size <= SMALL_IMAGE:
+        network.conv1[0] = nn.Conv2d(3, 24, kernel_size=3, stride=1, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    return network
+
+
 def mobilenet_v2(num_classes: int, image_size: int) -> nn.Module:
     """MobileNet-V2; at 64 px and below RDED's and DELT's `mobilenet_v2_modified`."""
     if image_size <= SMALL_IMAGE:

@@ -53,7 +53,7 @@ def write_results(
     results = {
         "experiment": experiment.table(),
         "dataset": {"name": data.name, "fingerprint": data.fingerprint, "notes": data.notes},
-        "teacher": {**teacher.facts(), "fingerprint": teacher.fingerprint},
+        "teachers": [{**each.facts(), "fingerprint": each.fingerprint} for each in problem.teachers],
         "protocol": {"title": experiment.protocol.title, "fingerprint": experiment.protocol.fingerprint},
         "lines": [line_record(line) for line in lines],
         "measurements": [_measurement(m) for m in measurements],

@@ -45,10 +45,14 @@ def distance(features: Tensor, targets: Tensor, real: Tensor) -> Tensor:
 def real_means(problem: Problem, last: nn.Module) -> Tensor:
     means = []
     for label in range(problem.num_classes):
-        pixels = problem.data.train.read(problem.data.train.of_class(label))
-        with recorded_inputs([last]) as inputs:
-            problem.teacher_logits(problem.normalization.normalize(pixels))
-        means.append(torch.cat(inputs).float().mean(dim=0))
+        total = torch.zeros(last.in_features)
+        members = problem.data.train.of_class(label)
+        for indices in members.split(500):
+            images = problem.normalization.normalize(problem.data.train.read(indices))
+            with recorded_inputs([last]) as inputs:
+                problem.teacher_logits(images)
+            total += inputs[0].float().sum(dim=0).cpu()
+        means.append(total / len(members))
     return torch.stack(means)
 
 

@@ -1,0 +1,214 @@
+"""Matching the statistics of every convolution and BatchNorm layer of several teachers: G-VBSM's and EDC's matcher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from delt_host import Match, Matcher, Problem, Views
+from delt_host.statistics import BATCH_NORMS, batch_norms, channel_moments, recorded_inputs, running_statistics
+
+BATCH = 500  # real images in a pass that takes statistics
+POOLED = 32  # images are pooled to 32 x 32 before their diversity is measured
+SHARPNESS = 4.0  # the divisor of the flatter eigenvalue distribution
+
+Statistics = dict[str, Tensor]
+"""`mean` and `variance` over channels, `patch-mean` and `patch-variance` over patch positions; each (G, D)."""
+
+
+class GeneralStatistics(Matcher):
+    """Cross-entropy, and the distance of layer statistics to the real data's, one teacher an iteration in turn.
+
+    ``CE + weight * sum_l m_l sum_s || s_l - target_l ||_2``: for a BatchNorm layer s is the mean and variance of its input
+    over channels and the target its running ones; for a convolution also those of its input's patch positions, and
+    the targets are taken over the training set. m_0 = `first_layer`, other m_l = 1. `diversity` adds, for each class,
+    the divergence of the eigenvalues of its images' Gram matrix from a flatter distribution (data densification).
+    """
+
+    source: ClassVar[str] = "G-VBSM, sections 3.1-3.3 and recover scripts; class by class: EDC, section 3.2"
+    committee: ClassVar[bool] = True
+
+    weight: float = Field(0.01, ge=0)
+    """The weight of the statistics (r_loss)."""
+    first_layer: float = Field(10.0, ge=0)
+    """The multiplier of the first layer."""
+    patches: int = Field(4, ge=0)
+    """Patches along a side of a convolution's input; 0: no patch statistics."""
+    drop: float = Field(0.4, ge=0, lt=1)
+    """Probability that a convolution is left out of an iteration."""
+    decay: float = Field(0.8, ge=0, lt=1)
+    """Decay of the moving average that stands for each statistic (its gradient stays the current one's); 0: none. It
+    starts at the first statistic of the group; the published code starts at zero, once for all batches."""
+    diversity: float = Field(1.0, ge=0)
+    """The weight of the densification of each class."""
+    class_wise: float = Field(0.0, ge=0, le=1)
+    """The share of the distance that is taken to the mean of the images' classes instead of to that of all images."""
+
+    def bind(self, problem: Problem) -> Match:
+        members = [member(problem, teacher, self) for teacher in range(len(problem.teachers))]
+        averages: dict[tuple[int, int, str], Tensor] = {}
+
+        def averaged(key: tuple[int, int, str], current: Tensor) -> Tensor:
+            if not self.decay:
+                return current
+            now = current.detach()
+            averages[key] = torch.lerp(now, averages[key], self.decay) if key in averages else now
+            return averages[key] + current - now
+
+        def match(views: Views) -> dict[str, Tensor]:
+            turn = views.iteration % len(members)
+            network, layers, targets, by_class = members[turn].parts()
+            lots = torch.rand(len(layers), generator=views.generator("drop")).tolist()
+            kept = [i for i, layer in enumerate(layers) if isinstance(layer, BATCH_NORMS) or lots[i] >= self.drop]
+            with recorded_inputs([layers[i] for i in kept]) as inputs, problem.compute.autocast():
+                logits = network(views.images)
+            entropy = F.cross_entropy(logits.float(), views.targets, reduction="none")
+            terms = {"cross-entropy": entropy.view(views.groups, -1).mean(dim=1)}
+            share = class_shares(views, problem.num_classes)
+            for i, x in zip(kept, inputs, strict=True):
+                scale = self.weight * (self.first_layer if i == 0 else 1.0)
+                for name, current in statistics(x, views.groups, self._patches(layers[i])).items():
+                    value = averaged((turn, i, name), current)
+                    distance = (1 - self.class_wise) * (value - targets[i][name]).norm(dim=1)
+                    if self.class_wise:
+                        distance = distance + self.class_wise * (value - share @ by_class[i][name]).norm(dim=1)
+                    terms[name] = terms.get(name, 0.0) + scale * distance
+            if self.diversity:
+                terms["diversity"] = self.diversity * densification(views)
+            return terms
+
+        return match
+
+    def _patches(self, layer: nn.Module) -> int:
+        return 0 if isinstance(layer, BATCH_NORMS) else self.patches
+
+
+@dataclass(frozen=True)
+class Member:
+    """One teacher of the committee: its layers in module order, and what their statistics are to be."""
+
+    network: nn.Module
+    layers: list[nn.Module]
+    targets: list[Statistics]
+    """For each layer, each (1, D)."""
+    by_class: list[Statistics]
+    """For each layer, each (C, D); empty where nothing is matched class by class."""
+
+    def parts(self) -> tuple[nn.Module, list[nn.Module], list[Statistics], list[Statistics]]:
+        return self.network, self.layers, self.targets, self.by_class
+
+
+def member(problem: Problem, teacher: int, options: GeneralStatistics) -> Member:
+    """The teacher with its targets, which are computed once for the data and kept in the store."""
+    network, device = problem.networks[teacher], problem.compute.device
+    norms = batch_norms(network)
+    layers = [m for m in network.modules() if m in norms or isinstance(m, nn.Conv2d)]
+    patches = options.patches
+    inputs = {"teacher": problem.teachers[teacher].fingerprint, "patches": patches}
+    all_images = torch.arange(len(problem.data.train))
+    convolutions = [layer for layer in layers if layer not in norms]
+    real = problem.remember(
+        "layer-statistics", lambda: measured(problem, network, convolutions, patches, all_images), **inputs
+    )
+    targets: list[Statistics] = []
+    for layer in layers:
+        if layer in norms:
+            mean, variance = running_statistics(layer)
+            targets.append({"mean": mean[None].to(device), "variance": variance[None].to(device)})
+        else:
+            place = convolutions.index(layer)
+            targets.append({name: tensor.to(device) for name, tensor in of_layer(real, place)})
+    by_class: list[Statistics] = []
+    if options.class_wise:
+        stored = problem.remember(
+            "class-statistics", lambda: measured_by_class(problem, network, layers, patches), **inputs
+        )
+        by_class = [{name: tensor.to(device) for name, tensor in of_layer(stored, i)} for i in range(len(layers))]
+    return Member(network, layers, targets, by_class)
+
+
+def of_layer(stored: Mapping[str, Tensor], place: int) -> Iterator[tuple[str, Tensor]]:
+    """The statistics of one layer out of tensors named `PLACE.STATISTIC`."""
+    for key, tensor in stored.items():
+        at, _, name = key.partition(".")
+        if int(at) == place:
+            yield name, tensor
+
+
+@torch.inference_mode()
+def measured(
+    problem: Problem, network: nn.Module, layers: list[nn.Module], patches: int, indices: Tensor
+) -> dict[str, Tensor]:
+    """Statistics of real images, batch by batch, averaged by the number of images, as the published code has them.
+
+    That is the mean of the batches' variances, not the variance over all; named `LAYER.STATISTIC`, each (1, D).
+    """
+    total: dict[str, Tensor] = {}
+    for chunk in indices.split(BATCH):
+        images = problem.normalization.normalize(problem.data.train.read(chunk).to(problem.compute.device))
+        with recorded_inputs(layers) as inputs, problem.compute.autocast():
+            network(images.contiguous(memory_format=torch.channels_last))
+        for place, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
+            for name, value in statistics(x, 1, 0 if isinstance(layer, BATCH_NORMS) else patches).items():
+                key = f"{place}.{name}"
+                total[key] = total.get(key, torch.zeros_like(value)) + value * (len(chunk) / len(indices))
+    return {key: value.cpu() for key, value in total.items()}
+
+
+def measured_by_class(problem: Problem, network: nn.Module, layers: list[nn.Module], patches: int) -> dict[str, Tensor]:
+    """The same for the images of each class, each (C, D)."""
+    members = [problem.data.train.of_class(label) for label in range(problem.num_classes)]
+    parts = [measured(problem, network, layers, patches, indices) for indices in members]
+    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+
+def statistics(x: Tensor, groups: int, patches: int) -> Statistics:
+    """Of a map (G * B, C, H, W), or features (G * B, C), for each of G groups."""
+    mean, variance = channel_moments(x, groups)
+    found = {"mean": mean, "variance": variance}
+    if patches and x.ndim == 4:
+        found["patch-mean"], found["patch-variance"] = patch_moments(x, groups, patches)
+    return found
+
+
+def patch_moments(x: Tensor, groups: int, patches: int) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance (G, patches^2), float32, of a map (G * B, C, H, W) at each place of a grid of patches.
+
+    Maps whose side is no multiple of `patches` are resized to the next one.
+    """
+    height, width = (-(-side // patches) * patches for side in x.shape[2:])
+    if (height, width) != tuple(x.shape[2:]):
+        x = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
+    grid = x.float().view(groups, -1, x.shape[1], patches, height // patches, patches, width // patches)
+    variance, mean = torch.var_mean(grid, dim=(1, 2, 4, 6), unbiased=False)
+    return mean.flatten(1), variance.flatten(1)
+
+
+def class_shares(views: Views, classes: int) -> Tensor:
+    """(G, C): the share of each class among the images of each group."""
+    return F.one_hot(views.targets, classes).float().view(views.groups, -1, classes).mean(dim=1)
+
+
+def densification(views: Views) -> Tensor:
+    """(G,): over the classes of each group, KL(softmax(l / 4) || softmax(l)), l the eigenvalues of Z Z^T.
+
+    Z (n, 3 * 32 * 32) holds the class's images, pooled; classes with one image add nothing.
+    """
+    pooled = F.adaptive_avg_pool2d(views.images, POOLED).flatten(1)
+    sums = []
+    for images, targets in zip(pooled.chunk(views.groups), views.targets.chunk(views.groups), strict=True):
+        total = images.new_zeros(())
+        for label in targets.unique().tolist():
+            own = images[targets == label]
+            if len(own) > 1:
+                eigenvalues = torch.linalg.eigvalsh(own @ own.T)
+                flat = (eigenvalues.detach() / SHARPNESS).softmax(dim=0)
+                total = total + F.kl_div(eigenvalues.log_softmax(dim=0), flat, reduction="sum")
+        sums.append(total)
+    return torch.stack(sums)

@@ -1,0 +1,218 @@
+"""G-VBSM's and EDC's matcher against a slow, plain reference written from the formulas, and committees."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conftest import make_problem
+from delt_host.components import ImageSet, Views
+from delt_host.data.base import RealData
+from delt_host.normalization import Normalization
+from delt_host.plan import Plan
+from delt_host.problem import Problem
+from delt_host.recover import recover_group
+from delt_host.teacher import Teacher
+from delt_host.testing import random_teacher
+from delt_plugins.controls import Real
+from delt_plugins.general_statistics import GeneralStatistics, patch_moments
+from delt_plugins.gvbsm import CommitteeLabels
+from delt_plugins.sre2l import Constant
+
+MODELS = ("convnet3", "resnet18", "convnet3_in")
+RATE = 0.01
+
+
+@pytest.fixture(scope="module")
+def committee(digits: RealData) -> tuple[Teacher, ...]:
+    return tuple(random_teacher(digits, model, seed) for seed, model in enumerate(MODELS))
+
+
+@pytest.fixture
+def several(digits: RealData, committee: tuple[Teacher, ...]) -> Problem:
+    problem = make_problem(digits, committee[0], ipc=2)
+    return Problem(digits, committee, 2, 0, problem.protocol, problem.compute)
+
+
+def plain_statistics(x: Tensor, patches: int) -> list[Tensor]:
+    """Mean and variance over channels, then for every patch position one after the other."""
+    found = [x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)]
+    if patches:
+        size = -(-x.shape[-1] // patches) * patches
+        x = x if size == x.shape[-1] else F.interpolate(x, size=(size, size), mode="bilinear")
+        step = size // patches
+        cells = [
+            x[:, :, i * step : (i + 1) * step, j * step : (j + 1) * step]
+            for i in range(patches)
+            for j in range(patches)
+        ]
+        found += [torch.stack([c.mean() for c in cells]), torch.stack([c.var(unbiased=False) for c in cells])]
+    return found
+
+
+class PlainGvbsm:
+    """The whole objective, with forward hooks that see every layer's input and nothing shared with the plugin."""
+
+    def __init__(self, problem: Problem, decay: float, drop: float, diversity: float, class_wise: float) -> None:
+        self.problem, self.decay, self.drop = problem, decay, drop
+        self.diversity, self.class_wise = diversity, class_wise
+        self.bars: dict[tuple[int, int, int], Tensor] = {}
+        self.layers = [
+            [
+                m
+                for m in network.modules()
+                if isinstance(m, nn.Conv2d) or (isinstance(m, nn.BatchNorm2d) and m.running_mean is not None)
+            ]
+            for network in problem.networks
+        ]
+        split = problem.data.train
+        classes = [split.of_class(label) for label in range(problem.num_classes)]
+        self.real = [self._real(t, torch.arange(len(split))) for t in range(len(problem.networks))]
+        self.of_class = (
+            [[self._real(t, c) for c in classes] for t in range(len(problem.networks))] if class_wise else []
+        )
+
+    def _inputs(self, teacher: int, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        seen: dict[nn.Module, Tensor] = {}
+        hooks = [
+            layer.register_forward_hook(lambda m, args, _out: seen.__setitem__(m, args[0]))
+            for layer in self.layers[teacher]
+        ]
+        logits = self.problem.networks[teacher](images)
+        for hook in hooks:
+            hook.remove()
+        return logits, [seen[layer] for layer in self.layers[teacher]]
+
+    @torch.no_grad()
+    def _real(self, teacher: int, indices: Tensor) -> list[list[Tensor]]:
+        sums: list[list[Tensor]] = []
+        for chunk in indices.split(500):
+            _, inputs = self._inputs(teacher, self.problem.normalization.normalize(self.problem.data.train.read(chunk)))
+            parts = [
+                [
+                    s * len(chunk) / len(indices)
+                    for s in plain_statistics(x, 0 if isinstance(layer, nn.BatchNorm2d) else 4)
+                ]
+                for layer, x in zip(self.layers[teacher], inputs, strict=True)
+            ]
+            sums = (
+                [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(sums, parts, strict=True)]
+                if sums
+                else parts
+            )
+        return sums
+
+    def loss(self, images: Tensor, targets: Tensor, iteration: int, generator: object) -> Tensor:
+        t = iteration % len(self.layers)
+        logits, inputs = self._inputs(t, images)
+        lots = torch.rand(len(inputs), generator=generator("drop"))  # type: ignore[operator]
+        loss = F.cross_entropy(logits, targets)
+        for i, (layer, x) in enumerate(zip(self.layers[t], inputs, strict=True)):
+            norm = isinstance(layer, nn.BatchNorm2d)
+            if not norm and lots[i] < self.drop:
+                continue
+            wanted = [layer.running_mean, layer.running_var] if norm else self.real[t][i]
+            for s, (value, target) in enumerate(zip(plain_statistics(x, 0 if norm else 4), wanted, strict=True)):
+                bar = self.bars.get((t, i, s), value.detach())
+                bar = self.decay * bar + (1 - self.decay) * value.detach()
+                self.bars[t, i, s] = bar
+                used = bar + value - value.detach()
+                distance = (1 - self.class_wise) * (used - target).norm()
+                if self.class_wise:
+                    mean = torch.stack([self.of_class[t][int(c)][i][s] for c in targets]).mean(0)
+                    distance = distance + self.class_wise * (used - mean).norm()
+                loss = loss + 0.01 * (10 if i == 0 else 1) * distance
+        for label in targets.unique():
+            z = F.adaptive_avg_pool2d(images[targets == label], 32).flatten(1)
+            eigenvalues = torch.linalg.eigvals(z @ z.T).real
+            p, q = (eigenvalues.detach() / 4).softmax(0), eigenvalues.softmax(0)
+            loss = loss + self.diversity * (p * (p.clamp_min(1e-45).log() - q.clamp_min(1e-45).log())).sum()
+        return loss
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decay": 0.0, "drop": 0.0, "diversity": 0.0, "class_wise": 0.0},
+        {"decay": 0.8, "drop": 0.4, "diversity": 1.0, "class_wise": 0.0},
+        {"decay": 0.8, "drop": 0.4, "diversity": 0.0, "class_wise": 0.5},
+    ],
+    ids=["statistics", "gvbsm", "edc"],
+)
+def test_same_losses_and_pixels_as_the_plain_loop(several: Problem, options: dict[str, float]) -> None:
+    start = Real().initialize(several)
+    # Faint images: the eigenvalues of bright ones are so far apart that float32 rounds the divergence to nothing.
+    start = ImageSet(start.images * 0.1, start.targets)
+    plan: Plan = Constant(iterations=6, learning_rate=RATE, decay="constant", crop="none", flip=False).plan(several)
+    result = recover_group(several, start, plan, 0, GeneralStatistics(**options), lambda _n, _t: None)
+
+    images = list(plan.groups[0].images)
+    pixels, targets = start.images[images].clone().requires_grad_(True), start.targets[images]
+    optimizer = torch.optim.Adam([pixels], lr=RATE, betas=(0.5, 0.9), eps=1e-8)
+    plain = PlainGvbsm(several, **options)
+    low, high = several.normalization.pixel_bounds()
+    for t in range(6):
+        loss = plain.loss(pixels, targets, t, partial(several.generator, "match", 0, t))
+        ours = sum(values[t] for name, values in result.curves.items() if name != "iteration")
+        assert ours == pytest.approx(loss.item(), rel=1e-3), t
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            pixels.copy_(pixels.clamp(low, high))
+    moved = (result.images - start.images[images]).abs().mean()
+    assert (result.images - pixels.detach()).abs().mean() < 0.02 * moved
+
+
+def test_densification_prefers_images_that_differ(several: Problem) -> None:
+    rng = several.generator("images")
+    one = torch.randn(1, 3, 8, 8, generator=rng) * 0.02
+    alike = one.expand(4, -1, -1, -1).contiguous()
+    apart = torch.randn(4, 3, 8, 8, generator=rng) * 0.02
+    options = GeneralStatistics(weight=0.0)
+    match = options.bind(several)
+
+    def value(images: Tensor) -> float:
+        views = Views(images, torch.zeros(4, dtype=torch.long), 1, 0, partial(several.generator, "x"))
+        return float(match(views)["diversity"])
+
+    assert value(alike) > 2 * value(apart) >= 0
+
+
+def test_patch_statistics_are_per_group_and_resize_odd_maps() -> None:
+    x = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0))
+    together = patch_moments(x, 2, 4)
+    for group in range(2):
+        alone = plain_statistics(x[group * 3 : group * 3 + 3], 4)[2:]
+        for ours, plain in zip(together, alone, strict=True):
+            torch.testing.assert_close(ours[group], plain, atol=1e-5, rtol=1e-4)
+
+
+def test_committee_labels_are_the_mean_of_all_teachers(several: Problem) -> None:
+    views = Real().initialize(several).images
+    answers = [several.teacher_logits(views, teacher=t) for t in range(3)]
+    torch.testing.assert_close(CommitteeLabels().answers(several, views), sum(answers) / 3)
+    rescaled = CommitteeLabels(rescale=True).answers(several, views)
+    mean = sum(float(a.norm()) for a in answers) / 3
+    torch.testing.assert_close(rescaled, sum(a / a.norm() * mean for a in answers) / 3)
+
+
+def test_only_components_for_a_committee_see_more_than_the_first_teacher(several: Problem) -> None:
+    assert several.seen_by(GeneralStatistics()) is several
+    alone = several.seen_by(Real())
+    assert alone.teachers == several.teachers[:1] and alone.networks == several.networks[:1]
+    assert alone.inputs() != several.inputs()
+
+
+def test_a_teacher_of_another_normalisation_is_given_its_own_space(digits: RealData) -> None:
+    first, second = random_teacher(digits, seed=0), random_teacher(digits, seed=1)
+    other = Teacher(**{**second.facts(), "state": second.state, "mean": (0.5,) * 3, "std": (0.5,) * 3})
+    problem = make_problem(digits, first)
+    pair = Problem(digits, (first, other), 4, 0, problem.protocol, problem.compute)
+    pixels = digits.train.read(torch.arange(20))
+    alone = other.network(digits.class_names, problem.compute)(Normalization((0.5,) * 3, (0.5,) * 3).normalize(pixels))
+    torch.testing.assert_close(pair.teacher_logits(problem.normalization.normalize(pixels), teacher=1), alone)
