@@ -25,6 +25,7 @@ from torch import Tensor
 
 from delt_host.components import Component, Distilled, Evaluation, ImageSet, Labels, Matcher
 from delt_host.compute import Compute
+from delt_host.confine import confined
 from delt_host.data.base import RealData
 from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
@@ -47,6 +48,8 @@ class Host:
     registry: Registry
     store: Store
     observer: Observer
+    folder: Path | None = None
+    """The run's folder, where components may leave files of their own."""
 
     def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
         """What a component is to the store: its options, its class, and the source of its module and its bases'.
@@ -54,7 +57,9 @@ class Host:
         With the source in the key, someone who edits a matcher never sees the results of the one before.
         """
         cls = type(named.component)
-        bases = [base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__]
+        bases = [
+            base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__
+        ]
         return {
             "stage": stage,
             "class": f"{cls.__module__}.{cls.__qualname__}",
@@ -66,10 +71,13 @@ class Host:
     def running(self, stage: str, named: Named[Component]) -> Iterator[None]:
         """Whatever goes wrong inside is this component's: RunError with its name and the plugin that it comes from.
 
-        InputError passes as it is: it already says what the user would have to change.
+        InputError passes as it is: it already says what the user would have to change. Files outside the store and the
+        run's folder cannot be written inside.
         """
+        folders = [self.store.root] if self.folder is None else [self.store.root, self.folder]
         try:
-            yield
+            with confined(folders):
+                yield
         except InputError:
             raise
         except Exception as error:

@@ -151,17 +151,32 @@ BROKEN = {
     "nan": ("self.weight * views", "float('nan') * views", "term 'pull' became nan"),
     "raises": ("return lambda views:", "return None or [][0] or", "IndexError: list index out of range"),
     "shape": (".mean().view(1)", ".mean()", "term 'pull' must have shape"),
-    "disk": ("return lambda views:", "open('.', 'w');", "IsADirectoryError"),
+    "disk": ("return lambda views:", "open('run', 'w'); return lambda views:", "IsADirectoryError"),
+    "writes": (
+        "return lambda views:",
+        "open('precious', 'w'); return lambda views:",
+        "it tried to write precious, which",
+    ),
+    "removes": (
+        "return lambda views:",
+        "__import__('os').remove('precious'); return lambda views:",
+        "it tried to write",
+    ),
 }
 
 
 @pytest.mark.parametrize("how", [*BROKEN])
-def test_a_row_whose_matcher_fails_leaves_the_others_complete(install: object, tmp_path: Path, how: str) -> None:
+def test_a_row_whose_matcher_fails_leaves_the_others_complete(
+    install: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     from click.testing import CliRunner
 
     from delt_host.cli import cli
     from delt_host.errors import RunError
 
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))  # the test's own folder is no temporary one
+    (tmp_path / "precious").write_text("a year's work")
     whole, broken, said = BROKEN[how]
     source = MATCHER.replace("NAME", how).replace(whole, broken)
     assert source != MATCHER.replace("NAME", how)
@@ -173,3 +188,4 @@ def test_a_row_whose_matcher_fails_leaves_the_others_complete(install: object, t
     output = " ".join(result.output.split())
     assert f"matcher {how} of {how}-matcher 1.2 ({how}_matcher): {said}" in output
     assert (tmp_path / "run" / "delt" / "seed-0" / "distilled.safetensors").is_file()
+    assert (tmp_path / "precious").read_text() == "a year's work"

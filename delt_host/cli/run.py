@@ -108,7 +108,7 @@ def command(
     if dry_run:
         estimate.show(console, experiment, host)
         return
-    path = out or Path("runs") / _default_name(experiment)
+    path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
     with observer:
         problem, plans = pipeline.prepare(experiment, host)
