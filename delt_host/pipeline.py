@@ -160,7 +160,8 @@ def plan(experiment: Experiment, data: RealData, row: Row, host: Host) -> Plan:
     """The row's plan; made before anything runs, so that its errors and its cost come first."""
     if row.scheduler is None:
         return Plan(groups=())
-    blank = Problem(data, (), experiment.ipc, experiment.seeds[0], experiment.protocol, experiment.compute)
+    seed, protocol = experiment.seeds[0], experiment.protocol
+    blank = Problem(data, (), experiment.ipc, seed, protocol, experiment.compute, observer=host.observer)
     with host.running("scheduler", row.scheduler):
         made = row.scheduler.component.plan(blank)
         check_plan(made, blank.num_images)

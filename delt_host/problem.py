@@ -115,6 +115,10 @@ class Problem:
         """Tell the progress bar that `done` more units of the running stage are finished."""
         self.observer.advance(done, terms)
 
+    def note(self, message: str) -> None:
+        """Tell the user a sentence that does not stop the run."""
+        self.observer.note(message)
+
     def targets(self) -> Tensor:
         """The class indices (N,) of a distilled set in class order: 0 x IPC, 1 x IPC, …"""
         return torch.arange(self.num_classes).repeat_interleave(self.ipc)

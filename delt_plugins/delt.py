@@ -170,6 +170,10 @@ class EarlyLate(Optimization):
     def plan(self, problem: Problem) -> Plan:
         if self.iterations == 0:
             return self.assemble(problem, [])
+        if problem.ipc == 1:
+            problem.note(
+                "early-late at one image per class: none can join late, so all run all iterations, as published"
+            )
         length = self.round_iterations or self.iterations // 8
         joins = join_rounds(problem.ipc, self.iterations // length)
         groups = []
@@ -211,6 +215,11 @@ DELT = Method(
     initializer=use("ranked"),
     scheduler=use("early-late"),
     matcher=use("batch-norm"),
+    # Table 8c: at IPC 1 there are no rounds and the iterations are the dataset's, here as for ResNet-18 (ImageNet: ConvNet-4).
+    datasets={
+        f"{dataset} ipc 1": {"scheduler.iterations": iterations, "scheduler.round_iterations": iterations}
+        for dataset, iterations in {"cifar10": 2000, "tiny-imagenet": 500, "imagenette": 1000, "imagenet": 3000}.items()
+    },
 )
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 from delt_host import hookspecs
+from delt_host.cli.run import command as run_command
+from delt_host.plugins import load_registry
+from delt_host.request import Request, parse_sets
+from delt_host.resolve import resolve
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,6 +28,25 @@ def test_the_readme_opens_with_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "pip install . && delt-host run --method delt --baseline cda" in readme[:1500]
     assert 'pip install ".[test]" && pytest' in readme[:1500]
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """The `delt-host run` commands of a page, as arguments."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("delt-host run")]
+
+
+def test_every_ablation_of_the_paper_is_reachable_by_its_command() -> None:
+    registry, commands = load_registry(), commands_of("ablations.md")
+    assert len(commands) == 13
+    for arguments in commands:
+        given = run_command.make_context("run", list(arguments)).params
+        lists = {name: list(given[name]) for name in ("method", "baseline")}
+        experiment = resolve(Request(**lists, set=parse_sets(given["sets"]), protocol=given["protocol"]), registry)
+        distinct = {str(row.stages()) for row in experiment.rows}
+        assert len(distinct) == len(experiment.rows), arguments
 
 
 def test_every_hook_is_in_the_plugin_guide() -> None:
