@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def test_the_tests_of_every_new_package_and_example_pass(tmp_path: Path) -> None:
-    packages = [EXAMPLES / "feature-mean-matcher"]
+    packages = sorted(path.parent for path in EXAMPLES.glob("*/pyproject.toml"))
     for kind in KINDS:
         done = CliRunner().invoke(cli, ["plugins", "new", f"my-{kind}", "--kind", kind, "--to", str(tmp_path)])
         assert done.exit_code == 0, done.output

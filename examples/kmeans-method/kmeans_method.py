@@ -1,0 +1,67 @@
+"""A whole method from outside: start from the real images nearest to the k-means centres of their class's features."""
+
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from delt_host import ImageSet, Initializer, Method, Problem, hookimpl, use
+from delt_host.statistics import recorded_inputs
+
+
+class KMeansStart(Initializer):
+    """The image nearest to each of IPC centres, in the space of the teacher's last features."""
+
+    source = "an example; coreset selection by clustering is folklore"
+
+    restarts: int = 3
+    """How often k-means starts anew; the tightest clustering is taken."""
+
+    def initialize(self, problem: Problem) -> ImageSet:
+        chosen = []
+        for label in range(problem.num_classes):
+            members = problem.data.train.of_class(label)
+            features = last_features(problem, members).numpy()
+            seed = problem.generator("kmeans", label).initial_seed() % 2**32
+            found = KMeans(problem.ipc, n_init=self.restarts, random_state=seed).fit(features)
+            distances = torch.cdist(torch.from_numpy(found.cluster_centers_), torch.from_numpy(features))
+            chosen.append(members[nearest_distinct(distances)])
+            problem.advance(problem.ipc)
+        pixels = problem.data.train.read(torch.cat(chosen))
+        return ImageSet(problem.normalization.normalize(pixels), problem.targets())
+
+
+def nearest_distinct(distances: Tensor) -> Tensor:
+    """For each centre (k, n) the nearest image that no centre before it has taken."""
+    taken: list[int] = []
+    for row in distances:
+        order = row.argsort(stable=True).tolist()
+        taken.append(next(index for index in order if index not in taken))
+    return torch.tensor(taken)
+
+
+def last_features(problem: Problem, indices: Tensor) -> Tensor:
+    """(n, D) float32: the input of the teacher's last linear layer for real images."""
+    last = [module for module in problem.network.modules() if isinstance(module, nn.Linear)][-1]
+    parts = []
+    for chunk in indices.split(500):
+        with recorded_inputs([last]) as inputs:
+            problem.teacher_logits(problem.normalization.normalize(problem.data.train.read(chunk)))
+        parts.append(inputs[0].float().flatten(1).cpu())
+    return torch.cat(parts)
+
+
+@hookimpl
+def delt_initializers() -> dict[str, type[Initializer]]:
+    return {"kmeans": KMeansStart}
+
+
+@hookimpl
+def delt_methods() -> dict[str, Method]:
+    method = Method(
+        summary="k-means centres of real features as a start, EarlyLate, BatchNorm statistics",
+        source="an example",
+        initializer=use("kmeans"),
+        scheduler=use("early-late"),
+        matcher=use("batch-norm"),
+    )
+    return {"kmeans": method}

@@ -1,0 +1,59 @@
+"""The tutorial does what it says: its files are written and its commands run, one after the other, in an empty folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
+needs = ("pip", "setuptools")
+
+
+@pytest.mark.skipif(not all(importlib.util.find_spec(n) for n in needs), reason="the tutorial installs with pip")
+def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path) -> None:
+    """pip installs into a folder of its own, without fetching anything, so that the environment stays as it was."""
+    site = tmp_path / "site"
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, module in (("pytest", "pytest"), ("pip", "pip"), ("delt-host", "delt_host.cli")):
+        call = '-c "from delt_host.cli import main; main()"' if name == "delt-host" else f"-m {module}"
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
+        (programs / name).chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(site),
+        "PIP_TARGET": str(site),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this backwards: 0 switches isolation off
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "COLUMNS": "200",
+    }
+    script = ["set -e"]
+    for language, text in re.findall(r"^```(\w*)\n(.*?)^```", TUTORIAL.read_text(), flags=re.MULTILINE | re.DOTALL):
+        if language == "python":
+            name = text.splitlines()[0].removeprefix("# ")
+            script.append(f"cat > {name} <<'END'\n{text}END")
+        else:
+            script.append(text)
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("2 passed") == 2
+    assert re.search(r"smooth\W+smooth\W+0\.1\.0\W+matcher: smooth", done.stdout), done.stdout
+    assert "smoothness: float, default 0.1" in done.stdout
+    for run, label in (("first", "delt (matcher=smooth)"), ("second", "delt (matcher=smooth, matcher.smoothness=1)")):
+        lines = {
+            line["label"]: line
+            for line in json.loads((tmp_path / "smooth" / run / "results.json").read_text())["lines"]
+        }
+        assert lines[label]["components"]["matcher"]["name"] == "smooth"
+        assert lines[label]["summary"]["n"] == 3 and lines[label]["differences"][0]["other"] == "delt"
+    assert "recover delt, seed 2: from the store" in done.stderr
