@@ -1,4 +1,4 @@
-"""DM against its formula, written plainly, and RDED's cut patches."""
+"""DM against its formula, written plainly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from delt_host.models import build_model
 from delt_host.problem import Problem
 from delt_host.seeding import isolated_rng
 from delt_plugins.controls import Real
-from delt_plugins.delt import Ranked
 from delt_plugins.dm import DistributionMatching
 
 
@@ -51,18 +50,3 @@ def test_dm_draws_another_network_and_other_images_each_iteration(problem: Probl
         for t in (0, 1, 0)
     ]
     assert values[0] == values[2] != values[1]
-
-
-def test_rded_cuts_patches_where_delt_takes_whole_images(problem: Problem) -> None:
-    whole = Ranked(selection="highest").initialize(problem).images
-    cut = Ranked(selection="highest", cut=True, images_per_class=20).initialize(problem).images
-    real = problem.normalization.normalize(problem.data.train.read(torch.arange(len(problem.data.train))))
-
-    def is_real(images: torch.Tensor) -> list[bool]:
-        return [bool((real - image).abs().flatten(1).amax(dim=1).min() < 1e-4) for image in images]
-
-    assert all(is_real(whole))
-    assert sum(is_real(cut)) < len(cut) / 4
-    scores = problem.teacher_logits(cut).softmax(dim=1).gather(1, problem.targets()[:, None])[:, 0]
-    per_class = scores.view(problem.num_classes, problem.ipc)
-    assert bool((per_class[:, :-1] >= per_class[:, 1:] - 1e-4).all()), "best patches come first"
