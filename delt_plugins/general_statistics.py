@@ -63,30 +63,27 @@ class GeneralStatistics(Matcher):
 
         def match(views: Views) -> dict[str, Tensor]:
             turn = views.iteration % len(members)
-            network, layers, targets, by_class = members[turn].parts()
-            lots = torch.rand(len(layers), generator=views.generator("drop")).tolist()
-            kept = [i for i, layer in enumerate(layers) if isinstance(layer, BATCH_NORMS) or lots[i] >= self.drop]
-            with recorded_inputs([layers[i] for i in kept]) as inputs, problem.compute.autocast():
-                logits = network(views.images)
+            now = members[turn]
+            lots = torch.rand(len(now.layers), generator=views.generator("drop")).tolist()
+            kept = [i for i, layer in enumerate(now.layers) if isinstance(layer, BATCH_NORMS) or lots[i] >= self.drop]
+            with recorded_inputs([now.layers[i] for i in kept]) as inputs, problem.compute.autocast():
+                logits = now.network(views.images)
             entropy = F.cross_entropy(logits.float(), views.targets, reduction="none")
             terms = {"cross-entropy": entropy.view(views.groups, -1).mean(dim=1)}
             share = class_shares(views, problem.num_classes)
             for i, x in zip(kept, inputs, strict=True):
                 scale = self.weight * (self.first_layer if i == 0 else 1.0)
-                for name, current in statistics(x, views.groups, self._patches(layers[i])).items():
+                for name, current in statistics(x, views.groups, patches_of(now.layers[i], self.patches)).items():
                     value = averaged((turn, i, name), current)
-                    distance = (1 - self.class_wise) * (value - targets[i][name]).norm(dim=1)
+                    distance = (1 - self.class_wise) * (value - now.targets[i][name]).norm(dim=1)
                     if self.class_wise:
-                        distance = distance + self.class_wise * (value - share @ by_class[i][name]).norm(dim=1)
+                        distance = distance + self.class_wise * (value - share @ now.by_class[i][name]).norm(dim=1)
                     terms[name] = terms.get(name, 0.0) + scale * distance
             if self.diversity:
                 terms["diversity"] = self.diversity * densification(views)
             return terms
 
         return match
-
-    def _patches(self, layer: nn.Module) -> int:
-        return 0 if isinstance(layer, BATCH_NORMS) else self.patches
 
 
 @dataclass(frozen=True)
@@ -99,9 +96,6 @@ class Member:
     """For each layer, each (1, D)."""
     by_class: list[Statistics]
     """For each layer, each (C, D); empty where nothing is matched class by class."""
-
-    def parts(self) -> tuple[nn.Module, list[nn.Module], list[Statistics], list[Statistics]]:
-        return self.network, self.layers, self.targets, self.by_class
 
 
 def member(problem: Problem, teacher: int, options: GeneralStatistics) -> Member:
@@ -155,7 +149,7 @@ def measured(
         with recorded_inputs(layers) as inputs, problem.compute.autocast():
             network(images.contiguous(memory_format=torch.channels_last))
         for place, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
-            for name, value in statistics(x, 1, 0 if isinstance(layer, BATCH_NORMS) else patches).items():
+            for name, value in statistics(x, 1, patches_of(layer, patches)).items():
                 key = f"{place}.{name}"
                 total[key] = total.get(key, torch.zeros_like(value)) + value * (len(chunk) / len(indices))
     return {key: value.cpu() for key, value in total.items()}
@@ -175,6 +169,11 @@ def statistics(x: Tensor, groups: int, patches: int) -> Statistics:
     if patches and x.ndim == 4:
         found["patch-mean"], found["patch-variance"] = patch_moments(x, groups, patches)
     return found
+
+
+def patches_of(layer: nn.Module, patches: int) -> int:
+    """Patches along a side for a convolution; a BatchNorm layer is matched over channels alone."""
+    return 0 if isinstance(layer, BATCH_NORMS) else patches
 
 
 def patch_moments(x: Tensor, groups: int, patches: int) -> tuple[Tensor, Tensor]:

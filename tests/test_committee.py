@@ -1,0 +1,95 @@
+"""A run with several teachers through the command line, and what methods publish for single datasets."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from delt_host.cli import cli
+from delt_host.errors import InputError
+from delt_host.experiment import Experiment
+from delt_host.plugins import load_registry
+from delt_host.request import Request
+from delt_host.resolve import resolve
+from delt_host.squeeze import TeacherRecipe
+
+SMALL = [
+    "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4",
+    "--set", "scheduler.iterations=8", "--set", "protocol.epochs=2", "-q",
+]  # fmt: skip
+FOLDER = {"name": "folder", "path": ".", "published": "cifar10"}
+
+
+def resolved(**request: object) -> Experiment:
+    return resolve(Request(**request), load_registry())  # type: ignore[arg-type]
+
+
+def models(experiment: Experiment) -> list[str]:
+    return [teacher.model for teacher in experiment.teachers if isinstance(teacher, TeacherRecipe)]
+
+
+def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_path: Path) -> None:
+    def run(out: str, *arguments: str) -> dict[str, object]:
+        result = CliRunner().invoke(cli, ["run", *arguments, *SMALL, "--out", out], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads((tmp_path / out / "results.json").read_text())  # type: ignore[no-any-return]
+
+    teachers = ("--teacher", "convnet3", "--teacher", "convnet3_in")
+    both = run("both", "-m", "gvbsm,matcher.patches=2", "-b", "delt", "--relabeler", "fkd", *teachers)
+    assert [teacher["architecture"] for teacher in both["teachers"]] == ["convnet3", "convnet3_in"]  # type: ignore[attr-defined]
+    line = next(line for line in both["lines"] if line["label"] == "gvbsm (matcher.patches=2)")  # type: ignore[attr-defined]
+    assert line["image_iterations"] == 8 * 20 and line["failures"] == []
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("facts.json")}
+    alone = run("alone", "-m", "delt", "--set", "matcher.weight=0.01", "--teacher", "convnet3")
+    made = [p for p in (tmp_path / "store").rglob("facts.json") if before.get(p) != p.stat().st_mtime_ns]
+    assert [str(p.relative_to(tmp_path / "store").parts[0]) for p in made if "delt" not in p.parts] in (
+        ["labels", "scores"],
+        ["scores", "labels"],
+    ), "only the control that was not in the first run is computed: delt's own start"
+    scores = [
+        next(line["scores"] for line in record["lines"] if line["label"] == "delt")  # type: ignore[attr-defined]
+        for record in (both, alone)
+    ]
+    assert scores[0] == scores[1]
+
+    recipe = tmp_path / "both" / "experiment.toml"
+    assert [t["model"] for t in tomllib.loads(recipe.read_text())["teacher"]] == ["convnet3", "convnet3_in"]
+    again = run("again", str(recipe))
+    assert [line["scores"] for line in again["lines"]] == [line["scores"] for line in both["lines"]]  # type: ignore[attr-defined]
+
+
+def test_methods_bring_their_published_committee_unless_teachers_are_named() -> None:
+    assert models(resolved(method=["gvbsm"])) == ["convnet3", "convnet4"]  # the digits' own, small
+    published = ["convnet3", "resnet18", "convnet3_in", "mobilenet_v2", "wrn_16_2", "shufflenet_v2_x0_5"]
+    assert models(resolved(method=["delt", "edc"], dataset=FOLDER)) == published
+    assert models(resolved(method=["delt"], dataset=FOLDER)) == ["convnet3"]
+    assert models(resolved(method=["gvbsm"], teacher=["resnet18", "wrn_16_2"])) == ["resnet18", "wrn_16_2"]
+    with pytest.raises(InputError, match="a teacher is given twice"):
+        resolved(method=["gvbsm"], teacher=["resnet18", "resnet18"])
+
+
+def test_published_settings_are_those_of_the_dataset_and_of_one_ipc() -> None:
+    def iterations(ipc: int, **request: object) -> int:
+        return resolved(method=["delt"], ipc=ipc, **request).rows[0].scheduler.component.iterations  # type: ignore
+
+    assert iterations(10, dataset=FOLDER) == 4000
+    assert iterations(1, dataset=FOLDER) == 2000
+    assert iterations(1, dataset={**FOLDER, "published": ""}) == 4000
+    assert (
+        iterations(1, dataset=FOLDER, set={"scheduler.iterations": "800", "scheduler.round_iterations": "100"}) == 800
+    )
+    rows = resolved(method=["sre2l"], dataset=FOLDER).rows
+    assert rows[0].scheduler is not None and rows[0].scheduler.component.iterations == 1000  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="unknown dataset 'cifar1O'; did you mean 'cifar10'"):
+        resolved(method=["delt"], dataset={**FOLDER, "published": "cifar1O"})
+
+
+def test_early_late_at_one_image_per_class_says_that_nothing_joins_late() -> None:
+    loud = [s for s in SMALL if s != "-q"]
+    result = CliRunner().invoke(cli, ["run", "-m", "delt", *loud, "--ipc", "1"], catch_exceptions=False)
+    assert result.exit_code == 0 and "none can join late" in result.output
