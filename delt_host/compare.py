@@ -42,31 +42,37 @@ class Difference:
     """Lower end of the 95 % confidence interval (Student's t over seeds); NaN for a single seed."""
     high: float
     n: int
+    better: str = "higher"
+    """Which scores are better: `higher` or `lower`."""
+    decimals: int = 1
 
     @property
     def sentence(self) -> str:
         """What can be told from it, e.g. `ahead of cda by 2.1 ± 0.6 (95 %, 3 seeds)`."""
-        seeds = f"{self.n} seed{'s' * (self.n != 1)}"
+        seeds, digits = f"{self.n} seed{'s' * (self.n != 1)}", self.decimals
         if self.n < 2:
-            return f"{self.mean:+.1f} to {self.other} ({seeds}: no spread to judge by)"
+            return f"{self.mean:+.{digits}f} to {self.other} ({seeds}: no spread to judge by)"
         half = (self.high - self.low) / 2
         if self.low > 0 or self.high < 0:
-            word = "ahead of" if self.mean > 0 else "behind"
-            return f"{word} {self.other} by {abs(self.mean):.1f} ± {half:.1f} (95 %, {seeds})"
-        return f"no difference to {self.other} can be told: {self.mean:+.1f} ± {half:.1f} (95 %, {seeds})"
+            word = "ahead of" if (self.mean > 0) == (self.better == "higher") else "behind"
+            return f"{word} {self.other} by {abs(self.mean):.{digits}f} ± {half:.{digits}f} (95 %, {seeds})"
+        change = f"{self.mean:+.{digits}f} ± {half:.{digits}f}"
+        return f"no difference to {self.other} can be told: {change} (95 %, {seeds})"
 
 
-def paired_difference(mine: dict[int, float], others: dict[int, float], name: str) -> Difference:
+def paired_difference(
+    mine: dict[int, float], others: dict[int, float], name: str, better: str = "higher", decimals: int = 1
+) -> Difference:
     """The difference over common seeds with its confidence interval."""
     deltas = [mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())]
     if not deltas:
-        return Difference(name, float("nan"), float("nan"), float("nan"), 0)
+        return Difference(name, float("nan"), float("nan"), float("nan"), 0, better, decimals)
     mean = statistics.fmean(deltas)
     if len(deltas) == 1:
-        return Difference(name, mean, float("nan"), float("nan"), 1)
+        return Difference(name, mean, float("nan"), float("nan"), 1, better, decimals)
     error = statistics.stdev(deltas) / math.sqrt(len(deltas))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(deltas) - 1)) * error
-    return Difference(name, mean, mean - half, mean + half, len(deltas))
+    return Difference(name, mean, mean - half, mean + half, len(deltas), better, decimals)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ class Line:
     evaluator: str
     score: str
     """The name of the headline score."""
+    better: str
+    """Which of its values are better: `higher` or `lower`."""
+    unit: str
     summary: Summary
     best: Summary | None
     """The best tested epoch, chosen on the test set: shown for comparison with papers, never what is reported."""
@@ -116,7 +125,7 @@ def compare(experiment: Experiment, measurements: Sequence[Measurement]) -> list
 
 
 def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> Line:
-    row = group[0].row
+    row, component = group[0].row, group[0].evaluator.component
     done = [m for m in group if m.evaluation is not None]
     facts = [m.evaluation.facts for m in done if m.evaluation]
     named = [m.evaluation.scores for m in done if m.evaluation]
@@ -125,12 +134,17 @@ def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> 
     classes = facts[0].get("per_class", {}) if facts else {}
     return Line(
         row=row,
-        evaluator=group[0].evaluator.component.title,
-        score=group[0].evaluator.component.headline,
+        evaluator=component.title,
+        score=component.headline,
+        better=component.better,
+        unit=component.unit,
         summary=Summary.of(list(scores[row.label].values())),
         best=Summary.of([s["best"] for s in named]) if named and all("best" in s for s in named) else None,
         scores=scores[row.label],
-        differences=tuple(paired_difference(scores[row.label], scores[other], other) for other in others),
+        differences=tuple(
+            paired_difference(scores[row.label], scores[other], other, component.better, decimals(component.unit))
+            for other in others
+        ),
         per_class={name: statistics.fmean(f["per_class"][name] for f in facts) for name in classes},
         epochs=facts[0].get("epochs", 0) if facts else 0,
         steps=facts[0].get("steps", 0) if facts else 0,
@@ -143,6 +157,11 @@ def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> 
         labels=row.relabeler.name,
         failures=tuple(m.failure for m in group if m.failure),
     )
+
+
+def decimals(unit: str) -> int:
+    """Figures behind the point: one for percentages, three for plain numbers."""
+    return 1 if unit == "%" else 3
 
 
 def line_record(line: Line) -> dict[str, Any]:

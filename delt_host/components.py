@@ -160,6 +160,10 @@ class Evaluator(Component):
 
     headline: ClassVar[str]
     """The score that the comparison table shows."""
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
+    """Which headline score is the better one."""
+    unit: ClassVar[str] = "%"
+    """The headline score's unit; empty for plain numbers, which are shown with three decimals."""
 
     @abstractmethod
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:

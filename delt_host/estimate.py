@@ -16,8 +16,9 @@ from rich.table import Table
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.experiment import Experiment, Row
+from delt_host.host import Host
 from delt_host.models import Builder, build_model
-from delt_host.pipeline import Host, load_data, plan, recover_inputs, start_inputs, teacher_inputs
+from delt_host.pipeline import load_data, plan, recover_inputs, start_inputs, teacher_inputs
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.report.table import duration, size

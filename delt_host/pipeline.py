@@ -10,88 +10,29 @@ Every stage looks in the store first; its key names all that it depends on, thro
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-import inspect
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from delt_host.components import Component, Distilled, Evaluation, ImageSet, Labels, Matcher
+from delt_host.components import Distilled, Evaluation, ImageSet, Labels, Matcher
 from delt_host.compute import Compute
-from delt_host.confine import confined
 from delt_host.data.base import RealData
 from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
+from delt_host.host import Host
 from delt_host.observer import Observer
 from delt_host.plan import Plan
-from delt_host.plugins import Registry
 from delt_host.problem import Problem
 from delt_host.recover import assemble, check_plan, recover_group
 from delt_host.results import Measurement
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
-from delt_host.store import Store, digest
+from delt_host.store import digest
 from delt_host.teacher import Teacher, check_accuracy
-
-
-@dataclass
-class Host:
-    """What the stages work with: installed plugins, the store, and whoever listens."""
-
-    registry: Registry
-    store: Store
-    observer: Observer
-    folder: Path | None = None
-    """The run's folder, where components may leave files of their own."""
-
-    def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
-        """What a component is to the store: its options, its class, and the source of its module and its bases'.
-
-        With the source in the key, someone who edits a matcher never sees the results of the one before.
-        """
-        cls = type(named.component)
-        bases = [
-            base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__
-        ]
-        return {
-            "stage": stage,
-            "class": f"{cls.__module__}.{cls.__qualname__}",
-            "options": named.component.model_dump(mode="json"),
-            "source": [_module_digest(module) for module in dict.fromkeys(base.__module__ for base in bases)],
-        }
-
-    @contextmanager
-    def running(self, stage: str, named: Named[Component]) -> Iterator[None]:
-        """Whatever goes wrong inside is this component's: RunError with its name and the plugin that it comes from.
-
-        InputError passes as it is: it already says what the user would have to change. Files outside the store and the
-        run's folder cannot be written inside.
-        """
-        folders = [self.store.root] if self.folder is None else [self.store.root, self.folder]
-        try:
-            with confined(folders):
-                yield
-        except InputError:
-            raise
-        except Exception as error:
-            said = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-            plugin = self.registry.provider(stage, named.name).plugin
-            raise RunError(f"{stage} {named.name} of {plugin}: {said}") from error
-
-
-@functools.cache
-def _module_digest(module: str) -> str:
-    try:
-        return hashlib.sha256(inspect.getsource(sys.modules[module]).encode()).hexdigest()[:16]
-    except (OSError, TypeError, KeyError):
-        return "unknown"
 
 
 def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan]]:
@@ -113,16 +54,23 @@ def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan
     return problem, plans
 
 
-def run(experiment: Experiment, shared: Problem, plans: Mapping[str, Plan], host: Host) -> Iterator[Measurement]:
+Saved = Callable[[Row, int], Distilled]
+"""The distilled set of a row and seed that an earlier run left."""
+
+
+def run(
+    experiment: Experiment, shared: Problem, plans: Mapping[str, Plan], host: Host, saved: Saved | None = None
+) -> Iterator[Measurement]:
     """Run every stage of every row and seed, and yield one measurement for each row, seed and evaluator.
 
-    A row that fails gives one measurement with `failure` set; the other rows still run.
+    A row that fails gives one measurement with `failure` set; the other rows still run. With `saved` nothing is
+    distilled: its sets are labelled and evaluated.
     """
     for seed in experiment.seeds:
         problem = shared.with_seed(seed)
         for row in experiment.rows:
             try:
-                yield from run_row(experiment, problem, row, plans[row.label], host)
+                yield from run_row(experiment, problem, row, plans[row.label], host, saved)
             except RunError as error:
                 host.observer.note(f"{row.label}, seed {seed}: {error}")
                 yield Measurement(row, seed, experiment.evaluators[0], plan=plans[row.label], failure=str(error))
@@ -130,11 +78,17 @@ def run(experiment: Experiment, shared: Problem, plans: Mapping[str, Plan], host
             yield from ceiling(problem, experiment, host)
 
 
-def run_row(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host) -> Iterator[Measurement]:
+def run_row(
+    experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host, saved: Saved | None = None
+) -> Iterator[Measurement]:
     """One row under one seed."""
-    start, start_key = initialize(problem, row, host)
-    images, images_key, seconds = recover(problem, row, plan, start, start_key, host)
-    distilled, distilled_key = finish(problem, images, images_key)
+    if saved is not None:
+        distilled, seconds = saved(row, problem.seed), float("nan")
+        distilled_key = hashlib.sha256(distilled.pixels.numpy().tobytes()).hexdigest()
+    else:
+        start, start_key = initialize(problem, row, host)
+        images, images_key, seconds = recover(problem, row, plan, start, start_key, host)
+        distilled, distilled_key = finish(problem, images, images_key)
     labels, labels_key = relabel(problem, row, distilled, distilled_key, host)
     for evaluator in experiment.evaluators:
         evaluation = evaluate(problem, row, evaluator, distilled, labels, labels_key, host)

@@ -77,19 +77,28 @@ class Problem:
         """Images in the distilled set: classes x IPC."""
         return self.num_classes * self.ipc
 
+    def under(self, protocol: Protocol) -> Problem:
+        """The same problem under another protocol, sharing the teachers' networks."""
+        return self._sharing(replace(self, protocol=protocol))
+
+    def of_data(self, data: RealData) -> Problem:
+        """The same problem on other data, of whose classes the teachers know at least these."""
+        return replace(self, data=data)
+
     def with_seed(self, seed: int) -> Problem:
         """The same problem under another seed, sharing the teachers' networks."""
-        other = replace(self, seed=seed)
-        other.__dict__["networks"] = self.networks
+        return self._sharing(replace(self, seed=seed))
+
+    def _sharing(self, other: Problem) -> Problem:
+        if self.teachers:
+            other.__dict__["networks"] = self.networks[: len(other.teachers)]
         return other
 
     def seen_by(self, component: Component) -> Problem:
         """The problem as a component is shown it: with every teacher only where it is for a committee."""
         if component.committee or len(self.teachers) < 2:
             return self
-        other = replace(self, teachers=self.teachers[:1])
-        other.__dict__["networks"] = self.networks[:1]
-        return other
+        return self._sharing(replace(self, teachers=self.teachers[:1]))
 
     @cached_property
     def networks(self) -> tuple[nn.Module, ...]:

@@ -285,10 +285,15 @@ class _RowMaker:
         return Named(choice.name, build(cls, {**options, **self.sets.of(stage, fields), **own}, where))
 
     def from_table(self, table: Mapping[str, Any]) -> Row:
-        """A row from a recipe's ``[[row]]`` table, every component with its own options."""
+        """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
         parts: dict[str, Any] = {}
+        label, role = str(table.get("label", table.get("method", "row"))), table.get("role", "method")
         for stage in ("initializer", "scheduler", "matcher", "relabeler"):
             options = dict(table.get(stage, {}))
+            swapped = self.swaps.get(stage) if stage == "relabeler" or role == "method" else None
+            if swapped and swapped != options.get("name"):
+                options = {"name": swapped}
+                label += f" ({stage}={swapped})" if stage != "relabeler" else ""
             if not options:
                 continue
             name = options.pop("name", None)
@@ -306,8 +311,8 @@ class _RowMaker:
                 f"row {table.get('label')!r} of the recipe needs both a scheduler and a matcher, or neither"
             )
         return Row(
-            label=str(table.get("label", table.get("method", "row"))),
-            role=table.get("role", "method"),
+            label=label,
+            role=role,
             method=str(table.get("method", "")),
             **{"scheduler": None, "matcher": None, **parts},
         )

@@ -46,13 +46,22 @@ def train_student(
     labels: Labels,
     model: str,
     progress: Callable[[int, dict[str, float]], None] | None = None,
+    *,
+    student: nn.Module | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    after_step: Callable[[nn.Module], None] | None = None,
 ) -> Training:
-    """Train `model` from scratch; its initial weights depend on the seed and its name alone, not on the method."""
+    """Train `model` from scratch; its initial weights depend on the seed and its name alone, not on the method.
+
+    A `student` that is given goes on from its weights; `penalty` is added to every loss; `after_step` is called with the
+    student after every optimizer step.
+    """
     protocol, compute = problem.protocol, problem.compute
     began = time.perf_counter()
-    with isolated_rng(problem.seed, "student", model):
-        student = build_model(model, problem.num_classes, problem.image_size, problem.models)
-    student = compute.place(student)
+    if student is None:
+        with isolated_rng(problem.seed, "student", model):
+            student = build_model(model, problem.num_classes, problem.image_size, problem.models)
+        student = compute.place(student)
     optimizer = _optimizer(student, protocol, protocol.learning_rate_for(model))
     average = _average(student, protocol.average) if protocol.average else None
     base = protocol.learning_rate_for(model)
@@ -72,9 +81,13 @@ def train_student(
                 with compute.autocast():
                     logits = student(images)
                 loss = distillation_loss(logits.float(), targets, classes, labels.kind, protocol)
+                if penalty is not None:
+                    loss = loss + penalty(student)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                if after_step is not None:
+                    after_step(student)
                 if average is not None:
                     average.update_parameters(student)
                 steps += 1

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from delt_host import InputError, Match, Matcher, Method, Problem, Views, hookimpl, use
+from delt_host import Match, Matcher, Method, Problem, Views, hookimpl, use
+from delt_host.features import classifier
 from delt_host.models import build_model
 from delt_host.seeding import isolated_rng
 from delt_host.statistics import recorded_inputs
@@ -38,15 +39,15 @@ class DistributionMatching(Matcher):
         members = [problem.data.train.of_class(label) for label in range(problem.num_classes)]
 
         def match(views: Views) -> dict[str, Tensor]:
-            network, classifier = self._embedding(problem, architecture, views)
+            network, last = self._embedding(problem, architecture, views)
             distances = []
             parts = zip(views.images.chunk(views.groups), views.targets.chunk(views.groups), strict=True)
             for images, targets in parts:
                 present, place = targets.unique(return_inverse=True)
                 real, real_place = self._real(problem, views, members, present.tolist())
                 with torch.no_grad():
-                    wanted = class_means(_features(problem, network, classifier, real), real_place, len(present))
-                given = class_means(_features(problem, network, classifier, images), place, len(present))
+                    wanted = class_means(_features(problem, network, last, real), real_place, len(present))
+                given = class_means(_features(problem, network, last, images), place, len(present))
                 distances.append((given - wanted).square().sum())
             return {"mean-features": torch.stack(distances)}
 
@@ -57,12 +58,8 @@ class DistributionMatching(Matcher):
         seed = views.generator("dm", "weights").initial_seed()
         with isolated_rng(seed, "dm", architecture):
             network = build_model(architecture, problem.num_classes, problem.image_size, problem.models)
-        linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-        if not linear:
-            raise InputError(
-                f"matcher distribution needs a network that ends in a linear layer; {architecture} has none"
-            )
-        return problem.compute.place(network).train().requires_grad_(False), linear[-1]
+        last = classifier(network, architecture)
+        return problem.compute.place(network).train().requires_grad_(False), last
 
     def _real(self, problem: Problem, views: Views, members: list[Tensor], present: list[int]) -> tuple[Tensor, Tensor]:
         """Real images (n, 3, S, S), normalised, and for each its place in `present`."""
@@ -79,8 +76,8 @@ def class_means(features: Tensor, place: Tensor, classes: int) -> Tensor:
     return membership.T @ features / membership.sum(dim=0)[:, None]
 
 
-def _features(problem: Problem, network: nn.Module, classifier: nn.Module, images: Tensor) -> Tensor:
-    with recorded_inputs([classifier]) as inputs, problem.compute.autocast():
+def _features(problem: Problem, network: nn.Module, last: nn.Module, images: Tensor) -> Tensor:
+    with recorded_inputs([last]) as inputs, problem.compute.autocast():
         network(images.contiguous(memory_format=torch.channels_last))
     return inputs[0].float().flatten(1)
 

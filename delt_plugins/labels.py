@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from delt_host import Distilled, LabelledViews, Labels, Problem, Relabeler, hookimpl
@@ -17,19 +18,25 @@ class StoredLabels(Labels):
     """Views and the teacher's logits of every epoch, as tensors whose first dimension is the epoch."""
 
     kind: Literal["logits", "probabilities"] = "logits"
+    answers: ClassVar[tuple[str, ...]] = ("logits",)
+    """The tensors that are not views."""
 
     def __init__(self, problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> None:
         self.problem, self.distilled, self.stored = problem, distilled, dict(stored)
         self.size_bytes = sum(t.numel() * t.element_size() for t in self.stored.values())
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
-        views = {name: tensor[number] for name, tensor in self.stored.items() if name != "logits"}
-        logits = self.stored["logits"][number]
+        views = {name: tensor[number] for name, tensor in self.stored.items() if name not in self.answers}
+        logits = self.logits(number)
         position = 0
         for batch in replay_epoch(self.problem, self.distilled, views):
             count = len(batch.images)
-            yield LabelledViews(batch.images, logits[position : position + count].float(), batch.targets)
+            yield LabelledViews(batch.images, logits[position : position + count], batch.targets)
             position += count
+
+    def logits(self, number: int) -> Tensor:
+        """The labels (N, C) float32 of the views of an epoch, in their order."""
+        return self.stored["logits"][number].float()
 
     def tensors(self) -> dict[str, Tensor]:
         return self.stored
@@ -127,6 +134,47 @@ class HardLabels(Labels):
             yield LabelledViews(batch.images, mixed, batch.targets)
 
 
+class FixedLabels(Labels):
+    """One soft label an image, mixed by the share of the pixels where the protocol mixes images."""
+
+    kind: Literal["logits", "probabilities"] = "probabilities"
+
+    def __init__(self, problem: Problem, distilled: Distilled, soft: Tensor) -> None:
+        self.problem, self.distilled, self.soft = problem, distilled, soft
+        self.size_bytes = soft.numel() * soft.element_size()
+
+    def epoch(self, number: int) -> Iterator[LabelledViews]:
+        views = draw_epoch(self.problem, number, len(self.distilled.targets))
+        batch = self.problem.protocol.batch_for(self.problem.ipc, self.problem.num_classes)
+        pairs = zip(replay_epoch(self.problem, self.distilled, views), views["order"].long().split(batch), strict=True)
+        for step, (drawn, index) in enumerate(pairs):
+            partner = views["partner"][step * batch : step * batch + len(index)].long() - step * batch
+            own, other = self.soft[index].float(), self.soft[index[partner]].float()
+            yield LabelledViews(drawn.images, drawn.share * own + (1 - drawn.share) * other, drawn.targets)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"soft": self.soft}
+
+
+class Fixed(Relabeler):
+    """The teacher's probabilities for the whole image, one label an image, whatever the view shows of it."""
+
+    source: ClassVar[str] = "the middle of DD-Ranking's three label regimes"
+
+    temperature: float = Field(1.0, gt=0)
+    """What the teacher's logits are divided by."""
+
+    def size_bytes(self, problem: Problem) -> int:
+        return 2 * problem.num_images * problem.num_classes
+
+    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
+        logits = problem.teacher_logits(problem.view_normalization.normalize(distilled.pixels))
+        return FixedLabels(problem, distilled, (logits / self.temperature).softmax(dim=1).half())
+
+    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
+        return FixedLabels(problem, distilled, tensors["soft"])
+
+
 def class_bytes(problem: Problem, count: int) -> int:
     """One byte an image names one of up to 256 classes, two name more."""
     return count * (1 if problem.num_classes <= 256 else 2)
@@ -144,4 +192,4 @@ class Hard(Relabeler):
 
 @hookimpl
 def delt_relabelers() -> dict[str, type[Relabeler]]:
-    return {"fkd": Fkd, "online": Online, "hard": Hard}
+    return {"fkd": Fkd, "online": Online, "fixed": Fixed, "hard": Hard}

@@ -93,3 +93,11 @@ def test_early_late_at_one_image_per_class_says_that_nothing_joins_late() -> Non
     loud = [s for s in SMALL if s != "-q"]
     result = CliRunner().invoke(cli, ["run", "-m", "delt", *loud, "--ipc", "1"], catch_exceptions=False)
     assert result.exit_code == 0 and "none can join late" in result.output
+
+
+def test_components_swapped_by_flag_are_swapped_in_the_rows_of_a_recipe_too() -> None:
+    rows = resolved(method=["delt"], baseline=["cda"]).table()["row"]
+    swapped = resolved(row=rows, matcher="general-statistics", relabeler="hard").rows
+    matchers = {row.label: row.matcher.name for row in swapped if row.matcher}
+    assert matchers == {"delt (matcher=general-statistics)": "general-statistics", "cda": "batch-norm"}
+    assert {row.relabeler.name for row in swapped} == {"hard"}

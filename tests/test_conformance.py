@@ -12,7 +12,15 @@ from delt_host.problem import Problem
 from delt_host.testing import check, small_problem
 
 # Enough iterations for a plan of EarlyLate's rounds, few enough for a test.
-OPTIONS = {"early-late": {"iterations": 16}, "distribution": {"real_batch": 16}}
+OPTIONS = {
+    "early-late": {"iterations": 16},
+    "distribution": {"real_batch": 16},
+    "pruning": {"model": "convnet3"},
+    "continual": {"steps": 2},
+    "cross-architecture": {"models": ("convnet3", "wrn_16_2")},
+    "diversity": {"real_images": 50},
+    "privacy": {"members": 100},
+}
 
 COMPONENTS = [(kind, name) for kind in STAGES for name in load_registry().names(kind)]
 

@@ -56,6 +56,20 @@ def test_every_hook_is_in_the_plugin_guide() -> None:
     assert [name for name in hooks if f"`{name}`" not in guide] == []
 
 
+def test_every_evaluator_and_relabeler_has_its_place_in_the_guide() -> None:
+    guide, registry = (ROOT / "docs" / "evaluators.md").read_text(encoding="utf-8"), load_registry()
+    ours = [
+        (kind, name)
+        for kind in ("evaluator", "relabeler")
+        for name in registry.names(kind)
+        if registry.provider(kind, name).plugin.distribution == "delt-host"
+    ]
+    assert [name for kind, name in ours if f"| `{name}` |" not in guide and name != "committee"] == []
+    assert [
+        name for kind, name in ours if kind == "evaluator" and not re.search(rf"^## .*\b{name}\b", guide, re.M)
+    ] == []
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

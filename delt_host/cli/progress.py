@@ -24,6 +24,13 @@ from delt_host.report.table import duration
 SHOWN_TERMS = 3
 
 
+def observer_for(console: Console, quiet: bool) -> Observer:
+    """Bars in a terminal, a line for each stage elsewhere, nothing where it is to be quiet."""
+    if quiet:
+        return Observer()
+    return RichObserver(console) if console.is_terminal else LineObserver(console)
+
+
 class RichObserver(Observer):
     """A bar for the running stage; finished stages stay as lines above it."""
 

@@ -80,8 +80,7 @@ def command(
     console = Console()
     errors = Console(stderr=True)
     with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
-        from delt_host.cli.progress import LineObserver, RichObserver
-        from delt_host.observer import Observer
+        from delt_host.cli.progress import observer_for
         from delt_host.plugins import load_registry
         from delt_host.request import Request, parse_sets
         from delt_host.resolve import resolve
@@ -97,14 +96,15 @@ def command(
         controls = [] if no_controls else (list(control) or None)
         request = Request(**said, **lists, set=options, control=controls)
         experiment = resolve(Request.from_recipe(recipe).updated(request) if recipe else request, registry)
-    observer: Observer = Observer() if quiet else (RichObserver(errors) if errors.is_terminal else LineObserver(errors))
+    observer = observer_for(errors, quiet)
     for note in experiment.notes:
         observer.note(note)
 
     from delt_host import compare, estimate, pipeline
+    from delt_host.host import Host
     from delt_host.report import folder, table
 
-    host = pipeline.Host(registry, Store(store or default_store(), warn=observer.note), observer)
+    host = Host(registry, Store(store or default_store(), warn=observer.note), observer)
     if dry_run:
         estimate.show(console, experiment, host)
         return

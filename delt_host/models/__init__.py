@@ -14,7 +14,7 @@ from torchvision import models as torchvision_models
 
 from delt_host.errors import InputError
 from delt_host.models.convnet import ConvNet, instance_norm
-from delt_host.models.stems import mobilenet_v2, resnet, shufflenet_v2_x0_5
+from delt_host.models.stems import mobilenet_v2, resnet, shufflenet_v2_x0_5, vgg11_bn
 from delt_host.models.wide_resnet import wrn_16_2
 from delt_host.seeding import isolated_rng
 
@@ -27,6 +27,7 @@ MODELS: dict[str, Builder] = {
     "convnet3_in": partial(ConvNet, 3, norm=instance_norm),
     "mobilenet_v2": mobilenet_v2,
     "shufflenet_v2_x0_5": shufflenet_v2_x0_5,
+    "vgg11_bn": vgg11_bn,
     "wrn_16_2": wrn_16_2,
 }
 

@@ -28,6 +28,15 @@ def shufflenet_v2_x0_5(num_classes: int, image_size: int) -> nn.Module:
     return network
 
 
+def vgg11_bn(num_classes: int, image_size: int) -> nn.Module:
+    """torchvision's VGG-11 with BatchNorm; at 64 px and below with one linear layer behind global average pooling."""
+    network = models.vgg11_bn(weights=None, num_classes=num_classes)
+    if image_size <= SMALL_IMAGE:
+        network.avgpool = nn.AdaptiveAvgPool2d(1)
+        network.classifier = nn.Linear(512, num_classes)
+    return network
+
+
 def mobilenet_v2(num_classes: int, image_size: int) -> nn.Module:
     """MobileNet-V2; at 64 px and below RDED's and DELT's `mobilenet_v2_modified`."""
     if image_size <= SMALL_IMAGE:

@@ -16,10 +16,11 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from delt_host.compare import Line, line_record
+from delt_host.components import Distilled
 from delt_host.data.base import RealData
-from delt_host.distilled import DistilledSet
+from delt_host.distilled import DistilledSet, load
 from delt_host.errors import InputError
-from delt_host.experiment import Experiment
+from delt_host.experiment import Experiment, Row
 from delt_host.plugins import Registry
 from delt_host.problem import Problem
 from delt_host.results import Measurement
@@ -47,8 +48,9 @@ def write_results(
     lines: Sequence[Line],
     measurements: Sequence[Measurement],
     registry: Registry,
+    with_sets: bool = True,
 ) -> None:
-    """Write everything but `experiment.toml`."""
+    """Write everything but `experiment.toml`; without the distilled sets where they are in a folder already."""
     data, teacher = problem.data, problem.teacher
     results = {
         "experiment": experiment.table(),
@@ -61,7 +63,7 @@ def write_results(
         "plugins": [f"{p.name}: {p}" for p in registry.plugins],
     }
     (path / "results.json").write_text(json.dumps(results, indent=1, default=str), encoding="utf-8")
-    for measurement in measurements:
+    for measurement in measurements if with_sets else ():
         if measurement.distilled is None or measurement.row.role == "ceiling":
             continue
         folder = path / slug(measurement.row.label) / f"seed-{measurement.seed}"
@@ -69,6 +71,23 @@ def write_results(
             continue
         _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
+
+
+class SavedSets:
+    """The distilled sets that a run left in its folder, by row and seed."""
+
+    def __init__(self, path: Path, data: RealData) -> None:
+        self.path, self.data = path, data
+
+    def __call__(self, row: Row, seed: int) -> Distilled:
+        """InputError where there is none, or one of other classes or size."""
+        file = self.path / slug(row.label) / f"seed-{seed}" / "distilled.safetensors"
+        found, data = load(file), self.data
+        if found.class_names != data.class_names:
+            raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")
+        if found.pixels.shape[-1] != data.image_size:
+            raise InputError(f"{file} has images of {found.pixels.shape[-1]} px, {data.name} of {data.image_size} px")
+        return Distilled(found.pixels, found.targets)
 
 
 def save_grid(pixels: Tensor, num_classes: int, path: Path) -> None:

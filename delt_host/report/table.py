@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from delt_host.compare import Line, Summary
+from delt_host.compare import Line, Summary, decimals
 from delt_host.experiment import Experiment
 
 ROLE_STYLE = {"method": "bold", "baseline": "", "control": "dim", "ceiling": "dim"}
@@ -25,7 +26,8 @@ def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> Non
                 console.print(f"  {escape(line.row.label)}: {escape(difference.sentence)}", highlight=False)
             for failure in line.failures:
                 console.print(f"  [red]{escape(line.row.label)} failed:[/red] {escape(failure)}", highlight=False)
-        console.print(_costs(chosen))
+        if any(line.steps for line in chosen):  # the others train nothing and cost next to nothing
+            console.print(_costs(chosen))
     epoch = "best epoch, chosen on the test set" if experiment.protocol.report == "best" else "last epoch"
     console.print(
         f"  Protocol {experiment.protocol.title} [{experiment.protocol.fingerprint}], {epoch}; ± is the standard "
@@ -41,7 +43,9 @@ def _scores(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
     table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("method", overflow="fold")
     table.add_column("role")
-    table.add_column("top-1 %" if score == "top1" else score, justify="right")
+    digits = decimals(lines[0].unit)
+    arrow = "" if lines[0].better == "higher" else " (lower is better)"
+    table.add_column(f"{'top-1' if score == 'top1' else score} {lines[0].unit}{arrow}".strip(), justify="right")
     with_best = any(line.best and line.best != line.summary for line in lines)
     if with_best:
         table.add_column("best epoch", justify="right")
@@ -49,8 +53,8 @@ def _scores(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
     table.add_column("labels")
     table.add_column("figure")
     for line in lines:
-        best = [spread(line.best) if line.best else ""] if with_best else []
-        cells = [escape(line.row.label), line.row.role, spread(line.summary), *best, str(line.summary.n)]
+        best = [spread(line.best, digits) if line.best else ""] if with_best else []
+        cells = [escape(line.row.label), line.row.role, spread(line.summary, digits), *best, str(line.summary.n)]
         table.add_row(*cells, line.labels, line.provenance, style=ROLE_STYLE[line.row.role])
     return table
 
@@ -76,11 +80,12 @@ def _costs(lines: Sequence[Line]) -> Table:
     return table
 
 
-def spread(summary: Summary) -> str:
+def spread(summary: Summary, digits: int = 1) -> str:
     """`64.5 ± 1.6`, without a spread where there is one seed, and a dash where there is none."""
     if summary.n == 0:
         return "–"
-    return f"{summary.mean:.1f}" if summary.n == 1 else f"{summary.mean:.1f} ± {summary.std:.1f}"
+    mean = f"{summary.mean:.{digits}f}"
+    return mean if summary.n == 1 else f"{mean} ± {summary.std:.{digits}f}"
 
 
 def size(count: float) -> str:
@@ -93,7 +98,9 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0 s`, `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`0 s`, `4.2 s`, `3 min 20 s`, `2 h 5 min`; a dash for NaN, a time that nobody took."""
+    if math.isnan(seconds):
+        return "–"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds else "0 s"
     minutes, rest = divmod(round(seconds), 60)

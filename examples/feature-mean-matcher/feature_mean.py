@@ -2,9 +2,10 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from delt_host import Match, Matcher, Problem, Views, hookimpl
+from delt_host.features import FeatureSpace, classifier
 from delt_host.statistics import recorded_inputs
 
 
@@ -17,9 +18,9 @@ class FeatureMean(Matcher):
     """The weight of the distance."""
 
     def bind(self, problem: Problem) -> Match:
-        last = [module for module in problem.network.modules() if isinstance(module, nn.Linear)][-1]
+        last = classifier(problem.network, problem.teacher.architecture)
         # Computed once for these data and this teacher, then kept in the store.
-        real = problem.remember("feature-mean", lambda: {"means": real_means(problem, last)})["means"]
+        real = problem.remember("feature-mean", lambda: {"means": real_means(problem)})["means"]
 
         def match(views: Views) -> dict[str, Tensor]:
             with recorded_inputs([last]) as inputs, problem.compute.autocast():
@@ -41,19 +42,9 @@ def distance(features: Tensor, targets: Tensor, real: Tensor) -> Tensor:
     return (means - real.to(means.device)[present]).square().mean()
 
 
-@torch.inference_mode()
-def real_means(problem: Problem, last: nn.Module) -> Tensor:
-    means = []
-    for label in range(problem.num_classes):
-        total = torch.zeros(last.in_features)
-        members = problem.data.train.of_class(label)
-        for indices in members.split(500):
-            images = problem.normalization.normalize(problem.data.train.read(indices))
-            with recorded_inputs([last]) as inputs:
-                problem.teacher_logits(images)
-            total += inputs[0].float().sum(dim=0).cpu()
-        means.append(total / len(members))
-    return torch.stack(means)
+def real_means(problem: Problem) -> Tensor:
+    space, split = FeatureSpace(problem), problem.data.train
+    return torch.stack([space.of_split(split, split.of_class(c)).mean(dim=0) for c in range(problem.num_classes)])
 
 
 @hookimpl

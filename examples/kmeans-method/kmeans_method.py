@@ -2,10 +2,10 @@
 
 import torch
 from sklearn.cluster import KMeans
-from torch import Tensor, nn
+from torch import Tensor
 
 from delt_host import ImageSet, Initializer, Method, Problem, hookimpl, use
-from delt_host.statistics import recorded_inputs
+from delt_host.features import FeatureSpace
 
 
 class KMeansStart(Initializer):
@@ -17,10 +17,10 @@ class KMeansStart(Initializer):
     """How often k-means starts anew; the tightest clustering is taken."""
 
     def initialize(self, problem: Problem) -> ImageSet:
-        chosen = []
+        chosen, space = [], FeatureSpace(problem)
         for label in range(problem.num_classes):
             members = problem.data.train.of_class(label)
-            features = last_features(problem, members).numpy()
+            features = space.of_split(problem.data.train, members).numpy()
             seed = problem.generator("kmeans", label).initial_seed() % 2**32
             found = KMeans(problem.ipc, n_init=self.restarts, random_state=seed).fit(features)
             distances = torch.cdist(torch.from_numpy(found.cluster_centers_), torch.from_numpy(features))
@@ -37,17 +37,6 @@ def nearest_distinct(distances: Tensor) -> Tensor:
         order = row.argsort(stable=True).tolist()
         taken.append(next(index for index in order if index not in taken))
     return torch.tensor(taken)
-
-
-def last_features(problem: Problem, indices: Tensor) -> Tensor:
-    """(n, D) float32: the input of the teacher's last linear layer for real images."""
-    last = [module for module in problem.network.modules() if isinstance(module, nn.Linear)][-1]
-    parts = []
-    for chunk in indices.split(500):
-        with recorded_inputs([last]) as inputs:
-            problem.teacher_logits(problem.normalization.normalize(problem.data.train.read(chunk)))
-        parts.append(inputs[0].float().flatten(1).cpu())
-    return torch.cat(parts)
 
 
 @hookimpl

@@ -1,0 +1,75 @@
+"""``delt-host evaluate``: other evaluators, students or protocols for the distilled sets that a run left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from delt_host.errors import InputError, RunError
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--evaluator", "-e", multiple=True, metavar="NAME", help="Evaluator; several give several tables.")
+@click.option("--student", multiple=True, metavar="MODEL", help="Student to train, for evaluators that train one.")
+@click.option("--protocol", metavar="NAME", help="Another protocol than the run's.")
+@click.option("--relabeler", metavar="NAME", help="Another relabeler for every row.")
+@click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now, if not where the run found it.")
+@click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of evaluator or protocol.")
+@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where results go (default RUN/evaluations/NAMES).")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the tables and errors.")
+def command(
+    run: Path,
+    evaluator: tuple[str, ...],
+    student: tuple[str, ...],
+    protocol: str | None,
+    relabeler: str | None,
+    dataset: str | None,
+    sets: tuple[str, ...],
+    store: Path | None,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Score the distilled sets of RUN, a folder that `delt-host run` left, without distilling again.
+
+    The images are read from the folder; the teacher comes from the store, or is squeezed anew by the run's recipe.
+    """
+    from rich.console import Console
+
+    from delt_host import compare, pipeline
+    from delt_host.cli.progress import observer_for
+    from delt_host.host import Host
+    from delt_host.plugins import load_registry
+    from delt_host.report import folder, table
+    from delt_host.request import Request, parse_sets
+    from delt_host.resolve import resolve
+    from delt_host.store import Store, default_store
+
+    if not (run / "experiment.toml").is_file():
+        raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
+    registry, console = load_registry(), Console()
+    said = Request(
+        evaluator=list(evaluator) or (["student"] if student else []),
+        student=list(student),
+        protocol=protocol,
+        relabeler=relabeler,
+        dataset=dataset,
+        set=parse_sets(sets),
+    )
+    experiment = resolve(Request.from_recipe(run / "experiment.toml").updated(said), registry)
+    observer = observer_for(Console(stderr=True), quiet)
+    path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
+    host = Host(registry, Store(store or default_store(), warn=observer.note), observer, path)
+    folder.open_folder(path, experiment)
+    with observer:
+        problem, plans = pipeline.prepare(experiment, host)
+        saved = folder.SavedSets(run, problem.data)
+        measurements = list(pipeline.run(experiment, problem, plans, host, saved))
+    lines = compare.compare(experiment, measurements)
+    folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
+    table.show(console, experiment, lines)
+    console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
+    if failed := sorted({m.row.label for m in measurements if m.failure}):
+        raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

@@ -1,0 +1,74 @@
+"""What the stages work with, and the guard around every component: its name on whatever goes wrong, its writes confined."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from delt_host.components import Component
+from delt_host.confine import confined
+from delt_host.errors import InputError, RunError
+from delt_host.experiment import Named
+from delt_host.observer import Observer
+from delt_host.plugins import Registry
+from delt_host.store import Store
+
+
+@dataclass
+class Host:
+    """What the stages work with: installed plugins, the store, and whoever listens."""
+
+    registry: Registry
+    store: Store
+    observer: Observer
+    folder: Path | None = None
+    """The run's folder, where components may leave files of their own."""
+
+    def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
+        """What a component is to the store: its options, its class, and the source of its module and its bases'.
+
+        With the source in the key, someone who edits a matcher never sees the results of the one before.
+        """
+        cls = type(named.component)
+        bases = [
+            base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__
+        ]
+        return {
+            "stage": stage,
+            "class": f"{cls.__module__}.{cls.__qualname__}",
+            "options": named.component.model_dump(mode="json"),
+            "source": [_module_digest(module) for module in dict.fromkeys(base.__module__ for base in bases)],
+        }
+
+    @contextmanager
+    def running(self, stage: str, named: Named[Component]) -> Iterator[None]:
+        """Whatever goes wrong inside is this component's: RunError with its name and the plugin that it comes from.
+
+        InputError passes as it is: it already says what the user would have to change. Files outside the store and the
+        run's folder cannot be written inside.
+        """
+        folders = [self.store.root] if self.folder is None else [self.store.root, self.folder]
+        try:
+            with confined(folders):
+                yield
+        except InputError:
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
+            plugin = self.registry.provider(stage, named.name).plugin
+            raise RunError(f"{stage} {named.name} of {plugin}: {said}") from error
+
+
+@functools.cache
+def _module_digest(module: str) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(sys.modules[module]).encode()).hexdigest()[:16]
+    except (OSError, TypeError, KeyError):
+        return "unknown"

@@ -1,0 +1,264 @@
+"""Evaluators and compressed labels against known answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from conftest import make_problem
+from delt_host.components import Distilled, Relabeler
+from delt_host.compute import Compute
+from delt_host.data.base import MemorySplit, RealData
+from delt_host.errors import InputError
+from delt_host.problem import Problem
+from delt_host.protocols import Protocol
+from delt_host.teacher import Teacher
+from delt_host.testing import random_teacher
+from delt_host.train import train_student
+from delt_plugins.compressed import EightBit, Pruned, TopK
+from delt_plugins.continual import Continual
+from delt_plugins.controls import Real
+from delt_plugins.diversity import Diversity, coverage
+from delt_plugins.labels import Fixed, Fkd, Hard
+from delt_plugins.privacy import Privacy, area_under_curve
+from delt_plugins.pruning import Pruning, norms, smallest_scales
+from delt_plugins.ranking import AugmentationRobust, LabelRobust, robust_score
+from delt_plugins.robustness import Corrupted, Robustness, corruptions
+from delt_plugins.students import CrossArchitecture, Student
+
+
+@pytest.fixture
+def distilled(problem: Problem) -> Distilled:
+    start = Real().initialize(problem)
+    return Distilled(problem.normalization.denormalize(start.images), start.targets)
+
+
+# --- diversity
+
+
+def test_a_set_of_copies_has_similarity_one_and_hardly_covers(problem: Problem, distilled: Distilled) -> None:
+    first = distilled.pixels.view(10, 4, 3, 8, 8)[:, :1].expand(-1, 4, -1, -1, -1).flatten(0, 1)
+    copies = (
+        Diversity().evaluate(problem, Distilled(first, distilled.targets), Hard().relabel(problem, distilled)).scores
+    )
+    various = Diversity().evaluate(problem, distilled, Hard().relabel(problem, distilled)).scores
+    assert copies["similarity"] == pytest.approx(1, abs=1e-5)
+    assert various["similarity"] < copies["similarity"] and various["coverage"] > copies["coverage"]
+
+
+def test_similarity_by_hand() -> None:
+    """Three unit vectors at 0, 90 and 90 degrees: the centroid is (1, 2) / 3; cosines 1 / sqrt 5 and 2 / sqrt 5, twice."""
+    features = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    mean = F.cosine_similarity(features, features.mean(dim=0)[None]).mean()
+    assert float(mean) == pytest.approx((1 + 2 + 2) / 5**0.5 / 3)
+
+
+def test_coverage_by_hand() -> None:
+    """On a line at 0, 1, 3, 6 with k = 1 the radii are 1, 1, 2, 3: a point at 4.5 reaches 3 and 6, one at 9 reaches 6."""
+    real = torch.tensor([[0.0], [1.0], [3.0], [6.0]])
+    assert coverage(real, torch.tensor([[4.5]]), 1) == 0.5
+    assert coverage(real, torch.tensor([[9.0]]), 1) == 0.25
+    assert coverage(real, real, 1) == 1
+
+
+# --- privacy
+
+
+def test_copied_training_images_are_found(problem: Problem) -> None:
+    indices = torch.cat([problem.data.train.of_class(c)[:4] for c in range(10)])
+    copied = problem.data.train.read(indices)
+    noise = torch.randint(0, 256, copied.shape, generator=problem.generator("noise"), dtype=torch.uint8)
+    half = torch.arange(40) % 2 == 0
+    mixed = torch.where(half.view(-1, 1, 1, 1), copied, noise)
+    found = Privacy(members=200).evaluate(problem, Distilled(mixed, problem.targets()), None)  # type: ignore[arg-type]
+    assert found.scores["near-copies"] == 50
+    nearest = torch.tensor(found.facts["nearest_training_image"])[half]
+    assert torch.equal(problem.data.train.read(nearest), copied[half])
+
+
+def test_the_attack_tells_members_where_they_lie_there_and_nothing_where_they_do_not(problem: Problem) -> None:
+    """A training split that is the distilled set itself, against tests far from it; then against itself."""
+    data, pixels = problem.data, problem.data.train.read(torch.arange(60))
+    members = MemorySplit(pixels, data.train.targets[:60])
+    others = MemorySplit(255 - pixels, data.train.targets[:60])
+    scores = []
+    for test in (others, members):
+        chosen = problem.of_data(RealData(data.name, data.class_names, 8, data.mean, data.std, members, test, "x"))
+        result = Privacy(members=60).evaluate(chosen, Distilled(pixels, data.train.targets[:60]), None)  # type: ignore
+        scores.append(result.scores["membership"])
+    assert scores[0] > 95 and scores[1] == pytest.approx(50)
+
+
+def test_area_under_curve_by_hand() -> None:
+    assert area_under_curve(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0])) == 1
+    assert area_under_curve(torch.tensor([1.0, 1.0]), torch.tensor([1.0])) == 0.5
+    assert area_under_curve(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0])) == 0.75
+
+
+# --- pruning
+
+
+@pytest.fixture(scope="module")
+def short(digits: RealData) -> Problem:
+    return make_problem(digits, random_teacher(digits), epochs=2)
+
+
+def real_set(problem: Problem) -> Distilled:
+    start = Real().initialize(problem)
+    return Distilled(problem.normalization.denormalize(start.images), start.targets)
+
+
+def test_pruning_nothing_changes_nothing(short: Problem) -> None:
+    labels = Hard().relabel(short, real_set(short))
+    scores = Pruning(model="convnet3", ratio=0.0).evaluate(short, real_set(short), labels).scores
+    assert scores["pruned"] == scores["dense"] and scores["removed"] == 0
+    plain = Pruning(model="convnet3", ratio=0.0, sparsity=0.0).evaluate(short, real_set(short), labels).scores
+    assert plain["dense"] == Student().evaluate(short, real_set(short), labels).scores["last"]
+
+
+def test_removed_channels_stay_removed(short: Problem) -> None:
+    network = short.teacher.network(short.class_names, short.compute)
+    scales = torch.cat([norm.weight for norm in norms(network)])
+    with torch.no_grad():
+        for norm in norms(network):
+            norm.weight.copy_(torch.rand(len(norm.weight), generator=short.generator("scales")) + 0.1)
+    masks = smallest_scales(network, 0.5)
+    assert sum(int(mask.sum()) for mask in masks) == len(scales) // 2
+    labels = Hard().relabel(short, real_set(short))
+    result = Pruning(model="convnet3", ratio=0.5).evaluate(short, real_set(short), labels)
+    assert sum(result.facts["kept_channels"]) == 192 and result.scores["removed"] == 50
+    assert min(result.facts["kept_channels"]) >= 1
+
+
+# --- continual
+
+
+def test_continual_in_one_step_is_the_plain_evaluation(short: Problem) -> None:
+    distilled = real_set(short)
+    labels = Hard().relabel(short, distilled)
+    plain = Student().evaluate(short, distilled, labels).scores["last"]
+    assert Continual(steps=1).evaluate(short, distilled, labels).scores == {"average": plain, "last": plain}
+
+
+def test_continual_goes_through_all_classes(short: Problem) -> None:
+    distilled = real_set(short)
+    result = Continual(steps=4).evaluate(short, distilled, Fkd().relabel(short, distilled))
+    assert result.facts["curve"]["classes"] == [2, 5, 7, 10]
+    assert sorted(result.facts["order"]) == sorted(short.class_names)
+    with pytest.raises(InputError, match="11 steps, but digits 10 classes"):
+        Continual(steps=11).evaluate(short, distilled, Fkd().relabel(short, distilled))
+
+
+# --- DD-Ranking
+
+
+@pytest.mark.parametrize(("alpha", "score"), [(0, 0.268941), (0.05, 0.290755), (1, 1), (-1, 0)])
+def test_the_published_map_of_robust_scores(alpha: float, score: float) -> None:
+    assert robust_score(alpha) == pytest.approx(score, abs=5e-7)
+
+
+def test_random_images_lead_random_images_by_nothing(short: Problem) -> None:
+    """The control itself: no improvement over random, so LRS is that of minus half the hard-label recovery."""
+    distilled = real_set(short)
+    labels = Fkd().relabel(short, distilled)
+    found = LabelRobust().evaluate(short, distilled, labels).scores
+    assert found["ior-hard"] == found["ior-fixed"] == found["ior-view"] == 0
+    assert found["lrs-view"] == pytest.approx(robust_score(-found["hlr"] / 2))
+    augmented = AugmentationRobust().evaluate(short, distilled, labels).scores
+    assert augmented["lead-with"] == augmented["lead-without"] == 0
+    assert augmented["ars"] == pytest.approx(0.268941, abs=5e-7)
+
+
+# --- robustness and many students
+
+
+def test_corruptions_change_images_as_much_as_their_severity(problem: Problem) -> None:
+    split = problem.data.test
+    indices = torch.arange(30)
+    clean = split.read(indices).float()
+    for name in corruptions(problem, 1):
+        weak, strong = (
+            (Corrupted(split, corruptions(problem, s)[name]).read(indices).float() - clean).abs().mean() for s in (1, 5)
+        )
+        assert 0 < float(weak) <= float(strong), name
+    noisy = Corrupted(split, corruptions(problem, 3)["noise"])
+    assert torch.equal(noisy.read(indices)[7], noisy.read(torch.tensor([7]))[0]), "noise belongs to the image"
+
+
+def test_the_clean_score_is_the_plain_one(short: Problem) -> None:
+    labels = Hard().relabel(short, real_set(short))
+    plain = Student().evaluate(short, real_set(short), labels).scores["last"]
+    assert Robustness().evaluate(short, real_set(short), labels).scores["clean"] == plain
+    many = CrossArchitecture(models=("convnet3", "wrn_16_2")).evaluate(short, real_set(short), labels).scores
+    assert many["convnet3"] == plain and many["mean"] == (plain + many["wrn_16_2"]) / 2
+
+
+# --- labels
+
+
+@pytest.mark.parametrize("relabeler", [Pruned(keep=0.4), TopK(k=3), EightBit(), Fixed()])
+def test_compressed_labels_take_what_they_say(problem: Problem, distilled: Distilled, relabeler: Relabeler) -> None:
+    labels = relabeler.relabel(problem, distilled)
+    assert relabeler.size_bytes(problem) == labels.size_bytes < Fkd().size_bytes(problem)
+
+
+def test_pruned_labels_are_the_first_epochs_again_and_again(digits: RealData, teacher: Teacher) -> None:
+    problem = make_problem(digits, teacher, epochs=10)
+    whole, pruned = (r.relabel(problem, real_set(problem)) for r in (Fkd(), Pruned(keep=0.2)))
+    for number, like in ((0, 0), (1, 1), (2, 0), (9, 1)):
+        for mine, theirs in zip(pruned.epoch(number), whole.epoch(like), strict=True):
+            assert torch.equal(mine.images, theirs.images) and torch.equal(mine.targets, theirs.targets)
+
+
+def test_top_k_keeps_the_mass_of_the_rest_and_eight_bits_are_close(problem: Problem, distilled: Distilled) -> None:
+    labels = [r.relabel(problem, distilled) for r in (Fkd(), TopK(k=3), EightBit())]
+    for exact, few, rounded in zip(*(one.epoch(1) for one in labels), strict=True):
+        true, kept = exact.targets.softmax(dim=1), few.targets.softmax(dim=1)
+        best = true.topk(3, dim=1).indices
+        torch.testing.assert_close(kept.gather(1, best), true.gather(1, best), atol=2e-3, rtol=2e-2)
+        span = exact.targets.amax(dim=1) - exact.targets.amin(dim=1)
+        assert bool(((rounded.targets - exact.targets).abs().amax(dim=1) < 0.01 * span).all())
+    with pytest.raises(InputError, match="k = 10 must be below the 10 classes"):
+        TopK(k=10).relabel(problem, distilled)
+
+
+def test_fixed_labels_do_not_depend_on_the_view(digits: RealData, teacher: Teacher) -> None:
+    problem = make_problem(digits, teacher, mix="none")
+    distilled = real_set(problem)
+    expected = problem.teacher_logits(problem.normalization.normalize(distilled.pixels)).softmax(dim=1)
+    for epoch in (0, 1):
+        for batch in Fixed().relabel(problem, distilled).epoch(epoch):
+            for target, own in zip(batch.targets, batch.classes, strict=True):
+                mine = expected[distilled.targets == own]
+                assert float((mine - target).abs().amax(dim=1).min()) < 1e-3
+
+
+def test_fixed_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
+    """With a teacher that is sure of each class the label is the hard one."""
+    distilled = real_set(problem)
+    hard, fixed = Hard().relabel(problem, distilled), Fixed().relabel(problem, distilled)
+    fixed.soft = F.one_hot(distilled.targets, 10).half()  # type: ignore[attr-defined]
+    for one, other in zip(hard.epoch(0), fixed.epoch(0), strict=True):
+        torch.testing.assert_close(one.targets, other.targets, atol=1e-3, rtol=0)
+
+
+def test_label_bytes_of_imagenet_at_ipc_10() -> None:
+    """FKD for 10,000 images, 300 epochs, 1000 classes in fp16: 5.6 GiB, known before anything runs."""
+    split = MemorySplit(torch.zeros(1000, 3, 8, 8, dtype=torch.uint8), torch.arange(1000))
+    names = tuple(map(str, range(1000)))
+    data = RealData("imagenet", names, 224, (0.5,) * 3, (0.5,) * 3, split, split, "x")
+    problem = Problem(data, (), 10, 0, Protocol(epochs=300), Compute("cpu", "fp32"))
+    assert Fkd().size_bytes(problem) / 2**30 == pytest.approx(5.6, abs=0.05)
+    assert Pruned(keep=1 / 50).size_bytes(problem) / 2**30 == pytest.approx(5.6 / 50, abs=0.01)
+
+
+def test_training_takes_a_student_a_penalty_and_a_step(short: Problem) -> None:
+    labels = Hard().relabel(short, real_set(short))
+    steps: list[int] = []
+    first = train_student(short, labels, "convnet3", after_step=lambda _student: steps.append(1))
+    assert len(steps) == first.steps
+    again = train_student(short, labels, "convnet3", student=first.student)
+    assert again.student is first.student
+    heavy = train_student(short, labels, "convnet3", penalty=lambda s: sum(p.square().sum() for p in s.parameters()))
+    assert next(heavy.student.parameters()).norm() < next(first.student.parameters()).norm()
