@@ -86,9 +86,9 @@ def shuffle_strips(matrix: Tensor, order: Tensor) -> Tensor:
 
 
 def apply_view(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Views (B, C, S, S) of images (B, C, S, S) under row and column matrices (B or 1, S, S)."""
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    return torch.matmul(torch.matmul(rows[:, None], images), columns[:, None].transpose(-1, -2))
+    """Views (…, B, C, S, S) of images (…, B, C, S, S) under row and column matrices (…, B or 1, S, S)."""
+    rows, columns = rows.to(images.device).unsqueeze(-3), columns.to(images.device).unsqueeze(-3)
+    return torch.matmul(torch.matmul(rows, images), columns.transpose(-1, -2))
 
 
 def cutmix_box(rng: torch.Generator, alpha: float, size: int) -> tuple[float, tuple[int, int, int, int]]:

@@ -96,9 +96,13 @@ Match = Callable[[Views], Mapping[str, "Tensor"]]
 class Matcher(Component):
     """What synthetic images are made to match."""
 
+    stackable: ClassVar[bool] = False
+    """Whether it may be given several groups at once. Not for one that draws from ``views.generator``, which is of one
+    group: what a group becomes must not depend on the groups beside it."""
+
     @abstractmethod
     def bind(self, problem: Problem) -> Match:
-        """The loss of one group. Called anew for every group; the result may keep state between iterations."""
+        """The loss of a group, or of a stack of groups. Called anew for each; the result may keep state between iterations."""
 
 
 class LabelledViews(NamedTuple):

@@ -13,6 +13,8 @@ from delt_host.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 
+GPU_STACK = 5  # groups of 100 images: a batch of 500
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -20,10 +22,15 @@ class Compute:
 
     device: str
     precision: Precision
+    stack: int = 1
+    """Groups that recovery puts into one forward pass where the matcher takes several; part of the key where above 1."""
 
     @classmethod
-    def choose(cls, device: str = "auto", precision: str = "auto") -> Compute:
-        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32."""
+    def choose(cls, device: str = "auto", precision: str = "auto", stack: int | None = None) -> Compute:
+        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32.
+
+        By default groups are stacked on a GPU, which small batches of small images leave idle, and not on a CPU.
+        """
         if precision not in ("auto", "fp32", "bf16"):
             raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
         if device == "auto":
@@ -39,7 +46,11 @@ class Compute:
         if precision == "auto":
             fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
             precision = "bf16" if fast else "fp32"
-        return cls(device, "bf16" if precision == "bf16" else "fp32")
+        if stack is None:
+            stack = GPU_STACK if kind == "cuda" else 1
+        if stack < 1:
+            raise InputError(f"--stack must be at least 1, not {stack}")
+        return cls(device, "bf16" if precision == "bf16" else "fp32", stack)
 
     def autocast(self) -> AbstractContextManager[object]:
         if self.precision == "fp32":

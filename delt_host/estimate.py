@@ -21,6 +21,7 @@ from delt_host.models import Builder, build_model
 from delt_host.pipeline import load_data, plan, recover_inputs, start_inputs, teacher_inputs
 from delt_host.plan import Plan
 from delt_host.problem import Problem
+from delt_host.recover import stacks
 from delt_host.report.table import duration, size
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe
@@ -150,7 +151,8 @@ def _recovered(problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
         return True
     start = host.store.key("start", start_inputs(problem, row, host))
     key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start, host))
-    return all(host.store.has("recover", {"of": key, "group": group}) for group in range(len(plan.groups)))
+    together = stacks(plan, row.matcher.component, problem.compute.stack)
+    return all(host.store.has("recover", {"of": key, "groups": stack}) for stack in together)
 
 
 def _count(number: int, thing: str) -> str:

@@ -74,13 +74,15 @@ class Experiment:
     evaluators: tuple[Named[Evaluator], ...]
     device: str
     precision: str
+    stack: int = 1
+    """Groups that recovery puts into one forward pass."""
     ceiling_epochs: int = 0
     """Epochs of the student on the whole real set; 0: no such row."""
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def compute(self) -> Compute:
-        return Compute.choose(self.device, self.precision)
+        return Compute.choose(self.device, self.precision, self.stack)
 
     def table(self) -> dict[str, Any]:
         """The recipe file that repeats this run."""
@@ -89,6 +91,7 @@ class Experiment:
             "seeds": list(self.seeds),
             "device": self.device,
             "precision": self.precision,
+            "stack": self.stack,
             "ceiling_epochs": self.ceiling_epochs,
             "dataset": self.dataset.table(),
             "teacher": [{"file": str(t)} if isinstance(t, Path) else t.model_dump() for t in self.teachers],

@@ -28,7 +28,7 @@ from delt_host.host import Host
 from delt_host.observer import Observer
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.recover import assemble, check_plan, recover_group
+from delt_host.recover import assemble, check_plan, recover_stack, stacks
 from delt_host.results import Measurement
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
 from delt_host.store import digest
@@ -202,25 +202,27 @@ def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
 def recover(
     problem: Problem, row: Row, plan: Plan, start: ImageSet, start_key: str, host: Host
 ) -> tuple[ImageSet, str, float]:
-    """The optimised images, their key, and the seconds that recovery took when it ran. One store entry a group."""
+    """The optimised images, their key, and the seconds that recovery took when it ran. One store entry a stack of groups."""
     if not plan.groups or row.matcher is None:
         return start, start_key, 0.0
     named = row.matcher
     seen = problem.seen_by(named.component)
     key = host.store.key("recover", recover_inputs(problem, named, plan, start_key, host))
-    missing = [g for g in range(len(plan.groups)) if not host.store.has("recover", {"of": key, "group": g})]
-    work_left = sum(plan.groups[g].image_iterations for g in missing)
+    together = stacks(plan, named.component, problem.compute.stack)
+    missing = [stack for stack in together if not host.store.has("recover", {"of": key, "groups": stack})]
+    work_left = sum(plan.groups[g].image_iterations for stack in missing for g in stack)
     images, seconds = [], 0.0
     with _stage_or_cached(host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)):
-        for index in range(len(plan.groups)):
+        for stack in together:
 
-            def work(index: int = index) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            def work(stack: tuple[int, ...] = stack) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 with host.running("matcher", named):
-                    result = recover_group(seen, start, plan, index, named.component, host.observer.advance)
-                return {"images": result.images}, {"curves": result.curves}
+                    results = recover_stack(seen, start, plan, stack, named.component, host.observer.advance)
+                recovered = torch.stack([result.images for result in results])
+                return {"images": recovered}, {"curves": [result.curves for result in results]}
 
-            entry = host.store.make("recover", {"of": key, "group": index}, work)
-            images.append(entry.tensors["images"])
+            entry = host.store.make("recover", {"of": key, "groups": stack}, work)
+            images += list(entry.tensors["images"])
             seconds += entry.facts["seconds"]
     return assemble(start, plan, images), key, seconds
 

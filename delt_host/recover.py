@@ -7,9 +7,10 @@ colour range after every step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -37,34 +38,36 @@ OnProgress = Callable[[int, dict[str, float]], None]
 
 
 class PixelAdam:
-    """Adam on a prefix of the images, whose later joiners share the group's step count or count their own.
+    """Adam on a prefix of each group's images, whose later joiners share the group's step count or count their own.
 
     Images that have not joined have zero gradient and zero moments, so Adam over the whole tensor would not move
     them: updating the prefix alone is the same mathematics at the cost of the active images only.
     """
 
     def __init__(self, pixels: Tensor, fresh: bool) -> None:
+        """`pixels` (G, B, 3, S, S) are updated in place; all groups step together."""
         self.pixels = pixels
         self.first, self.second = torch.zeros_like(pixels), torch.zeros_like(pixels)
-        self.steps = torch.zeros(len(pixels), 1, 1, 1, dtype=torch.float64) if fresh else None
+        self.steps = torch.zeros(pixels.shape[1], 1, 1, 1, dtype=torch.float64) if fresh else None
         self.step_count = 0
 
     def step(self, gradient: Tensor, learning_rate: float) -> None:
-        active = len(gradient)
+        """`gradient` (G, A, 3, S, S) of the first A images of each group."""
+        active = gradient.shape[1]
         self.step_count += 1
-        first, second = self.first[:active], self.second[:active]
+        first, second, pixels = (part[:, :active] for part in (self.first, self.second, self.pixels))
         first.lerp_(gradient, 1 - BETA_1)
         second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
         if self.steps is None:
             size = learning_rate / (1 - BETA_1**self.step_count)
             correction = (1 - BETA_2**self.step_count) ** 0.5
-            self.pixels[:active].addcdiv_(first, (second.sqrt() / correction).add_(EPSILON), value=-size)
+            pixels.addcdiv_(first, (second.sqrt() / correction).add_(EPSILON), value=-size)
         else:
             self.steps[:active] += 1
             own = self.steps[:active].to(self.pixels.device)
             sizes = (learning_rate / (1 - BETA_1**own)).to(self.pixels.dtype)
             corrections = ((1 - BETA_2**own) ** 0.5).to(self.pixels.dtype)
-            self.pixels[:active] -= sizes * first / (second.sqrt() / corrections + EPSILON)
+            pixels -= sizes * first / (second.sqrt() / corrections + EPSILON)
 
 
 @dataclass
@@ -81,8 +84,20 @@ def recover_group(
     problem: Problem, start: ImageSet, plan: Plan, index: int, matcher: Matcher, progress: OnProgress
 ) -> Recovered:
     """Run group `index` of the plan. RunError where the matcher breaks its contract or the loss is not finite."""
-    group = plan.groups[index]
-    order = torch.tensor(group.images)
+    return recover_stack(problem, start, plan, (index,), matcher, progress)[0]
+
+
+def recover_stack(
+    problem: Problem, start: ImageSet, plan: Plan, indices: Sequence[int], matcher: Matcher, progress: OnProgress
+) -> list[Recovered]:
+    """Run several groups of the same phases in one forward pass an iteration.
+
+    Statistics are taken for each group, draws are each group's own and Adam works on each pixel by itself, so the
+    mathematics is that of one group after the other; only the rounding of larger batches differs.
+    """
+    groups = [plan.groups[index] for index in indices]
+    group = groups[0]
+    order = torch.tensor([each.images for each in groups])
     device = problem.compute.device
     pixels = start.images[order].to(device, torch.float32).contiguous()
     targets = start.targets[order].to(device)
@@ -90,41 +105,61 @@ def recover_group(
     optimizer = PixelAdam(pixels, plan.moments == "fresh")
     match = matcher.bind(problem)
     every = max(group.iterations // LOG_POINTS, 1)
-    curves: dict[str, list[float]] = {"iteration": []}
+    curves: list[dict[str, list[float]]] = [{"iteration": []} for _ in groups]
     done, iteration = 0, 0
     for phase in group.phases:
-        active = pixels[: phase.active]
+        active = pixels[:, : phase.active]
         for _ in range(phase.iterations):
-            rows, columns = view_matrices(problem, plan, index, iteration, phase.min_crop.at(iteration), phase.active)
+            settings = (iteration, phase.min_crop.at(iteration), phase.active)
+            drawn = [view_matrices(problem, plan, index, *settings) for index in indices]
+            rows, columns = (torch.stack(matrices) for matrices in zip(*drawn, strict=True))
             leaf = active.detach().requires_grad_(True)
-            images = apply_view(leaf, rows, columns).contiguous(memory_format=torch.channels_last)
+            images = apply_view(leaf, rows, columns).flatten(0, 1).contiguous(memory_format=torch.channels_last)
             views = Views(
                 images=images,
-                targets=targets[: phase.active],
-                groups=1,
+                targets=targets[:, : phase.active].flatten(),
+                groups=len(groups),
                 iteration=iteration,
-                generator=partial(problem.generator, "match", index, iteration),
+                generator=partial(problem.generator, "match", indices[0], iteration),
             )
             terms = dict(match(views))
             if iteration == 0:
-                _check_terms(terms)
+                _check_terms(terms, len(groups))
             loss = torch.stack([term.sum() for term in terms.values()]).sum()
             (gradient,) = torch.autograd.grad(loss, leaf)
             optimizer.step(gradient, phase.learning_rate.at(iteration))
             # The published code clips all rows each time: noise that waits to join is clipped from the first step on.
             clipped = pixels if iteration == 0 else active
             torch.clamp(clipped, low, high, out=clipped)
-            done += phase.active
+            done += len(groups) * phase.active
             if iteration % every == 0 or iteration == group.iterations - 1:
-                values = {name: float(term.detach().mean()) for name, term in terms.items()}
-                _check_finite(values, index, iteration)
-                curves["iteration"].append(iteration)
-                for name, value in values.items():
-                    curves.setdefault(name, []).append(value)
-                progress(done, values)
+                values = {name: term.detach().tolist() for name, term in terms.items()}
+                for place, (index, curve) in enumerate(zip(indices, curves, strict=True)):
+                    own = {name: each[place] for name, each in values.items()}
+                    _check_finite(own, index, iteration)
+                    for name, value in {"iteration": iteration, **own}.items():
+                        curve.setdefault(name, []).append(value)
+                progress(done, {name: fmean(each) for name, each in values.items()})
                 done = 0
             iteration += 1
-    return Recovered(pixels.cpu(), curves)
+    return [Recovered(images, curve) for images, curve in zip(pixels.cpu(), curves, strict=True)]
+
+
+def stacks(plan: Plan, matcher: Matcher, size: int) -> list[tuple[int, ...]]:
+    """The plan's groups, by index, in stacks of at most `size` neighbours of the same phases and number of images.
+
+    They do not depend on which groups are missing from the store, so resuming computes the same batches.
+    """
+    found: list[list[int]] = []
+    most = size if matcher.stackable else 1
+    for index, group in enumerate(plan.groups):
+        first = plan.groups[found[-1][0]] if found else None
+        alike = first is not None and (first.phases, len(first.images)) == (group.phases, len(group.images))
+        if alike and len(found[-1]) < most:
+            found[-1].append(index)
+        else:
+            found.append([index])
+    return [tuple(stack) for stack in found]
 
 
 def view_matrices(
@@ -166,13 +201,13 @@ def check_plan(plan: Plan, num_images: int) -> None:
         raise RunError(f"the plan names image {max(used)}, but there are {num_images}")
 
 
-def _check_terms(terms: dict[str, Tensor]) -> None:
+def _check_terms(terms: dict[str, Tensor], groups: int) -> None:
     if not terms:
         raise RunError("it returned no loss term; return a dict of name to tensor of shape (groups,)")
     for term, value in terms.items():
-        if not isinstance(value, torch.Tensor) or value.shape != (1,):
+        if not isinstance(value, torch.Tensor) or value.shape != (groups,):
             got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise RunError(f"term {term!r} must have shape (groups,) = (1,), not {got}")
+            raise RunError(f"term {term!r} must have shape (groups,) = ({groups},), not {got}")
     if not any(value.requires_grad for value in terms.values()):
         raise RunError("no gradient reaches the images; no term depends on views.images")
 

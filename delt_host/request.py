@@ -41,6 +41,7 @@ class Request(BaseModel):
     row: list[dict[str, Any]] = Field(default_factory=list)
     device: str | None = None
     precision: str | None = None
+    stack: int | None = None
     ceiling: bool = False
     ceiling_epochs: int | None = None
 

@@ -47,7 +47,7 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     teachers = _teachers(request.teacher, suggested, sets, maker.committee)
     first = teachers[0]
     model = Teacher.load(first).architecture if isinstance(first, Path) else first.model
-    compute = Compute.choose(request.device or "auto", request.precision or "auto")
+    compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     evaluators = maker.evaluators(request, rows, model)
     chosen_protocol = _protocol(request.protocol, known_as, suggested, sets)
     sets.check_all_used(maker)
@@ -62,6 +62,7 @@ def resolve(request: Request, registry: Registry) -> Experiment:
         evaluators=tuple(evaluators),
         device=compute.device,
         precision=compute.precision,
+        stack=compute.stack,
         ceiling_epochs=epochs,
         notes=tuple(maker.notes),
     )

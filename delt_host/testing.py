@@ -35,7 +35,7 @@ from delt_host.models import build_model
 from delt_host.plan import Curve, Group, Phase, Plan
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
-from delt_host.recover import check_plan, recover_group
+from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.seeding import isolated_rng
 from delt_host.teacher import Teacher
 
@@ -124,6 +124,16 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
             same = index not in last or torch.equal(last[index], images)
             assert same, f"{name}: a group's result depends on the groups before it; keep state inside bind()"
             last[index] = images
+    if matcher.stackable:
+        for index, result in enumerate(
+            recover_stack(problem, start, plan, (0, 1), matcher, lambda _done, _terms: None)
+        ):
+            near = (result.images - last[index]).abs().mean() < 0.05 * (
+                last[index] - start.images[list(plan.groups[index].images)]
+            ).abs().mean()
+            assert near, (
+                f"{name}: a group's result depends on the group beside it; take statistics per group, or stackable = False"
+            )
 
 
 def check_relabeler(relabeler: Relabeler, problem: Problem) -> None:

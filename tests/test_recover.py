@@ -17,7 +17,7 @@ from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.recover import PixelAdam, assemble, check_plan, recover_group
+from delt_host.recover import PixelAdam, assemble, check_plan, recover_group, recover_stack, stacks
 from delt_host.statistics import channel_moments
 from delt_host.teacher import Teacher
 from delt_plugins.delt import EarlyLate
@@ -125,18 +125,18 @@ def test_early_late_leaves_late_images_alone_until_they_join(problem: Problem) -
 
 def test_fresh_moments_are_an_adam_of_the_joiners_own(problem: Problem) -> None:
     """With `fresh`, an image that joins late moves as under an Adam that starts with it."""
-    pixels = torch.zeros(2, 3, 4, 4)
-    gradients = [torch.randn(2, 3, 4, 4, generator=problem.generator("g", t)) for t in range(6)]
+    pixels = torch.zeros(1, 2, 3, 4, 4)
+    gradients = [torch.randn(1, 2, 3, 4, 4, generator=problem.generator("g", t)) for t in range(6)]
     ours = PixelAdam(pixels.clone(), fresh=True)
     late = torch.zeros(1, 3, 4, 4, requires_grad=True)
     reference = torch.optim.Adam([late], lr=0.1, betas=(0.5, 0.9))
     for step, gradient in enumerate(gradients):
         active = 1 if step < 3 else 2
-        ours.step(gradient[:active], 0.1)
+        ours.step(gradient[:, :active], 0.1)
         if step >= 3:
-            late.grad = gradient[1:2]
+            late.grad = gradient[0, 1:2]
             reference.step()
-    torch.testing.assert_close(ours.pixels[1:2], late.detach(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(ours.pixels[0, 1:2], late.detach(), atol=1e-6, rtol=1e-5)
 
 
 def test_groups_do_not_depend_on_each_other(problem: Problem) -> None:
@@ -146,6 +146,35 @@ def test_groups_do_not_depend_on_each_other(problem: Problem) -> None:
     for index in (0, 1):
         recover_group(problem, start, plan, index, BatchNormMatching(), silent)
     assert torch.equal(alone, recover_group(problem, start, plan, 2, BatchNormMatching(), silent).images)
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        Constant(iterations=6, learning_rate=RATE, group_size=5, crop="cosine", roll=(0, 3)),
+        EarlyLate(iterations=16, learning_rate=RATE, group_size=8, views="image", moments="fresh"),
+    ],
+    ids=["cda", "delt"],
+)
+def test_stacks_of_groups_make_the_same_images(problem: Problem, scheduler: Constant | EarlyLate) -> None:
+    start, matcher = Noise().initialize(problem), BatchNormMatching()
+    plan = scheduler.plan(problem)
+    alone = [recover_group(problem, start, plan, index, matcher, silent) for index in range(len(plan.groups))]
+    for size in (1, 2, 5):
+        together = stacks(plan, matcher, size)
+        assert max(len(stack) for stack in together) == min(size, len(plan.groups))
+        for stack in together:
+            for index, result in zip(stack, recover_stack(problem, start, plan, stack, matcher, silent), strict=True):
+                moved = (alone[index].images - start.images[list(plan.groups[index].images)]).abs().mean()
+                assert (result.images - alone[index].images).abs().mean() < 0.01 * moved, (size, index)
+                for name, values in alone[index].curves.items():
+                    assert result.curves[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
+
+
+def test_only_neighbours_that_are_alike_are_stacked_and_only_for_matchers_that_take_them(problem: Problem) -> None:
+    plan = Constant(iterations=2, group_size=4).plan(problem)  # each rank's ten images as groups of 4, 4 and 2
+    assert stacks(plan, BatchNormMatching(), 5)[:4] == [(0, 1), (2,), (3, 4), (5,)]
+    assert stacks(plan, Broken(how="nan"), 5) == [(index,) for index in range(len(plan.groups))]
 
 
 def test_pixels_stay_valid_colours(problem: Problem) -> None:

@@ -51,6 +51,7 @@ from delt_host.errors import RunError
 @click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 @click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
+@click.option("--stack", type=int, metavar="N", help="Groups in one forward pass of recovery (default 1, on a GPU 5).")
 @click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME).")
 @click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
