@@ -67,7 +67,7 @@ def test_the_table_has_methods_baselines_controls_and_the_ceiling(first: Path) -
         "whole real set": "ceiling",
     }
     output = (first / "out.txt").read_text()
-    for label in ("delt", "cda", "random-real", "whole real set", "measured", "last epoch", "fair v1 (epochs=3)"):
+    for label in ("delt", "cda", "random-real", "whole real set", "measured", "last epoch", "fair v2 (epochs=3)"):
         assert label in output, label
     assert all(line["provenance"] == "measured" and line["summary"]["n"] == 2 for line in lines.values())  # type: ignore[index]
 

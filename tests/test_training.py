@@ -93,6 +93,13 @@ def test_batch_sizes_are_rdeds(ipc: int, classes: int, doubled_from: int, size: 
     assert Protocol(batch_size_doubled_from=doubled_from).batch_for(ipc, classes) == size
 
 
+@pytest.mark.parametrize(
+    ("ipc", "classes", "size"), [(1, 10, 10), (10, 10, 20), (50, 10, 100), (10, 1000, 100), (1, 4, 4)]
+)
+def test_fair_batches_are_a_fifth_of_the_images(ipc: int, classes: int, size: int) -> None:
+    assert PROTOCOLS["fair"].batch_for(ipc, classes) == size
+
+
 def test_learning_rate_schedules() -> None:
     half, full = Protocol(epochs=300), Protocol(epochs=300, schedule="cosine")
     assert rate_factor(half, 0) == rate_factor(full, 0) == 1
@@ -172,7 +179,7 @@ def test_published_protocols_tell_paper_and_code_apart() -> None:
 
 def test_a_changed_protocol_says_so_and_has_another_fingerprint() -> None:
     changed = protocol("fair", "cifar10", {"epochs": "60"})
-    assert changed.title == "fair v1 (epochs=60)"
+    assert changed.title == "fair v2 (epochs=60)"
     assert changed.fingerprint != PROTOCOLS["fair"].fingerprint
 
 
