@@ -79,7 +79,7 @@ def test_costs_are_exact(first: Path) -> None:
     assert lines["cda"]["image_iterations"] == 20 * 16
     assert lines["random-real"]["image_iterations"] == lines["delt start"]["image_iterations"] == 0
     assert lines["delt"]["image_bytes"] == 20 * 3 * 64
-    assert lines["delt"]["steps"] == 3 and lines["delt"]["epochs"] == 3
+    assert lines["delt"]["steps"] == 6 and lines["delt"]["epochs"] == 3
 
 
 def test_every_stage_shows_progress_when_not_in_a_terminal(first: Path) -> None:
