@@ -49,6 +49,12 @@ def test_every_ablation_of_the_paper_is_reachable_by_its_command() -> None:
         assert len(distinct) == len(experiment.rows), arguments
 
 
+def test_the_recipes_of_the_results_can_be_run(tmp_path: Path) -> None:
+    for recipe in (ROOT / "docs" / "results").glob("*.toml"):
+        experiment = resolve(Request.from_recipe(recipe).updated(Request(dataset=f"folder:{tmp_path}")), load_registry())
+        assert len(experiment.rows) > 5 and experiment.protocol.name == "fair", recipe
+
+
 def test_every_hook_is_in_the_plugin_guide() -> None:
     guide = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     hooks = [name for name in vars(hookspecs) if name.startswith("delt_")]
