@@ -51,7 +51,9 @@ def test_every_ablation_of_the_paper_is_reachable_by_its_command() -> None:
 
 def test_the_recipes_of_the_results_can_be_run(tmp_path: Path) -> None:
     for recipe in (ROOT / "docs" / "results").glob("*.toml"):
-        experiment = resolve(Request.from_recipe(recipe).updated(Request(dataset=f"folder:{tmp_path}")), load_registry())
+        experiment = resolve(
+            Request.from_recipe(recipe).updated(Request(dataset=f"folder:{tmp_path}")), load_registry()
+        )
         assert len(experiment.rows) > 5 and experiment.protocol.name == "fair", recipe
 
 
