@@ -25,11 +25,13 @@ from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
+from delt_host.models import build_model
 from delt_host.observer import Observer
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import assemble, check_plan, recover_stack, stacks
 from delt_host.results import Measurement
+from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
 from delt_host.store import digest
 from delt_host.teacher import Teacher, check_accuracy
@@ -38,6 +40,7 @@ from delt_host.teacher import Teacher, check_accuracy
 def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan]]:
     """What all rows share, teacher included, and each row's plan by label."""
     data = load_data(experiment, host)
+    check_students(experiment, data, host)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
     teachers = tuple(squeeze_teacher(experiment, asked, data, host) for asked in experiment.teachers)
     problem = Problem(
@@ -108,6 +111,19 @@ def load_data(experiment: Experiment, host: Host) -> RealData:
             f"--ipc {experiment.ipc} is more than class {name!r} of {data.name} has: {int(counts.min())} training images"
         )
     return data
+
+
+def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
+    """InputError for a student that does not exist or cannot take the images: now, not after an hour of distilling.
+
+    An evaluator names its networks in options called `model`, `network` or `models`.
+    """
+    for named in experiment.evaluators:
+        options = named.component.model_dump()
+        given = [options[name] for name in ("model", "network") if name in options]
+        for model in (*given, *options.get("models", ())):
+            with isolated_rng(0, "check"):
+                build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
 
 
 def plan(experiment: Experiment, data: RealData, row: Row, host: Host) -> Plan:

@@ -24,8 +24,8 @@ class Pruning(Evaluator):
     source: ClassVar[str] = "DELT, Table 7; network slimming (Liu et al., ICCV 2017)"
     headline: ClassVar[str] = "finetuned"
 
-    model: str = "vgg11_bn"
-    """The network; it needs BatchNorm."""
+    network: str = "vgg11_bn"
+    """What is slimmed; it needs BatchNorm. Not one of the run's students: `--student` leaves it alone."""
     ratio: float = Field(0.5, ge=0, lt=1)
     """The share of channels that is removed."""
     sparsity: float = Field(1e-4, ge=0)
@@ -33,18 +33,18 @@ class Pruning(Evaluator):
 
     @property
     def title(self) -> str:
-        return f"{self.model} slimmed by {self.ratio:.0%}"
+        return f"{self.network} slimmed by {self.ratio:.0%}"
 
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         def penalty(student: nn.Module) -> Tensor:
             return self.sparsity * torch.stack([norm.weight.abs().sum() for norm in norms(student)]).sum()
 
-        dense = train_student(problem, labels, self.model, penalty=penalty)
+        dense = train_student(problem, labels, self.network, penalty=penalty)
         masks = smallest_scales(dense.student, self.ratio)
         apply(dense.student, masks)
         pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.data.test, problem.compute)[0]
         again = train_student(
-            problem, labels, self.model, student=dense.student, after_step=lambda student: apply(student, masks)
+            problem, labels, self.network, student=dense.student, after_step=lambda student: apply(student, masks)
         )
         removed = sum(int((~mask).sum()) for mask in masks) / sum(len(mask) for mask in masks)
         scores = {"finetuned": again.last, "dense": dense.last, "pruned": pruned, "removed": 100 * removed}

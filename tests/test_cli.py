@@ -89,6 +89,13 @@ def test_every_stage_shows_progress_when_not_in_a_terminal(first: Path) -> None:
     assert "cross-entropy" in progress
 
 
+def test_a_student_that_cannot_take_the_images_is_refused_before_anything_is_squeezed(tmp_path: Path) -> None:
+    """VGG-11 halves an image of 8 px five times."""
+    done = delt_host("run", "-m", "delt", *SMALL, "--evaluator", "pruning", cwd=tmp_path)
+    assert done.returncode == 2 and "vgg11_bn cannot take 8 px images" in done.stderr, done.stderr
+    assert "squeeze" not in done.stderr
+
+
 def test_differences_are_paired_by_seed(first: Path) -> None:
     lines = results(first / "run")
     mine, other = lines["delt"]["scores"], lines["cda"]["scores"]

@@ -15,7 +15,7 @@ from delt_host.testing import check, small_problem
 OPTIONS = {
     "early-late": {"iterations": 16},
     "distribution": {"real_batch": 16},
-    "pruning": {"model": "convnet3"},
+    "pruning": {"network": "convnet3"},
     "continual": {"steps": 2},
     "cross-architecture": {"models": ("convnet3", "wrn_16_2")},
     "diversity": {"real_images": 50},

@@ -111,9 +111,9 @@ def real_set(problem: Problem) -> Distilled:
 
 def test_pruning_nothing_changes_nothing(short: Problem) -> None:
     labels = Hard().relabel(short, real_set(short))
-    scores = Pruning(model="convnet3", ratio=0.0).evaluate(short, real_set(short), labels).scores
+    scores = Pruning(network="convnet3", ratio=0.0).evaluate(short, real_set(short), labels).scores
     assert scores["pruned"] == scores["dense"] and scores["removed"] == 0
-    plain = Pruning(model="convnet3", ratio=0.0, sparsity=0.0).evaluate(short, real_set(short), labels).scores
+    plain = Pruning(network="convnet3", ratio=0.0, sparsity=0.0).evaluate(short, real_set(short), labels).scores
     assert plain["dense"] == Student().evaluate(short, real_set(short), labels).scores["last"]
 
 
@@ -126,7 +126,7 @@ def test_removed_channels_stay_removed(short: Problem) -> None:
     masks = smallest_scales(network, 0.5)
     assert sum(int(mask.sum()) for mask in masks) == len(scales) // 2
     labels = Hard().relabel(short, real_set(short))
-    result = Pruning(model="convnet3", ratio=0.5).evaluate(short, real_set(short), labels)
+    result = Pruning(network="convnet3", ratio=0.5).evaluate(short, real_set(short), labels)
     assert sum(result.facts["kept_channels"]) == 192 and result.scores["removed"] == 50
     assert min(result.facts["kept_channels"]) >= 1
 
