@@ -33,8 +33,8 @@ class Digits(Dataset):
             "teacher.model": "convnet3",
             "teacher.epochs": 8,
             "committee": ("convnet3", "convnet4"),
-            "scheduler.iterations": 160,
-            "protocol.epochs": 60,
+            "scheduler.iterations": 120,
+            "protocol.epochs": 40,
         }
 
     def load(self) -> RealData:
