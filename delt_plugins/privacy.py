@@ -31,7 +31,7 @@ class Privacy(Evaluator):
     better: ClassVar[Literal["higher", "lower"]] = "lower"
 
     threshold: float = Field(0.05, ge=0)
-    """Root mean square pixel difference below which an image counts as a copy: JPEG at quality 75 stays under it."""
+    """Root mean square pixel difference below which an image counts as a copy."""
     members: int = Field(10_000, ge=1)
     """Training images, and as many test images, that the attack is tried on; fewer where the splits have fewer."""
 
