@@ -7,9 +7,11 @@ matcher.weight=0.5``), the recipe file, the docs and the store key. Options hold
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -55,6 +57,13 @@ class Distilled:
     """(N, 3, S, S) uint8 RGB."""
     targets: Tensor
     """(N,) int64 class indices."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of images and targets."""
+        content = hashlib.sha256(self.pixels.numpy().tobytes())
+        content.update(self.targets.numpy().tobytes())
+        return content.hexdigest()
 
 
 class Initializer(Component):
@@ -117,7 +126,10 @@ class LabelledViews(NamedTuple):
 
 
 class Labels(ABC):
-    """Labels for a distilled set that replay the same augmented views in the same order every time."""
+    """Labels for a distilled set that replay the same augmented views in the same order every time.
+
+    However many epochs there are, memory should hold no more than a few.
+    """
 
     kind: Literal["logits", "probabilities"]
     """`logits`: the protocol's distillation loss applies; `probabilities`: cross-entropy against them."""
@@ -128,9 +140,11 @@ class Labels(ABC):
     def epoch(self, number: int) -> Iterator[LabelledViews]:
         """The batches of epoch `number`, counted from 0."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """What to keep on disk so that `Relabeler.restore` gives the same labels without work."""
-        return {}
+    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
+        """Make whatever is made once and kept, so that students need not wait for it. Nothing by default.
+
+        Keep it with `Problem.remember`, in parts small enough for memory, and leave out what the store has.
+        """
 
 
 class Relabeler(Component):
@@ -142,11 +156,7 @@ class Relabeler(Component):
 
     @abstractmethod
     def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        """Labels for the views that ``problem.protocol`` trains on."""
-
-    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
-        """Labels from what `Labels.tensors` gave; the default labels anew, for relabelers that store nothing."""
-        return self.relabel(problem, distilled)
+        """Labels for the views that ``problem.protocol`` trains on. What takes time belongs into `Labels.prepare`."""
 
 
 @dataclass(frozen=True)

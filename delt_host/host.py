@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +12,7 @@ from delt_host.components import Component
 from delt_host.confine import confined
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Named
+from delt_host.identity import identity
 from delt_host.observer import Observer
 from delt_host.plugins import Registry
 from delt_host.store import Store
@@ -32,20 +29,8 @@ class Host:
     """The run's folder, where components may leave files of their own."""
 
     def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
-        """What a component is to the store: its options, its class, and the source of its module and its bases'.
-
-        With the source in the key, someone who edits a matcher never sees the results of the one before.
-        """
-        cls = type(named.component)
-        bases = [
-            base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__
-        ]
-        return {
-            "stage": stage,
-            "class": f"{cls.__module__}.{cls.__qualname__}",
-            "options": named.component.model_dump(mode="json"),
-            "source": [_module_digest(module) for module in dict.fromkeys(base.__module__ for base in bases)],
-        }
+        """What a component is to the store."""
+        return {"stage": stage, **identity(named.component)}
 
     @contextmanager
     def running(self, stage: str, named: Named[Component]) -> Iterator[None]:
@@ -64,11 +49,3 @@ class Host:
             said = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
             plugin = self.registry.provider(stage, named.name).plugin
             raise RunError(f"{stage} {named.name} of {plugin}: {said}") from error
-
-
-@functools.cache
-def _module_digest(module: str) -> str:
-    try:
-        return hashlib.sha256(inspect.getsource(sys.modules[module]).encode()).hexdigest()[:16]
-    except (OSError, TypeError, KeyError):
-        return "unknown"

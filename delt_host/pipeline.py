@@ -10,7 +10,6 @@ Every stage looks in the store first; its key names all that it depends on, thro
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,7 +86,7 @@ def run_row(
     """One row under one seed."""
     if saved is not None:
         distilled, seconds = saved(row, problem.seed), float("nan")
-        distilled_key = hashlib.sha256(distilled.pixels.numpy().tobytes()).hexdigest()
+        distilled_key = distilled.fingerprint
     else:
         start, start_key = initialize(problem, row, host)
         images, images_key, seconds = recover(problem, row, plan, start, start_key, host)
@@ -264,8 +263,7 @@ def finish(problem: Problem, images: ImageSet, images_key: str) -> tuple[Distill
 
 def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host) -> tuple[Labels, str]:
     """The labels of the protocol's views."""
-    relabeler = row.relabeler.component
-    problem = problem.seen_by(relabeler)
+    problem = problem.seen_by(row.relabeler.component)
     inputs = {
         **problem.inputs(),
         "distilled": distilled_key,
@@ -274,20 +272,21 @@ def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str
         "seed": problem.seed,
         "component": host.identity("relabeler", row.relabeler),
     }
-    if entry := host.store.read("labels", inputs):
-        host.observer.cached("relabel", _detail(row, problem))
-        return relabeler.restore(problem, distilled, entry.tensors), entry.key
+    with host.running("relabeler", row.relabeler):
+        labels = row.relabeler.component.relabel(problem, distilled)
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
         with (
             host.running("relabeler", row.relabeler),
             host.observer.stage("relabel", _detail(row, problem), problem.protocol.epochs, "epochs"),
         ):
-            made = relabeler.relabel(problem, distilled)
-        return made.tensors(), {"size_bytes": made.size_bytes}
+            labels.prepare()
+        return {}, {"size_bytes": labels.size_bytes}
 
-    entry = host.store.make("labels", inputs, work)
-    return relabeler.restore(problem, distilled, entry.tensors), entry.key
+    entry = host.store.make("relabel", inputs, work)
+    if entry.cached:
+        host.observer.cached("relabel", _detail(row, problem))
+    return labels, entry.key
 
 
 def evaluate(

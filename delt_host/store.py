@@ -24,7 +24,7 @@ from torch import Tensor
 
 from delt_host.errors import InputError, RunError
 
-FORMAT = 2  # raise when what a stage computes changes although its inputs do not
+FORMAT = 3  # raise when what a stage computes changes although its inputs do not
 TENSORS, FACTS = "tensors.safetensors", "facts.json"
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
 

@@ -137,21 +137,21 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
 
 
 def check_relabeler(relabeler: Relabeler, problem: Problem) -> None:
-    """Labels of the right shape that replay the same views each time, take the bytes they say, and survive the store."""
+    """Labels of the right shape that replay the same views each time and take the bytes they say."""
     name, distilled = _name(relabeler), _real_distilled(problem)
     labels = relabeler.relabel(problem, distilled)
     said, is_now = relabeler.size_bytes(problem), labels.size_bytes
     assert said == is_now, f"{name}: size_bytes() says {said} bytes before and {is_now} after"
-    stored = {key: tensor.clone() for key, tensor in labels.tensors().items()}
-    restored = relabeler.restore(problem, distilled, stored)
+    labels.prepare()
+    anew = relabeler.relabel(problem, distilled)
     for epoch in range(problem.protocol.epochs):
-        first, again, back = (list(each.epoch(epoch)) for each in (labels, labels, restored))
+        first, again, back = (list(each.epoch(epoch)) for each in (labels, labels, anew))
         count = sum(len(batch.images) for batch in first)
         assert count == problem.num_images, f"{name}: epoch {epoch} has {count} views, not {problem.num_images}"
         for batch in first:
             _check_batch(name, batch, labels, problem)
         assert _same(first, again), f"{name}: epoch {epoch} gives other views or labels when replayed"
-        assert _same(first, back), f"{name}: epoch {epoch} differs after restore()"
+        assert _same(first, back), f"{name}: epoch {epoch} differs where relabel() is called again"
 
 
 def check_evaluator(evaluator: Evaluator, problem: Problem) -> None:

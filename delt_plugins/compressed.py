@@ -9,19 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from delt_host import Distilled, InputError, Labels, Problem, Relabeler, hookimpl
-from delt_plugins.labels import Fkd, StoredLabels
-
-
-class Reused(StoredLabels):
-    """Fewer epochs than students train: they are gone through again and again."""
-
-    def __init__(self, problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> None:
-        super().__init__(problem, distilled, stored)
-        self.kept = len(next(iter(self.stored.values())))
-
-    def epoch(self, number: int):  # type: ignore[no-untyped-def]
-        return super().epoch(number % self.kept)
+from delt_host import InputError, Problem, Relabeler, hookimpl
+from delt_plugins.labels import Fkd
 
 
 class Pruned(Fkd):
@@ -34,31 +23,8 @@ class Pruned(Fkd):
     keep: float = Field(0.1, gt=0, le=1)
     """The share of the epochs that have labels of their own; at least one."""
 
-    def kept(self, problem: Problem) -> int:
+    def epochs(self, problem: Problem) -> int:
         return max(round(self.keep * problem.protocol.epochs), 1)
-
-    def _fewer(self, problem: Problem) -> Problem:
-        return problem.under(problem.protocol.model_copy(update={"epochs": self.kept(problem)}))
-
-    def size_bytes(self, problem: Problem) -> int:
-        return super().size_bytes(self._fewer(problem))
-
-    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        return Reused(problem, distilled, super().relabel(self._fewer(problem), distilled).tensors())
-
-    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
-        return Reused(problem, distilled, tensors)
-
-
-class TopKLabels(StoredLabels):
-    """The k largest logits of each view with their classes, and what the others have in common."""
-
-    answers: ClassVar[tuple[str, ...]] = ("values", "classes", "rest")
-
-    def logits(self, number: int) -> Tensor:
-        values, classes, rest = (self.stored[name][number] for name in self.answers)
-        full = rest.float()[:, None].expand(-1, self.problem.num_classes).clone()
-        return full.scatter_(1, classes.long(), values.float())
 
 
 class TopK(Fkd):
@@ -69,59 +35,44 @@ class TopK(Fkd):
     k: int = Field(5, ge=1)
     """How many classes have a logit of their own."""
 
-    def _layout(self, problem: Problem) -> tuple[int, torch.dtype]:
-        if self.k >= problem.num_classes:
-            raise InputError(f"relabeler top-k: k = {self.k} must be below the {problem.num_classes} classes")
-        return self.k, torch.uint8 if problem.num_classes <= 256 else torch.int16
+    def label_bytes(self, classes: int) -> int:
+        if self.k >= classes:
+            raise InputError(f"relabeler top-k: k = {self.k} must be below the {classes} classes")
+        return self.k * (2 + class_index(classes).itemsize) + 2
 
-    def size_bytes(self, problem: Problem) -> int:
-        k, index = self._layout(problem)
-        saved = 2 * problem.num_classes - k * (2 + index.itemsize) - 2
-        return super().size_bytes(problem) - problem.protocol.epochs * problem.num_images * saved
+    def pack(self, logits: Tensor) -> dict[str, Tensor]:
+        values, classes = logits.topk(self.k, dim=1)
+        others = logits.scatter(1, classes, -torch.inf).logsumexp(dim=1)
+        rest = others - torch.tensor(float(logits.shape[1] - self.k)).log()
+        return {"values": values.half(), "classes": classes.to(class_index(logits.shape[1])), "rest": rest.half()}
 
-    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        k, index = self._layout(problem)
-        stored = super().relabel(problem, distilled).tensors()
-        logits = stored.pop("logits").float()
-        values, classes = logits.topk(k, dim=2)
-        others = logits.scatter(2, classes, -torch.inf).logsumexp(dim=2)
-        rest = others - torch.tensor(float(problem.num_classes - k)).log()
-        stored |= {"values": values.half(), "classes": classes.to(index), "rest": rest.half()}
-        return TopKLabels(problem, distilled, stored)
-
-    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
-        return TopKLabels(problem, distilled, tensors)
+    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
+        full = stored["rest"].float()[:, None].expand(-1, classes).clone()
+        return full.scatter_(1, stored["classes"].long(), stored["values"].float())
 
 
-class EightBitLabels(StoredLabels):
-    """Each view's logits as 256 levels between its smallest and its largest."""
-
-    answers: ClassVar[tuple[str, ...]] = ("levels", "low", "step")
-
-    def logits(self, number: int) -> Tensor:
-        levels, low, step = (self.stored[name][number].float() for name in self.answers)
-        return low[:, None] + step[:, None] * levels
+def class_index(classes: int) -> torch.dtype:
+    """The smallest type that names a class."""
+    return torch.uint8 if classes <= 256 else torch.int16
 
 
 class EightBit(Fkd):
-    """FKD with logits of eight bits."""
+    """FKD with each view's logits as 256 levels between its smallest and its largest."""
 
     source: ClassVar[str] = "this project; uniform quantisation of each view's logits"
 
-    def size_bytes(self, problem: Problem) -> int:
-        saved = problem.num_classes - 4
-        return super().size_bytes(problem) - problem.protocol.epochs * problem.num_images * saved
+    def label_bytes(self, classes: int) -> int:
+        return classes + 4
 
-    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        stored = super().relabel(problem, distilled).tensors()
-        logits = stored.pop("logits").float()
-        low = logits.amin(dim=2).half()
-        step = ((logits.amax(dim=2) - low.float()) / 255).clamp_min(1e-4).half()
-        levels = ((logits - low.float()[..., None]) / step.float()[..., None]).round().clamp(0, 255)
-        return EightBitLabels(problem, distilled, stored | {"levels": levels.to(torch.uint8), "low": low, "step": step})
+    def pack(self, logits: Tensor) -> dict[str, Tensor]:
+        low = logits.amin(dim=1).half()
+        step = ((logits.amax(dim=1) - low.float()) / 255).clamp_min(1e-4).half()
+        levels = ((logits - low.float()[:, None]) / step.float()[:, None]).round().clamp(0, 255)
+        return {"levels": levels.to(torch.uint8), "low": low, "step": step}
 
-    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
-        return EightBitLabels(problem, distilled, tensors)
+    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
+        levels, low, step = (stored[name].float() for name in ("levels", "low", "step"))
+        return low[:, None] + step[:, None] * levels
 
 
 @hookimpl

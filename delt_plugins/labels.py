@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -11,35 +12,99 @@ from pydantic import Field
 from torch import Tensor
 
 from delt_host import Distilled, LabelledViews, Labels, Problem, Relabeler, hookimpl
+from delt_host.identity import identity
 from delt_host.replay import draw_epoch, replay_epoch
+
+BLOCK_BYTES = 16 * 2**20  # what a file of labels, and so memory, holds at most, but for one epoch that is larger
+TEACHER_BATCH = 500  # views that the teacher labels at once, whatever the student's batch
 
 
 class StoredLabels(Labels):
-    """Views and the teacher's logits of every epoch, as tensors whose first dimension is the epoch."""
+    """Views and packed labels of every epoch, made once and kept in the store, many epochs a file; memory holds one file."""
 
     kind: Literal["logits", "probabilities"] = "logits"
-    answers: ClassVar[tuple[str, ...]] = ("logits",)
-    """The tensors that are not views."""
 
-    def __init__(self, problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> None:
-        self.problem, self.distilled, self.stored = problem, distilled, dict(stored)
-        self.size_bytes = sum(t.numel() * t.element_size() for t in self.stored.values())
+    def __init__(self, relabeler: Fkd, problem: Problem, distilled: Distilled) -> None:
+        self.relabeler, self.problem, self.distilled = relabeler, problem, distilled
+        self.size_bytes = relabeler.size_bytes(problem)
+        self.epochs = relabeler.epochs(problem)
+        self.per_block = max(BLOCK_BYTES // relabeler.epoch_bytes(problem), 1)
+        self.loaded: tuple[int, Mapping[str, Tensor]] = (-1, {})
+
+    def prepare(self) -> None:
+        for first in range(0, self.epochs, self.per_block):
+            self.block(first)
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
-        views = {name: tensor[number] for name, tensor in self.stored.items() if name not in self.answers}
-        logits = self.logits(number)
-        position = 0
-        for batch in replay_epoch(self.problem, self.distilled, views):
+        number %= self.epochs
+        place = number % self.per_block
+        stored = {name: tensor[place] for name, tensor in self.block(number - place).items()}
+        logits, position = self.relabeler.unpack(stored, self.problem.num_classes), 0
+        for batch in replay_epoch(self.problem, self.distilled, stored):
             count = len(batch.images)
             yield LabelledViews(batch.images, logits[position : position + count], batch.targets)
             position += count
 
-    def logits(self, number: int) -> Tensor:
-        """The labels (N, C) float32 of the views of an epoch, in their order."""
-        return self.stored["logits"][number].float()
+    def block(self, first: int) -> Mapping[str, Tensor]:
+        """The tensors of the epochs from `first` on, whose first dimension is the epoch; from the store, or made now."""
+        if self.loaded[0] != first:
+            epochs = range(first, min(first + self.per_block, self.epochs))
+            self.loaded = (
+                first,
+                remember_labels(
+                    self.relabeler,
+                    self.problem,
+                    self.distilled,
+                    lambda: self._make(epochs),
+                    [epochs.start, epochs.stop],
+                ),
+            )
+        return self.loaded[1]
 
-    def tensors(self) -> dict[str, Tensor]:
-        return self.stored
+    def _make(self, epochs: range) -> Mapping[str, Tensor]:
+        made = []
+        for number in epochs:
+            views = draw_epoch(self.problem, number, len(self.distilled.targets))
+            made.append(views | self.relabeler.pack(self._logits(views)))
+            self.problem.advance(1)
+        return {name: torch.stack([epoch[name] for epoch in made]) for name in made[0]}
+
+    def _logits(self, views: Mapping[str, Tensor]) -> Tensor:
+        """The logits (N, C) of an epoch's views, of which a few hundred are in memory at a time."""
+        logits, waiting, count = [], [], 0
+        for batch in replay_epoch(self.problem, self.distilled, views):
+            waiting.append(batch.images)
+            count += len(batch.images)
+            if count >= TEACHER_BATCH:
+                logits.append(self.relabeler.answers(self.problem, torch.cat(waiting)))
+                waiting, count = [], 0
+        if waiting:
+            logits.append(self.relabeler.answers(self.problem, torch.cat(waiting)))
+        return torch.cat(logits)
+
+
+def remember_labels(
+    relabeler: Relabeler,
+    problem: Problem,
+    distilled: Distilled,
+    work: Callable[[], Mapping[str, Tensor]],
+    epochs: list[int],
+) -> Mapping[str, Tensor]:
+    """`work()`'s tensors, kept under what the labels of these epochs depend on.
+
+    That is not how many epochs follow: students that train longer find the first ones made.
+    """
+    views = {name: value for name, value in problem.protocol.view_settings().items() if name != "epochs"}
+    return problem.remember(
+        "labels",
+        work,
+        component=identity(relabeler),
+        distilled=distilled.fingerprint,
+        views=views,
+        ipc=problem.ipc,
+        seed=problem.seed,
+        epochs=epochs,
+    )
 
 
 class Fkd(Relabeler):
@@ -48,28 +113,37 @@ class Fkd(Relabeler):
     source: ClassVar[str] = "SRe2L, section 3.3, after Shen and Xing, ECCV 2022 (FKD)"
 
     def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        epochs = []
-        for number in range(problem.protocol.epochs):
-            views = draw_epoch(problem, number, len(distilled.targets))
-            batches = [batch.images for batch in replay_epoch(problem, distilled, views)]
-            # The images an epoch holds fit in memory, so the teacher's batch need not be the student's small one.
-            views["logits"] = self.answers(problem, torch.cat(batches)).half()
-            epochs.append(views)
-            problem.advance(1)
-        stored = {name: torch.stack([views[name] for views in epochs]) for name in epochs[0]}
-        return StoredLabels(problem, distilled, stored)
+        return StoredLabels(self, problem, distilled)
+
+    def size_bytes(self, problem: Problem) -> int:
+        return self.epochs(problem) * self.epoch_bytes(problem)
+
+    def epoch_bytes(self, problem: Problem) -> int:
+        """What an epoch's views and labels take."""
+        views = sum(
+            tensor.numel() * tensor.element_size() for tensor in draw_epoch(problem, 0, problem.num_images).values()
+        )
+        return views + problem.num_images * self.label_bytes(problem.num_classes)
+
+    def epochs(self, problem: Problem) -> int:
+        """How many epochs have labels of their own; students go through them again and again."""
+        return problem.protocol.epochs
 
     def answers(self, problem: Problem, views: Tensor) -> Tensor:
         """The logits (N, C) that views are labelled with."""
         return problem.teacher_logits(views)
 
-    def size_bytes(self, problem: Problem) -> int:
-        epoch = draw_epoch(problem, 0, problem.num_images)
-        views = sum(tensor.numel() * tensor.element_size() for tensor in epoch.values())
-        return problem.protocol.epochs * (views + 2 * problem.num_images * problem.num_classes)
+    def label_bytes(self, classes: int) -> int:
+        """What a packed label takes."""
+        return 2 * classes
 
-    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
-        return StoredLabels(problem, distilled, tensors)
+    def pack(self, logits: Tensor) -> dict[str, Tensor]:
+        """Logits (N, C) float32 as what is stored."""
+        return {"logits": logits.half()}
+
+    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
+        """The logits (N, C) float32 of what `pack` gave."""
+        return stored["logits"].float()
 
 
 class OnlineLabels(Labels):
@@ -139,9 +213,22 @@ class FixedLabels(Labels):
 
     kind: Literal["logits", "probabilities"] = "probabilities"
 
-    def __init__(self, problem: Problem, distilled: Distilled, soft: Tensor) -> None:
-        self.problem, self.distilled, self.soft = problem, distilled, soft
-        self.size_bytes = soft.numel() * soft.element_size()
+    def __init__(self, relabeler: Fixed, problem: Problem, distilled: Distilled) -> None:
+        self.relabeler, self.problem, self.distilled = relabeler, problem, distilled
+        self.size_bytes = relabeler.size_bytes(problem)
+
+    def prepare(self) -> None:
+        assert self.soft is not None
+
+    @cached_property
+    def soft(self) -> Tensor:
+        """(N, C) float16 probabilities, in the images' order."""
+        return remember_labels(self.relabeler, self.problem, self.distilled, self._make, [])["soft"]
+
+    def _make(self) -> Mapping[str, Tensor]:
+        images = self.problem.view_normalization.normalize(self.distilled.pixels)
+        logits = self.problem.teacher_logits(images)
+        return {"soft": (logits / self.relabeler.temperature).softmax(dim=1).half()}
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
         views = draw_epoch(self.problem, number, len(self.distilled.targets))
@@ -151,9 +238,6 @@ class FixedLabels(Labels):
             partner = views["partner"][step * batch : step * batch + len(index)].long() - step * batch
             own, other = self.soft[index].float(), self.soft[index[partner]].float()
             yield LabelledViews(drawn.images, drawn.share * own + (1 - drawn.share) * other, drawn.targets)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"soft": self.soft}
 
 
 class Fixed(Relabeler):
@@ -168,11 +252,7 @@ class Fixed(Relabeler):
         return 2 * problem.num_images * problem.num_classes
 
     def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        logits = problem.teacher_logits(problem.view_normalization.normalize(distilled.pixels))
-        return FixedLabels(problem, distilled, (logits / self.temperature).softmax(dim=1).half())
-
-    def restore(self, problem: Problem, distilled: Distilled, tensors: Mapping[str, Tensor]) -> Labels:
-        return FixedLabels(problem, distilled, tensors["soft"])
+        return FixedLabels(self, problem, distilled)
 
 
 def class_bytes(problem: Problem, count: int) -> int:

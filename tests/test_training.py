@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from timm.data.auto_augment import LEVEL_TO_ARG
 
 from conftest import make_problem
-from delt_host.components import Distilled
+from delt_host.components import Distilled, Relabeler
 from delt_host.data.base import IMAGENET_MEAN, RealData
 from delt_host.errors import InputError
 from delt_host.problem import Problem
@@ -19,10 +21,13 @@ from delt_host.protocols import PROTOCOLS, Protocol, parse_randaugment, protocol
 from delt_host.randaugment import NAMES, OPERATIONS, SKIPPED, apply_operations, draw_operations
 from delt_host.replay import draw_epoch, replay_epoch
 from delt_host.seeding import generator
+from delt_host.store import Store
 from delt_host.teacher import Teacher
 from delt_host.train import distillation_loss, rate_factor, train_student
+from delt_plugins import labels as labels_module
+from delt_plugins.compressed import EightBit, Pruned, TopK
 from delt_plugins.controls import Real
-from delt_plugins.labels import Fkd, Hard, Online
+from delt_plugins.labels import Fixed, Fkd, Hard, Online
 
 
 def distil(problem: Problem) -> Distilled:
@@ -45,17 +50,59 @@ def test_stored_labels_equal_the_teachers_on_the_same_views(problem: Problem) ->
             torch.testing.assert_close(logits, exact, atol=2e-3, rtol=2e-3)  # float16 storage
 
 
-def test_stored_labels_come_back_from_their_tensors(problem: Problem) -> None:
+@pytest.mark.parametrize("relabeler", [Fkd(), Pruned(keep=0.4), TopK(k=3), EightBit()])
+def test_stored_labels_take_what_they_say_and_come_back(
+    digits: RealData, teacher: Teacher, tmp_path: Path, relabeler: Fkd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of two epochs: the files' tensors have the bytes that were announced, and a teacher that is gone is not missed."""
+    bare = make_problem(digits, teacher, epochs=5)
+    problem = dataclasses.replace(bare, store=Store(tmp_path / "labels"))
+    monkeypatch.setattr(labels_module, "BLOCK_BYTES", 2 * relabeler.epoch_bytes(problem))
     distilled = distil(problem)
-    made = Fkd().relabel(problem, distilled)
-    restored = Fkd().restore(problem, distilled, made.tensors())
-    for one, other in zip(made.epoch(1), restored.epoch(1), strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+    made = relabeler.relabel(problem, distilled)
+    made.prepare()
+    files = list((tmp_path / "labels").rglob("tensors.safetensors"))
+    assert len(files) == math.ceil(relabeler.epochs(problem) / 2)
+    kept = [tensor for file in files for tensor in load_file(file).values()]
+    assert sum(tensor.numel() * tensor.element_size() for tensor in kept) == relabeler.size_bytes(problem)
+    without_store = [list(relabeler.relabel(bare, distilled).epoch(number)) for number in (4, 1, 3)]
+    monkeypatch.setattr(Problem, "teacher_logits", lambda *_: pytest.fail("the teacher was asked again"))
+    found = relabeler.relabel(problem, distilled)
+    for number, expected in zip((4, 1, 3), without_store, strict=True):
+        for one, other in zip(found.epoch(number), expected, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("relabeler", [Fkd(), Online(), Hard()])
-def test_label_bytes_are_known_beforehand(problem: Problem, relabeler: Fkd | Online | Hard) -> None:
-    assert relabeler.size_bytes(problem) == relabeler.relabel(problem, distil(problem)).size_bytes
+def test_longer_training_finds_the_first_labels_made(
+    digits: RealData, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short, long = (
+        dataclasses.replace(make_problem(digits, teacher, epochs=epochs), store=Store(tmp_path / "labels"))
+        for epochs in (2, 4)
+    )
+    distilled = distil(short)
+    monkeypatch.setattr(labels_module, "BLOCK_BYTES", 2 * Fkd().epoch_bytes(short))
+    Fkd().relabel(short, distilled).prepare()
+    asked = []
+    answer = Problem.teacher_logits
+    monkeypatch.setattr(Problem, "teacher_logits", lambda self, views: asked.append(len(views)) or answer(self, views))
+    Fkd().relabel(long, distilled).prepare()
+    assert asked == [short.num_images] * 2  # epochs 2 and 3 alone
+
+
+def test_the_teacher_is_given_a_few_hundred_views_at_a_time(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    distilled = distil(problem)
+    whole = list(Fkd().relabel(problem, distilled).epoch(0))
+    monkeypatch.setattr(labels_module, "TEACHER_BATCH", 10)
+    for one, other in zip(whole, Fkd().relabel(problem, distilled).epoch(0), strict=True):
+        torch.testing.assert_close(one.targets, other.targets, atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("relabeler", [Fkd(), Online(), Hard(), Fixed()])
+def test_label_bytes_are_known_beforehand(problem: Problem, relabeler: Relabeler) -> None:
+    made = relabeler.relabel(problem, distil(problem))
+    made.prepare()
+    assert relabeler.size_bytes(problem) == made.size_bytes
 
 
 def test_hard_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
