@@ -19,8 +19,8 @@ types:  ## static types of the host and the plugins
 docs:  ## write docs/reference.md anew from the code
 	$(PYTHON) docs/generate.py
 
-bench:  ## recover against a plain loop, paired, on this machine
-	$(PYTHON) benchmarks/recover.py
+bench:  ## every stage against a plain reference, paired, on this machine; ten minutes
+	$(PYTHON) benchmarks/table.py --json docs/results/performance.json
 
 fix:  ## what lint can mend by itself
 	$(PYTHON) -m ruff check --fix .

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from delt_host.components import Distilled, Evaluation, ImageSet, Labels, Matcher
-from delt_host.compute import Compute
+from delt_host.compute import Compute, keep_freed_memory
 from delt_host.data.base import RealData
 from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
@@ -38,6 +38,7 @@ from delt_host.teacher import Teacher, check_accuracy
 
 def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan]]:
     """What all rows share, teacher included, and each row's plan by label."""
+    keep_freed_memory()
     data = load_data(experiment, host)
     check_students(experiment, data, host)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}

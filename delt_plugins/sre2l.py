@@ -26,7 +26,7 @@ from delt_host import (
     use,
 )
 from delt_host.plan import Curve, Group, Phase, Plan, Shape
-from delt_host.statistics import batch_norms, channel_moments, recorded_inputs, running_statistics
+from delt_host.statistics import batch_norms, recorded_moments, running_statistics
 
 SMALLEST_CROP = 0.08  # RandomResizedCrop's default, which SRe2L, CDA and DELT all end at
 
@@ -144,12 +144,12 @@ class BatchNormMatching(Matcher):
             )
 
         def match(views: Views) -> dict[str, Tensor]:
-            with recorded_inputs(layers) as inputs, problem.compute.autocast():
+            with recorded_moments(layers, views.groups) as moments, problem.compute.autocast():
                 logits = network(views.images)
             entropy = F.cross_entropy(logits.float(), views.targets, reduction="none")
             mean_term = variance_term = torch.zeros(views.groups, device=entropy.device)
-            for index, ((running_mean, running_var), x) in enumerate(zip(targets, inputs, strict=True)):
-                mean, variance = channel_moments(x, views.groups)
+            pairs = zip(targets, moments, strict=True)
+            for index, ((running_mean, running_var), (mean, variance)) in enumerate(pairs):
                 scale = self.first_layer if index == 0 else 1.0
                 mean_term = mean_term + scale * (mean - running_mean).norm(dim=1)
                 variance_term = variance_term + scale * (variance - running_var).norm(dim=1)

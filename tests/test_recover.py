@@ -15,10 +15,12 @@ from delt_host.augment import draw_crops
 from delt_host.components import ImageSet, Match, Matcher, Views
 from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
+from delt_host.models import build_model
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import PixelAdam, assemble, check_plan, recover_group, recover_stack, stacks
-from delt_host.statistics import channel_moments
+from delt_host.seeding import isolated_rng
+from delt_host.statistics import batch_norms, channel_moments, recorded_inputs, recorded_moments
 from delt_host.teacher import Teacher
 from delt_plugins.delt import EarlyLate
 from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
@@ -219,6 +221,35 @@ def test_moments_and_their_gradient_equal_var_mean() -> None:
     (ours,) = torch.autograd.grad(((mean - 0.3) * weights).sum() + (variance * weights).square().sum(), x)
     loss = ((plain_mean - 0.3) * weights).sum() + (plain_variance * weights).square().sum()
     torch.testing.assert_close(ours, torch.autograd.grad(loss, x)[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "efficientnet_b0", "timm:efficientnet_b0"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_recorded_moments_leave_the_network_as_it_is(model: str, groups: int) -> None:
+    """Logits, moments and gradients equal those of the network with hooks, timm's activating BatchNorms among them."""
+    with isolated_rng(0, "network"):
+        network = build_model(model, 10, 32).eval().requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    for layer in batch_norms(network):
+        for tensor in (layer.running_mean, layer.running_var, layer.weight, layer.bias):
+            tensor.copy_(torch.rand(tensor.shape, generator=rng) + 0.5)
+    images = torch.randn(6, 3, 32, 32, generator=rng).requires_grad_(True)
+    layers = batch_norms(network)
+    with recorded_inputs(layers) as inputs:
+        logits = network(images)
+    expected = [torch.var_mean(x.unflatten(0, (groups, -1)), (1, 3, 4), correction=0) for x in inputs]
+    loss = logits.square().mean() + sum((m - 1).norm() + (v - 1).norm() for v, m in expected)
+    (gradient,) = torch.autograd.grad(loss, images)
+    with recorded_moments(layers, groups) as found:
+        same = network(images)
+    mine = same.square().mean() + sum((m - 1).norm() + (v - 1).norm() for m, v in found)
+    torch.testing.assert_close(same, logits, rtol=1e-3, atol=1e-4)
+    for (mean, variance), (v, m) in zip(found, expected, strict=True):
+        torch.testing.assert_close(mean, m, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(variance, v, rtol=1e-3, atol=1e-4)
+    (again,) = torch.autograd.grad(mine, images)
+    assert (again - gradient).abs().mean() < 1e-3 * gradient.abs().mean()
+    assert torch.equal(network(images), logits), "the layers were not given back"
 
 
 def test_a_constant_channel_has_variance_zero() -> None:

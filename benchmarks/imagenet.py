@@ -1,0 +1,71 @@
+"""What ImageNet-1K would take: measured rates times the plan's arithmetic. ``python benchmarks/imagenet.py``
+
+DELT as published (ResNet-18 at 224 px, T 4000, RI 500), FKD labels and ResNet-18 students for 300 epochs under `fair`. Groups
+are independent, and so are blocks of labels: both are shared out; the students of one seed are trained on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from delt_host import MemorySplit, Problem, RealData
+from delt_host.compute import Compute
+from delt_host.estimate import time_passes
+from delt_host.plugins import load_registry
+from delt_host.protocols import protocol
+from delt_host.report.table import duration, size
+from delt_plugins.labels import Fkd
+from harness import machine, told
+
+CLASSES, SIDE = 1000, 224
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recover", type=float, help="image-iterations a second instead of what is measured here")
+    parser.add_argument("--forward", type=float, help="teacher's images a second")
+    parser.add_argument("--train", type=float, help="student's images a second")
+    parser.add_argument("--machines", type=int, nargs="+", default=[1, 10, 100])
+    arguments = parser.parse_args()
+    compute = Compute.choose()
+    blank = MemorySplit(torch.zeros(CLASSES, 3, 1, 1, dtype=torch.uint8), torch.arange(CLASSES))
+    names = tuple(map(str, range(CLASSES)))
+    data = RealData("imagenet", names, SIDE, (0.5,) * 3, (0.25,) * 3, blank, blank, "blank")
+    rates = {"recover": arguments.recover, "forward": arguments.forward, "train": arguments.train}
+    if None in rates.values():
+        speed = time_passes("resnet18", data, compute, {})
+        found = {"recover": 1 / speed.pixels, "forward": 1 / speed.forward, "train": 1 / speed.training}
+        rates = {name: given or found[name] for name, given in rates.items()}
+    console = Console()
+    console.print(told(machine(compute)), highlight=False)
+    console.print(", ".join(f"{name} {rate:,.1f} images/s" for name, rate in rates.items()), highlight=False)
+    table = Table()
+    for heading in ("IPC", "machines", "image-iterations", "groups", "recover", "relabel", "student", "labels"):
+        table.add_column(heading, justify="right")
+    scheduler = load_registry().get("scheduler", "early-late")(iterations=4000)
+    for ipc in (10, 50, 100):
+        problem = Problem(data, (), ipc, 0, protocol("fair", "imagenet", {}), compute)
+        plan, labels = scheduler.plan(problem), Fkd()
+        views = problem.protocol.epochs * problem.num_images
+        for machines in arguments.machines:
+            rounds = math.ceil(len(plan.groups) / machines) / len(plan.groups)
+            table.add_row(
+                str(ipc) if machines == arguments.machines[0] else "",
+                str(machines),
+                f"{plan.image_iterations:,}",
+                f"{len(plan.groups):,}",
+                duration(plan.image_iterations / rates["recover"] * rounds),
+                duration(views / rates["forward"] / machines),
+                duration(views / rates["train"]),
+                size(labels.size_bytes(problem)),
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

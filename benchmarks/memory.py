@@ -1,0 +1,36 @@
+"""Peak memory of relabelling and training for a number of epochs: ``python benchmarks/memory.py EPOCHS`` prints MiB."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from delt_host import Distilled
+from delt_host.store import Store
+from delt_host.train import train_student
+from delt_plugins.labels import Fkd
+from harness import noise_problem
+
+CLASSES, IPC, SIZE = 1000, 2, 8  # small images of many classes: nearly all bytes are labels
+
+
+def main(epochs: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        problem = noise_problem("convnet3", SIZE, classes=CLASSES, ipc=IPC, epochs=epochs, batch_size=100)
+        problem = dataclasses.replace(problem, store=Store(Path(folder)))
+        pixels = torch.randint(0, 256, (problem.num_images, 3, SIZE, SIZE), dtype=torch.uint8)
+        labels = Fkd().relabel(problem, Distilled(pixels, problem.targets()))
+        labels.prepare()
+        train_student(problem, labels, "convnet3")
+    # Not getrusage's, which starts from the peak of the process that this one was started by.
+    status = Path("/proc/self/status").read_text().splitlines()
+    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    print(peak / 1024, labels.size_bytes / 2**20)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
