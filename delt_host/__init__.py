@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from delt_host.components import (
         Component,
+        Cost,
         Distilled,
         Evaluation,
         Evaluator,
@@ -38,7 +39,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "components": (
-        "Component Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
+        "Component Cost Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
         "Scheduler Views"
     ),
     "data.base": "Dataset MemorySplit RealData Split",
@@ -56,6 +57,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 __all__ = [
     "Choice",
     "Component",
+    "Cost",
     "Curve",
     "Dataset",
     "Distilled",

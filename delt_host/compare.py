@@ -160,8 +160,8 @@ def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> 
 
 
 def decimals(unit: str) -> int:
-    """Figures behind the point: one for percentages, three for plain numbers."""
-    return 1 if unit == "%" else 3
+    """Figures behind the point: one where there is a unit, three for plain numbers."""
+    return 1 if unit else 3
 
 
 def line_record(line: Line) -> dict[str, Any]:
@@ -170,6 +170,8 @@ def line_record(line: Line) -> dict[str, Any]:
         "label": line.row.label,
         "role": line.row.role,
         "method": line.row.method,
+        "ipc": line.row.ipc or None,
+        "matched": line.row.matched,
         "components": {stage: named.table() for stage, named in line.row.stages().items()},
         "evaluator": line.evaluator,
         "score": line.score,

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from delt_host.errors import InputError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -50,6 +52,19 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What recovering a distilled set took."""
+
+    image_iterations: int = 0
+    """By the plan: the sum over iterations of the number of images optimised."""
+    multiply_adds: float = 0.0
+    seconds: float = 0.0
+    """Measured when it was computed."""
+    peak_bytes: float = 0.0
+    """The most memory in use meanwhile; NaN where the system does not tell."""
+
+
+@dataclass(frozen=True)
 class Distilled:
     """A distilled set: what recovery leaves and what students are trained on."""
 
@@ -57,6 +72,8 @@ class Distilled:
     """(N, 3, S, S) uint8 RGB."""
     targets: Tensor
     """(N,) int64 class indices."""
+    cost: Cost | None = None
+    """What it took to make them, where that is known."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -80,6 +97,10 @@ class Scheduler(Component):
     @abstractmethod
     def plan(self, problem: Problem) -> Plan:
         """The plan for `problem.ipc` images of each class. Draws nothing and reads no images."""
+
+    def stretched(self, share: float) -> Scheduler:
+        """The same schedule at about `share` times its iterations, for ``--match``; InputError where it has no such thing."""
+        raise InputError(f"scheduler {type(self).__name__} cannot be matched to a budget: it has no stretched()")
 
 
 @dataclass(frozen=True)

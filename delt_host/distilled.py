@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def through_codec(distilled: Distilled, codec: str) -> Distilled:
     """The images after `lossless`, or `jpeg-q75`: Pillow's default JPEG, which the published sets are stored as."""
     if codec == "lossless":
         return distilled
-    return Distilled(through_jpeg(distilled.pixels, 75), distilled.targets)
+    return replace(distilled, pixels=through_jpeg(distilled.pixels, 75))
 
 
 def through_jpeg(pixels: Tensor, quality: int) -> Tensor:

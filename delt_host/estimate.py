@@ -64,6 +64,8 @@ def show(console: Console, experiment: Experiment, host: Host) -> None:
         estimate = "in the store" if step.cached else duration(step.seconds)
         table.add_row(step.stage, escape(step.detail), step.work, estimate, size(step.bytes) if step.bytes else "")
     console.print(table)
+    if experiment.match is not None:
+        console.print(f"  Before --match {experiment.match}, which is done once the teacher is there.", highlight=False)
     left = sum(step.seconds for step in steps if not step.cached)
     console.print(
         f"  About {duration(left)} of work left on {experiment.device} in {experiment.precision}, "

@@ -11,6 +11,7 @@ import tomli_w
 from delt_host.components import Component, Evaluator, Initializer, Matcher, Relabeler, Scheduler
 from delt_host.compute import Compute
 from delt_host.data.base import Dataset
+from delt_host.errors import InputError
 from delt_host.protocols import Protocol
 from delt_host.squeeze import TeacherRecipe
 
@@ -32,6 +33,34 @@ class Named(Generic[Kind]):
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What every row is given alike."""
+
+    of: Literal["image-iterations", "seconds", "bytes"]
+    amount: float = 0.0
+    """0: what the first row takes."""
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """``seconds`` or ``seconds=120``; InputError for anything else."""
+        of, equals, amount = text.partition("=")
+        try:
+            if of not in BUDGETS or (equals and not 0 < float(amount) < float("inf")):
+                raise ValueError
+        except ValueError:
+            raise InputError(
+                f"--match {text}: it is one of {', '.join(BUDGETS)}, or one with =AMOUNT above 0"
+            ) from None
+        return cls(of, float(amount) if equals else 0.0)  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{self.of}={self.amount:g}" if self.amount else self.of
+
+
+BUDGETS = ("image-iterations", "seconds", "bytes")
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the comparison: a method with its components."""
 
@@ -43,6 +72,10 @@ class Row:
     relabeler: Named[Relabeler]
     method: str = ""
     """The method it was made from."""
+    ipc: int = 0
+    """Images per class where a budget in bytes gives the row its own; 0: the experiment's."""
+    matched: str = ""
+    """How the row was brought to the experiment's budget."""
 
     def stages(self) -> dict[str, Named[Component]]:
         """The components by stage, without those that are not used."""
@@ -76,6 +109,8 @@ class Experiment:
     precision: str
     stack: int = 1
     """Groups that recovery puts into one forward pass."""
+    match: Budget | None = None
+    """The budget that all rows are brought to; None: each has its own."""
     ceiling_epochs: int = 0
     """Epochs of the student on the whole real set; 0: no such row."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -93,6 +128,7 @@ class Experiment:
             "precision": self.precision,
             "stack": self.stack,
             "ceiling_epochs": self.ceiling_epochs,
+            "match": str(self.match) if self.match else None,
             "dataset": self.dataset.table(),
             "teacher": [{"file": str(t)} if isinstance(t, Path) else t.model_dump() for t in self.teachers],
             "protocol": self.protocol.model_dump(mode="json"),

@@ -17,8 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from delt_host.components import Distilled, Evaluation, ImageSet, Labels, Matcher
+from delt_host.budget import check_stretchable, sized, with_budget
+from delt_host.components import Cost, Distilled, Evaluation, ImageSet, Labels, Matcher
 from delt_host.compute import Compute, keep_freed_memory
+from delt_host.cost import multiply_adds, peak_memory
 from delt_host.data.base import RealData
 from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
@@ -36,11 +38,12 @@ from delt_host.store import digest
 from delt_host.teacher import Teacher, check_accuracy
 
 
-def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan]]:
-    """What all rows share, teacher included, and each row's plan by label."""
+def prepare(experiment: Experiment, host: Host) -> tuple[Experiment, Problem, dict[str, Plan]]:
+    """The experiment with its rows brought to its budget, what they share, teacher included, and each row's plan by label."""
     keep_freed_memory()
     data = load_data(experiment, host)
     check_students(experiment, data, host)
+    check_stretchable(experiment)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
     teachers = tuple(squeeze_teacher(experiment, asked, data, host) for asked in experiment.teachers)
     problem = Problem(
@@ -54,7 +57,10 @@ def prepare(experiment: Experiment, host: Host) -> tuple[Problem, dict[str, Plan
         store=host.store,
         observer=host.observer,
     )
-    return problem, plans
+    if experiment.match is not None:
+        experiment = dataclasses.replace(experiment, rows=with_budget(experiment, problem, plans, host))
+        plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
+    return experiment, problem, plans
 
 
 Saved = Callable[[Row, int], Distilled]
@@ -85,17 +91,18 @@ def run_row(
     experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host, saved: Saved | None = None
 ) -> Iterator[Measurement]:
     """One row under one seed."""
+    problem = sized(problem, row)
     if saved is not None:
-        distilled, seconds = saved(row, problem.seed), float("nan")
+        distilled = saved(row, problem.seed)
         distilled_key = distilled.fingerprint
     else:
         start, start_key = initialize(problem, row, host)
-        images, images_key, seconds = recover(problem, row, plan, start, start_key, host)
-        distilled, distilled_key = finish(problem, images, images_key)
+        images, images_key, cost = recover(problem, row, plan, start, start_key, host)
+        distilled, distilled_key = finish(problem, images, images_key, cost)
     labels, labels_key = relabel(problem, row, distilled, distilled_key, host)
     for evaluator in experiment.evaluators:
         evaluation = evaluate(problem, row, evaluator, distilled, labels, labels_key, host)
-        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels, seconds)
+        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels)
 
 
 def load_data(experiment: Experiment, host: Host) -> RealData:
@@ -131,7 +138,7 @@ def plan(experiment: Experiment, data: RealData, row: Row, host: Host) -> Plan:
     if row.scheduler is None:
         return Plan(groups=())
     seed, protocol = experiment.seeds[0], experiment.protocol
-    blank = Problem(data, (), experiment.ipc, seed, protocol, experiment.compute, observer=host.observer)
+    blank = Problem(data, (), row.ipc or experiment.ipc, seed, protocol, experiment.compute, observer=host.observer)
     with host.running("scheduler", row.scheduler):
         made = row.scheduler.component.plan(blank)
         check_plan(made, blank.num_images)
@@ -217,30 +224,38 @@ def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
 
 def recover(
     problem: Problem, row: Row, plan: Plan, start: ImageSet, start_key: str, host: Host
-) -> tuple[ImageSet, str, float]:
-    """The optimised images, their key, and the seconds that recovery took when it ran. One store entry a stack of groups."""
+) -> tuple[ImageSet, str, Cost]:
+    """The optimised images, their key, and what recovery took when it ran. One store entry a stack of groups."""
     if not plan.groups or row.matcher is None:
-        return start, start_key, 0.0
+        return start, start_key, Cost()
     named = row.matcher
     seen = problem.seen_by(named.component)
     key = host.store.key("recover", recover_inputs(problem, named, plan, start_key, host))
     together = stacks(plan, named.component, problem.compute.stack)
     missing = [stack for stack in together if not host.store.has("recover", {"of": key, "groups": stack})]
     work_left = sum(plan.groups[g].image_iterations for stack in missing for g in stack)
-    images, seconds = [], 0.0
+    images, seconds, peaks = [], 0.0, []
     with _stage_or_cached(host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)):
         for stack in together:
 
             def work(stack: tuple[int, ...] = stack) -> tuple[dict[str, Tensor], dict[str, Any]]:
-                with host.running("matcher", named):
+                with peak_memory(problem.compute.device) as peak, host.running("matcher", named):
                     results = recover_stack(seen, start, plan, stack, named.component, host.observer.advance)
                 recovered = torch.stack([result.images for result in results])
-                return {"images": recovered}, {"curves": [result.curves for result in results]}
+                facts = {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
+                return {"images": recovered}, facts
 
             entry = host.store.make("recover", {"of": key, "groups": stack}, work)
             images += list(entry.tensors["images"])
             seconds += entry.facts["seconds"]
-    return assemble(start, plan, images), key, seconds
+            peaks.append(entry.facts["peak_bytes"])
+
+    def count() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        with host.running("matcher", named):
+            return {}, {"multiply_adds": multiply_adds(seen, start, plan, named.component)}
+
+    counted = host.store.make("multiply-adds", {"of": key}, count).facts["multiply_adds"]
+    return assemble(start, plan, images), key, Cost(plan.image_iterations, counted, seconds, max(peaks))
 
 
 def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host) -> dict[str, Any]:
@@ -254,11 +269,11 @@ def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_
     }
 
 
-def finish(problem: Problem, images: ImageSet, images_key: str) -> tuple[Distilled, str]:
+def finish(problem: Problem, images: ImageSet, images_key: str, cost: Cost) -> tuple[Distilled, str]:
     """Pixels as whole numbers, through the protocol's codec: what is shipped, and what students see."""
     protocol = problem.protocol
     pixels = problem.normalization.denormalize(images.images, protocol.rounding)
-    distilled = through_codec(Distilled(pixels, images.targets), protocol.codec)
+    distilled = through_codec(Distilled(pixels, images.targets, cost), protocol.codec)
     return distilled, digest([images_key, protocol.rounding, protocol.codec])
 
 
@@ -328,7 +343,7 @@ def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Me
     """
     count = len(problem.data.train)
     pixels = problem.data.train.read(torch.arange(count))
-    distilled = Distilled(pixels, problem.data.train.targets)
+    distilled = Distilled(pixels, problem.data.train.targets, Cost())
     protocol = problem.protocol.model_copy(update={"epochs": experiment.ceiling_epochs})
     whole = dataclasses.replace(problem, ipc=count // problem.num_classes, protocol=protocol)
     online = host.registry.get("relabeler", "online")()
@@ -336,7 +351,7 @@ def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Me
     labels, labels_key = relabel(whole, row, distilled, problem.data.fingerprint, host)
     for evaluator in experiment.evaluators:
         evaluation = evaluate(whole, row, evaluator, distilled, labels, labels_key, host)
-        yield Measurement(row, problem.seed, evaluator, evaluation, Plan(groups=()), distilled, labels, 0.0)
+        yield Measurement(row, problem.seed, evaluator, evaluation, Plan(groups=()), distilled, labels)
 
 
 def _stage_or_cached(host: Host, name: str, detail: str, total: int, unit: str, needed: bool) -> Any:

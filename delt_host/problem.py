@@ -81,6 +81,10 @@ class Problem:
         """The same problem under another protocol, sharing the teachers' networks."""
         return self._sharing(replace(self, protocol=protocol))
 
+    def with_ipc(self, ipc: int) -> Problem:
+        """The same problem at another number of images per class, sharing the teachers' networks."""
+        return self._sharing(replace(self, ipc=ipc))
+
     def of_data(self, data: RealData) -> Problem:
         """The same problem on other data, of whose classes the teachers know at least these."""
         return replace(self, data=data)

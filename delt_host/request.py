@@ -42,6 +42,7 @@ class Request(BaseModel):
     device: str | None = None
     precision: str | None = None
     stack: int | None = None
+    match: str | None = None
     ceiling: bool = False
     ceiling_epochs: int | None = None
 

@@ -16,7 +16,7 @@ from delt_host.compute import Compute
 from delt_host.data import DATASETS
 from delt_host.data.base import Dataset, RealData
 from delt_host.errors import InputError, unknown
-from delt_host.experiment import Experiment, Named, Role, Row
+from delt_host.experiment import Budget, Experiment, Named, Role, Row
 from delt_host.methods import Choice, Method
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Plugin, Provided, Registry
@@ -63,6 +63,7 @@ def resolve(request: Request, registry: Registry) -> Experiment:
         device=compute.device,
         precision=compute.precision,
         stack=compute.stack,
+        match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
         notes=tuple(maker.notes),
     )

@@ -21,8 +21,12 @@ class Measurement:
     plan: Plan | None = None
     distilled: Distilled | None = None
     labels: Labels | None = None
-    recover_seconds: float = 0.0
     failure: str = ""
+
+    @property
+    def recover_seconds(self) -> float:
+        """Seconds that recovery took when it was computed; NaN where nobody wrote them down."""
+        return self.distilled.cost.seconds if self.distilled and self.distilled.cost else float("nan")
 
     @property
     def score(self) -> float:

@@ -18,6 +18,7 @@ import torch
 
 from delt_host.components import (
     Component,
+    Cost,
     Distilled,
     Evaluator,
     ImageSet,
@@ -218,7 +219,7 @@ def _real_start(problem: Problem) -> ImageSet:
 
 def _real_distilled(problem: Problem) -> Distilled:
     start = _real_start(problem)
-    return Distilled(problem.normalization.denormalize(start.images, "nearest"), start.targets)
+    return Distilled(problem.normalization.denormalize(start.images, "nearest"), start.targets, Cost())
 
 
 @contextmanager

@@ -167,6 +167,13 @@ class EarlyLate(Optimization):
             )
         return self
 
+    def stretched(self, share: float) -> Optimization:
+        """As many rounds, each longer or shorter."""
+        length = self.round_iterations or self.iterations // 8
+        rounds, new = self.iterations // max(length, 1), max(round(length * share), 1)
+        own = {"round_iterations": new} if self.round_iterations else {}
+        return self.with_iterations(rounds * new, **own)
+
     def plan(self, problem: Problem) -> Plan:
         if self.iterations == 0:
             return self.assemble(problem, [])

@@ -94,6 +94,13 @@ class Optimization(Scheduler):
             lines = [[c * ipc + rank for c in range(classes)] for rank in range(ipc)]
         return [line[i : i + size] for line in lines for i in range(0, len(line), size)]
 
+    def stretched(self, share: float) -> Optimization:
+        return self.with_iterations(max(round(self.iterations * share), 1))
+
+    def with_iterations(self, iterations: int, **others: int) -> Optimization:
+        """The same at T = `iterations`, validated anew."""
+        return type(self)(**{**self.model_dump(), "iterations": iterations, **others})
+
     def assemble(self, problem: Problem, groups: list[Group]) -> Plan:
         roll = (0, problem.image_size // 7) if self.roll == "scaled" else self.roll
         crop = self.crop if self.crop in ("pad", "none") else "resized"

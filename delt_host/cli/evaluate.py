@@ -64,7 +64,7 @@ def command(
     host = Host(registry, Store(store or default_store(), warn=observer.note), observer, path)
     folder.open_folder(path, experiment)
     with observer:
-        problem, plans = pipeline.prepare(experiment, host)
+        experiment, problem, plans = pipeline.prepare(experiment, host)
         saved = folder.SavedSets(run, problem.data)
         measurements = list(pipeline.run(experiment, problem, plans, host, saved))
     lines = compare.compare(experiment, measurements)

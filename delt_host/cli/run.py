@@ -49,6 +49,11 @@ from delt_host.errors import RunError
 @click.option("--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.")
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it.")
 @click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
+@click.option(
+    "--match",
+    metavar="BUDGET",
+    help="Give every row the first one's image-iterations, seconds or bytes; BUDGET=AMOUNT gives all that much.",
+)
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 @click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
 @click.option("--stack", type=int, metavar="N", help="Groups in one forward pass of recovery (default 1, on a GPU 5).")
@@ -112,7 +117,7 @@ def command(
     path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
     with observer:
-        problem, plans = pipeline.prepare(experiment, host)
+        experiment, problem, plans = pipeline.prepare(experiment, host)
         measurements = list(pipeline.run(experiment, problem, plans, host))
     lines = compare.compare(experiment, measurements)
     folder.write_results(path, experiment, problem, lines, measurements, registry)

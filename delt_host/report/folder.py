@@ -6,6 +6,7 @@ import json
 import platform
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from delt_host.compare import Line, line_record
-from delt_host.components import Distilled
+from delt_host.components import Cost, Distilled
 from delt_host.data.base import RealData
 from delt_host.distilled import DistilledSet, load
 from delt_host.errors import InputError
@@ -87,7 +88,8 @@ class SavedSets:
             raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")
         if found.pixels.shape[-1] != data.image_size:
             raise InputError(f"{file} has images of {found.pixels.shape[-1]} px, {data.name} of {data.image_size} px")
-        return Distilled(found.pixels, found.targets)
+        cost = found.about.get("cost")
+        return Distilled(found.pixels, found.targets, Cost(**cost) if cost else None)
 
 
 def save_grid(pixels: Tensor, num_classes: int, path: Path) -> None:
@@ -144,13 +146,13 @@ def _distilled(measurement: Measurement, experiment: Experiment, data: RealData,
         about={
             "method": row.label,
             "components": {stage: named.table() for stage, named in row.stages().items()},
-            "ipc": experiment.ipc,
+            "ipc": row.ipc or experiment.ipc,
             "seed": measurement.seed,
             "dataset": {"name": data.name, "fingerprint": data.fingerprint},
             "teacher": {"architecture": teacher.architecture, "fingerprint": teacher.fingerprint},
             "labels": {"relabeler": row.relabeler.table(), "bytes": measurement.labels.size_bytes},
             "protocol": experiment.protocol.model_dump(mode="json"),
-            "image_iterations": measurement.plan.image_iterations,
+            "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
             "machine": machine(experiment),
         },
     )

@@ -22,6 +22,8 @@ def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> Non
         chosen = [line for line in lines if line.evaluator == title]
         console.print(_scores(experiment, title, chosen))
         for line in chosen:
+            if line.row.matched:
+                console.print(f"  {escape(line.row.label)}: {escape(line.row.matched)}", highlight=False)
             for difference in line.differences:
                 console.print(f"  {escape(line.row.label)}: {escape(difference.sentence)}", highlight=False)
             for failure in line.failures:

@@ -1,0 +1,59 @@
+"""What recovery costs: its multiply-adds, counted, and the memory that it takes at most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from delt_host.components import ImageSet, Matcher
+from delt_host.plan import Group, Plan
+from delt_host.problem import Problem
+from delt_host.recover import recover_group
+
+
+def multiply_adds(problem: Problem, start: ImageSet, plan: Plan, matcher: Matcher) -> float:
+    """Multiply-adds of convolutions and matrix products in the whole plan, forward and backward, augmentation included.
+
+    Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations.
+    """
+    group = plan.groups[0]
+    last = group.phases[-1].model_copy(update={"iterations": len(problem.teachers)})
+    short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
+    assert problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
+    with FlopCounterMode(display=False) as counter:
+        recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
+    return counter.get_total_flops() / 2 / short.image_iterations * plan.image_iterations
+
+
+@dataclass
+class Peak:
+    """The most memory in use inside a `peak_memory` block."""
+
+    size_bytes: float = math.nan
+    """NaN where the system does not tell."""
+
+
+@contextmanager
+def peak_memory(device: str) -> Iterator[Peak]:
+    """Measure the block's peak: tensors on a GPU; on a CPU the whole process, libraries and dataset included."""
+    peak = Peak()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+        yield peak
+        peak.size_bytes = torch.cuda.max_memory_allocated(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak back to what is in use now
+        can_tell = True
+    except OSError:
+        can_tell = False
+    yield peak
+    if can_tell:
+        status = Path("/proc/self/status").read_text().splitlines()
+        peak.size_bytes = next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))

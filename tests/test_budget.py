@@ -1,0 +1,142 @@
+"""What recovery costs, counted and measured, and comparisons in which all rows have the same budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from delt_host import budget
+from delt_host.budget import sized
+from delt_host.cli import cli
+from delt_host.components import Cost, Distilled
+from delt_host.cost import multiply_adds, peak_memory
+from delt_host.errors import InputError
+from delt_host.experiment import Budget
+from delt_host.problem import Problem
+from delt_plugins.cost import CostOfRecovery
+from delt_plugins.delt import EarlyLate
+from delt_plugins.labels import Hard
+from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
+
+RUN = [
+    "run", "-m", "delt", "-b", "cda", "--ipc", "4", "--seeds", "1", "--set", "dataset.image_size=8", "--set",
+    "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set", "protocol.epochs=2", "-q", "--out", "made",
+]  # fmt: skip
+
+
+def run(tmp_path: Path, *more: str) -> tuple[str, dict[str, dict[str, object]]]:
+    result = CliRunner().invoke(cli, [*RUN, *more], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    lines = json.loads((tmp_path / "made" / "results.json").read_text())["lines"]
+    return " ".join(result.output.split()), {line["label"]: line for line in lines}
+
+
+def test_multiply_adds_are_those_of_the_network_and_the_views(problem: Problem) -> None:
+    """Each convolution and the classifier once forward and once back to the pixels; two matrix products a view, likewise."""
+    scheduler = EarlyLate(iterations=16, round_iterations=4)
+    plan = scheduler.plan(problem)
+    counted = multiply_adds(problem, Noise().initialize(problem), plan, BatchNormMatching())
+    network = sum(9 * 128 * channels * side**2 for channels, side in ((3, 8), (128, 4), (128, 2))) + 128 * 10
+    views = 2 * 3 * 8**3
+    assert counted == pytest.approx(2 * (network + views) * plan.image_iterations, rel=0.01)
+
+
+def test_peak_memory_sees_what_was_there_only_for_a_while() -> None:
+    with peak_memory("cpu") as small:
+        pass
+    with peak_memory("cpu") as large:
+        torch.ones(64, 2**20, dtype=torch.uint8)
+    assert 60 * 2**20 < large.size_bytes - small.size_bytes < 100 * 2**20
+
+
+def test_cost_evaluator_says_what_was_written_down(problem: Problem) -> None:
+    pixels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
+    bare = Distilled(pixels, problem.targets())
+    with pytest.raises(InputError, match="nobody wrote down"):
+        CostOfRecovery().evaluate(problem, bare, Hard().relabel(problem, bare))
+    known = dataclasses.replace(bare, cost=Cost(2_000_000, 3e12, 8.0, float("nan")))
+    scores = CostOfRecovery().evaluate(problem, known, Hard().relabel(problem, known)).scores
+    assert scores == {
+        "seconds": 8.0,
+        "image-iterations": 2e6,
+        "tera-multiply-adds": 3.0,
+        "image-kib": 7.5,
+        "label-kib": 40 / 1024,
+        "seconds-per-mega-image-iteration": 4.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "share", "iterations", "length"),
+    [
+        (EarlyLate(iterations=4000), 0.5, 2000, 0),
+        (EarlyLate(iterations=4000, round_iterations=250), 0.61, 2432, 152),
+        (EarlyLate(iterations=8), 0.01, 8, 0),
+        (Constant(iterations=1000), 0.6375, 638, None),
+    ],
+)
+def test_a_stretched_schedule_keeps_its_rounds(
+    scheduler: Constant | EarlyLate, share: float, iterations: int, length: int | None
+) -> None:
+    stretched = scheduler.stretched(share)
+    assert (stretched.iterations, getattr(stretched, "round_iterations", None)) == (iterations, length)
+
+
+def test_image_iterations_are_matched_and_the_table_says_how(tmp_path: Path) -> None:
+    said, lines = run(tmp_path, "--match", "image-iterations", "--evaluator", "student", "--evaluator", "cost")
+    ours, theirs = (lines[name]["image_iterations"] for name in ("delt", "cda"))
+    assert abs(theirs - ours) <= 20 and theirs < 640  # an iteration of all 40 images is the grain; its own are 640
+    assert "cda: 640 of its own image-iterations brought to" in said
+    assert "random-real: optimises nothing" in said
+    assert "cost of recovery" in said
+
+
+def test_seconds_are_matched_by_a_pace_that_is_timed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = budget.recover_group
+    timed: list[str] = []
+
+    def counted(*arguments: object) -> object:
+        timed.append("")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(budget, "recover_group", counted)
+    _, lines = run(tmp_path, "--match", "seconds")
+    assert 0 < lines["cda"]["image_iterations"] != 640
+    first = len(timed)
+    _, again = run(tmp_path, "--match", "seconds")
+    assert len(timed) == first, "the pace is kept: a second run finds everything in the store"
+    assert again["cda"]["image_iterations"] == lines["cda"]["image_iterations"]
+
+
+def test_bytes_are_matched_by_images_and_students_see_as_many_views(tmp_path: Path) -> None:
+    said, lines = run(tmp_path, "--match", "bytes", "-b", "delt,relabeler=hard", "--control", "random-real")
+    hard = lines["delt (relabeler=hard)"]
+    budget_bytes = lines["delt"]["image_bytes"] + lines["delt"]["label_bytes"]
+    one_more = (hard["image_bytes"] + hard["label_bytes"]) / hard["ipc"] * (hard["ipc"] + 1)
+    assert hard["image_bytes"] + hard["label_bytes"] <= budget_bytes < one_more
+    assert hard["ipc"] > 4 and f"{hard['ipc']} images per class in" in said
+    assert lines["cda"]["image_bytes"] == lines["delt"]["image_bytes"]
+
+
+def test_a_row_of_its_own_size_has_as_many_views(problem: Problem) -> None:
+    class Row:
+        ipc = 12
+
+    mine = sized(problem, Row())  # type: ignore[arg-type]
+    assert (mine.ipc, mine.num_images, mine.protocol.epochs) == (12, 120, 1)  # 3 epochs of 40 images, 1 of 120
+
+
+@pytest.mark.parametrize("text", ["hours", "seconds=0", "seconds=-1", "bytes=nan", "seconds=many", "bytes="])
+def test_a_budget_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="--match .*: it is one of image-iterations, seconds, bytes"):
+        Budget.parse(text)
+
+
+def test_too_few_bytes_for_one_image_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be matched to 100 bytes: one image per class with its labels takes"):
+        CliRunner().invoke(cli, [*RUN, "--match", "bytes=100"], catch_exceptions=False)
