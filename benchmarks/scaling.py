@@ -57,8 +57,8 @@ def measure(model: str) -> dict[str, Any]:
 def draw(found: dict[str, Any], title: str, path: Path) -> None:
     import matplotlib
 
-    matplotlib.use("svg")
-    from matplotlib import pyplot
+    matplotlib.use("agg")
+    from matplotlib import pyplot, ticker
 
     pyplot.rcParams.update({"svg.hashsalt": "delt-host", "font.size": 9})
     figure, axes = pyplot.subplots(1, len(PANELS), figsize=(11, 2.9), layout="constrained")
@@ -77,10 +77,12 @@ def draw(found: dict[str, Any], title: str, path: Path) -> None:
         axis.set(xscale="log", yscale="log", xlabel=label)
         axis.set_xticks(values, [str(value) for value in values])
         axis.minorticks_off()
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=9)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def main() -> None:
