@@ -117,6 +117,8 @@ class Views:
     """Counted from 0 over the whole plan of the group."""
     generator: Callable[..., torch.Generator]
     """``views.generator("real batch")``: a generator seeded by (seed, group, iteration, purpose)."""
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    """What a matcher keeps from iteration to iteration, moving averages for instance: the host's checkpoints hold it."""
 
 
 Match = Callable[[Views], Mapping[str, "Tensor"]]
@@ -132,7 +134,8 @@ class Matcher(Component):
 
     @abstractmethod
     def bind(self, problem: Problem) -> Match:
-        """The loss of a group, or of a stack of groups. Called anew for each; the result may keep state between iterations."""
+        """The loss of a group, or of a stack of groups. Called anew for each, and again where one goes on after a kill: what
+        must last from iteration to iteration belongs into ``views.memory``."""
 
 
 class LabelledViews(NamedTuple):

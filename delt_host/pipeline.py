@@ -32,6 +32,7 @@ from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import assemble, check_plan, recover_stack, stacks
 from delt_host.results import Measurement
+from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
 from delt_host.store import digest
@@ -154,12 +155,12 @@ def squeeze_teacher(experiment: Experiment, asked: TeacherRecipe | Path, data: R
         recipe = asked
         images = recipe.epochs * (len(data.train) // recipe.batch_size) * recipe.batch_size
 
-        def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        def work(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]]:
             with host.observer.stage("squeeze", recipe.model, images, "images"):
-                teacher = squeeze(data, recipe, compute, models, host.observer.advance)
+                teacher = squeeze(data, recipe, compute, models, host.observer.advance, checkpoint)
             return teacher.state, teacher.facts()
 
-        entry = host.store.make("teacher", teacher_inputs(experiment, recipe, data), work)
+        entry = host.store.resume("teacher", teacher_inputs(experiment, recipe, data), work)
         if entry.cached:
             host.observer.cached("squeeze", recipe.model)
         facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
@@ -238,14 +239,17 @@ def recover(
     with _stage_or_cached(host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)):
         for stack in together:
 
-            def work(stack: tuple[int, ...] = stack) -> tuple[dict[str, Tensor], dict[str, Any]]:
+            def work(
+                checkpoint: Checkpoint, stack: tuple[int, ...] = stack
+            ) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 with peak_memory(problem.compute.device) as peak, host.running("matcher", named):
-                    results = recover_stack(seen, start, plan, stack, named.component, host.observer.advance)
+                    advance = host.observer.advance
+                    results = recover_stack(seen, start, plan, stack, named.component, advance, checkpoint)
                 recovered = torch.stack([result.images for result in results])
                 facts = {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
                 return {"images": recovered}, facts
 
-            entry = host.store.make("recover", {"of": key, "groups": stack}, work)
+            entry = host.store.resume("recover", {"of": key, "groups": stack}, work)
             images += list(entry.tensors["images"])
             seconds += entry.facts["seconds"]
             peaks.append(entry.facts["peak_bytes"])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from delt_host.components import ImageSet, Matcher, Views
 from delt_host.errors import RunError
 from delt_host.plan import Plan
 from delt_host.problem import Problem
+from delt_host.resume import Checkpoint
 
 BETA_1, BETA_2, EPSILON = 0.5, 0.9, 1e-8  # SRe2L and all its successors
 
@@ -88,7 +90,13 @@ def recover_group(
 
 
 def recover_stack(
-    problem: Problem, start: ImageSet, plan: Plan, indices: Sequence[int], matcher: Matcher, progress: OnProgress
+    problem: Problem,
+    start: ImageSet,
+    plan: Plan,
+    indices: Sequence[int],
+    matcher: Matcher,
+    progress: OnProgress,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Recovered]:
     """Run several groups of the same phases in one forward pass an iteration.
 
@@ -106,43 +114,84 @@ def recover_stack(
     match = matcher.bind(problem)
     every = max(group.iterations // LOG_POINTS, 1)
     curves: list[dict[str, list[float]]] = [{"iteration": []} for _ in groups]
-    done, iteration = 0, 0
-    for phase in group.phases:
+    phases = [phase for phase in group.phases for _ in range(phase.iterations)]
+    checkpoint = checkpoint or Checkpoint(None)
+    memory: dict[str, Tensor] = {}
+    first = 0
+    if found := checkpoint.load():
+        first, curves = _restore(found, optimizer, memory)
+        progress(len(groups) * sum(phase.active for phase in phases[:first]), {})
+    done = 0
+    for iteration in range(first, len(phases)):
+        phase = phases[iteration]
         active = pixels[:, : phase.active]
-        for _ in range(phase.iterations):
-            settings = (iteration, phase.min_crop.at(iteration), phase.active)
-            drawn = [view_matrices(problem, plan, index, *settings) for index in indices]
-            rows, columns = (torch.stack(matrices) for matrices in zip(*drawn, strict=True))
-            leaf = active.detach().requires_grad_(True)
-            images = apply_view(leaf, rows, columns).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            views = Views(
-                images=images,
-                targets=targets[:, : phase.active].flatten(),
-                groups=len(groups),
-                iteration=iteration,
-                generator=partial(problem.generator, "match", indices[0], iteration),
-            )
-            terms = dict(match(views))
-            if iteration == 0:
-                _check_terms(terms, len(groups))
-            loss = torch.stack([term.sum() for term in terms.values()]).sum()
-            (gradient,) = torch.autograd.grad(loss, leaf)
-            optimizer.step(gradient, phase.learning_rate.at(iteration))
-            # The published code clips all rows each time: noise that waits to join is clipped from the first step on.
-            clipped = pixels if iteration == 0 else active
-            torch.clamp(clipped, low, high, out=clipped)
-            done += len(groups) * phase.active
-            if iteration % every == 0 or iteration == group.iterations - 1:
-                values = {name: term.detach().tolist() for name, term in terms.items()}
-                for place, (index, curve) in enumerate(zip(indices, curves, strict=True)):
-                    own = {name: each[place] for name, each in values.items()}
-                    _check_finite(own, index, iteration)
-                    for name, value in {"iteration": iteration, **own}.items():
-                        curve.setdefault(name, []).append(value)
-                progress(done, {name: fmean(each) for name, each in values.items()})
-                done = 0
-            iteration += 1
+        settings = (iteration, phase.min_crop.at(iteration), phase.active)
+        drawn = [view_matrices(problem, plan, index, *settings) for index in indices]
+        rows, columns = (torch.stack(matrices) for matrices in zip(*drawn, strict=True))
+        leaf = active.detach().requires_grad_(True)
+        images = apply_view(leaf, rows, columns).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        views = Views(
+            images=images,
+            targets=targets[:, : phase.active].flatten(),
+            groups=len(groups),
+            iteration=iteration,
+            generator=partial(problem.generator, "match", indices[0], iteration),
+            memory=memory,
+        )
+        terms = dict(match(views))
+        if iteration == 0:
+            _check_terms(terms, len(groups))
+        loss = torch.stack([term.sum() for term in terms.values()]).sum()
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        optimizer.step(gradient, phase.learning_rate.at(iteration))
+        # The published code clips all rows each time: noise that waits to join is clipped from the first step on.
+        clipped = pixels if iteration == 0 else active
+        torch.clamp(clipped, low, high, out=clipped)
+        done += len(groups) * phase.active
+        if iteration % every == 0 or iteration == group.iterations - 1:
+            values = {name: term.detach().tolist() for name, term in terms.items()}
+            for place, (index, curve) in enumerate(zip(indices, curves, strict=True)):
+                own = {name: each[place] for name, each in values.items()}
+                _check_finite(own, index, iteration)
+                for name, value in {"iteration": iteration, **own}.items():
+                    curve.setdefault(name, []).append(value)
+            progress(done, {name: fmean(each) for name, each in values.items()})
+            done = 0
+        if checkpoint.due:
+            _save(checkpoint, iteration + 1, optimizer, memory, curves)
     return [Recovered(images, curve) for images, curve in zip(pixels.cpu(), curves, strict=True)]
+
+
+def _save(
+    checkpoint: Checkpoint,
+    iterations: int,
+    optimizer: PixelAdam,
+    memory: dict[str, Tensor],
+    curves: list[dict[str, list[float]]],
+) -> None:
+    """All that the iterations still to come depend on."""
+    tensors = {"pixels": optimizer.pixels, "first": optimizer.first, "second": optimizer.second}
+    if optimizer.steps is not None:
+        tensors["steps"] = optimizer.steps
+    kept = {f"memory.{name}": tensor for name, tensor in memory.items()}
+    checkpoint.save({**tensors, **kept}, {"iterations": iterations, "curves": curves})
+
+
+def _restore(
+    found: tuple[dict[str, Tensor], dict[str, Any]], optimizer: PixelAdam, memory: dict[str, Tensor]
+) -> tuple[int, list[dict[str, list[float]]]]:
+    """Put a checkpoint's state into place; the iterations done and the curves so far."""
+    tensors, facts = found
+    for part in ("pixels", "first", "second"):
+        getattr(optimizer, part).copy_(tensors[part])
+    if optimizer.steps is not None:
+        optimizer.steps.copy_(tensors["steps"])
+    optimizer.step_count = facts["iterations"]
+    device = optimizer.pixels.device
+    for name, tensor in tensors.items():
+        if name.startswith("memory."):
+            memory[name.removeprefix("memory.")] = tensor.to(device)
+    return facts["iterations"], facts["curves"]
 
 
 def stacks(plan: Plan, matcher: Matcher, size: int) -> list[tuple[int, ...]]:

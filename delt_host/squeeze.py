@@ -6,8 +6,9 @@ better classifiers and worse sources), so the recipe is part of the teacher.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from delt_host.data.base import RealData, Split
 from delt_host.errors import InputError, RunError
 from delt_host.models import Builder, build_model, pretrained_model
 from delt_host.normalization import Normalization
+from delt_host.resume import Checkpoint
 from delt_host.seeding import generator, isolated_rng
 from delt_host.teacher import Teacher
 
@@ -53,8 +55,9 @@ def squeeze(
     compute: Compute,
     models: Mapping[str, Builder],
     progress: OnProgress,
+    checkpoint: Checkpoint | None = None,
 ) -> Teacher:
-    """Train (or fetch) the teacher and measure it on the test split."""
+    """Train (or fetch) the teacher and measure it on the test split; with a checkpoint, go on from it."""
     if recipe.weights:
         return _pretrained(data, recipe, compute, models)
     if recipe.epochs == 0:
@@ -73,12 +76,19 @@ def squeeze(
     total = steps * recipe.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, total_steps=total + 1)
     normalization = Normalization(data.mean, data.std)
-    for epoch in range(recipe.epochs):
+    checkpoint = checkpoint or Checkpoint(None)
+    found, done = checkpoint.load(), 0
+    if found:
+        done = _restore(found, model, optimizer, schedule)
+        progress(done * recipe.batch_size, {})
+    for epoch in range(done // steps, recipe.epochs):
         model.train()
         rng = generator(recipe.seed, "squeeze", epoch)
         order = torch.randperm(len(data.train), generator=rng)
         with isolated_rng(recipe.seed, "squeeze", "dropout", epoch):
-            for step in range(steps):
+            if found and done % steps:
+                _restore_rng(found[0], rng)
+            for step in range(done % steps, steps):
                 batch = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
                 pixels = data.train.read(batch).to(compute.device).float() / 255
                 images = normalization.normalize(_augment(pixels, recipe, rng)).contiguous(
@@ -98,8 +108,58 @@ def squeeze(
                             f"squeezing the teacher diverged in epoch {epoch}; lower it: --set teacher.learning_rate=…"
                         )
                     progress((step % 10 + 1) * recipe.batch_size, {"loss": value})
+                done += 1
+                if checkpoint.due:
+                    _save(checkpoint, done, model, optimizer, rng)
+            found = None
     state = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
     return measured(_unfinished(data, recipe, state), data, compute, models)
+
+
+def _save(
+    checkpoint: Checkpoint, done: int, model: nn.Module, optimizer: torch.optim.Optimizer, rng: torch.Generator
+) -> None:
+    """All that the steps still to come depend on: weights, momentum, and both random states."""
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    buffers = {
+        f"momentum.{place}": optimizer.state[parameter]["momentum_buffer"]
+        for place, parameter in enumerate(model.parameters())
+        if optimizer.state[parameter].get("momentum_buffer") is not None
+    }
+    random = {"rng.views": rng.get_state(), "rng.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["rng.cuda"] = torch.cuda.get_rng_state()
+    checkpoint.save({**weights, **buffers, **random}, {"steps": done})
+
+
+def _restore(
+    found: tuple[dict[str, Tensor], dict[str, Any]],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.OneCycleLR,
+) -> int:
+    """Put a checkpoint's state into place; the steps done."""
+    tensors, facts = found
+    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+    for place, parameter in enumerate(model.parameters()):
+        if (buffer := tensors.get(f"momentum.{place}")) is not None:
+            kept = torch.empty_like(parameter)  # in the parameter's layout, as the optimiser made it
+            optimizer.state[parameter]["momentum_buffer"] = kept.copy_(buffer)
+    done = int(facts["steps"])
+    # The rate is a function of the step alone: going there is one step from the one before.
+    schedule.last_epoch = done - 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer has made no step: another process's has
+        schedule.step()
+    return done
+
+
+def _restore_rng(tensors: Mapping[str, Tensor], rng: torch.Generator) -> None:
+    """Go on drawing views and dropout in the middle of an epoch."""
+    rng.set_state(tensors["rng.views"])
+    torch.set_rng_state(tensors["rng.cpu"])
+    if torch.cuda.is_available() and "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
 
 
 def measured(teacher: Teacher, data: RealData, compute: Compute, models: Mapping[str, Builder]) -> Teacher:

@@ -13,19 +13,23 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from delt_host.errors import InputError, RunError
+from delt_host.resume import EVERY, Checkpoint
 
 FORMAT = 3  # raise when what a stage computes changes although its inputs do not
 TENSORS, FACTS = "tensors.safetensors", "facts.json"
+UNFINISHED, LOCKS = ".unfinished", ".locks"
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
 
 
@@ -59,9 +63,13 @@ def file_digest(path: Path) -> str:
 class Store:
     """A folder of finished stages. InputError where it cannot be written."""
 
-    def __init__(self, root: Path, warn: Callable[[str], None] = lambda _message: None) -> None:
+    def __init__(
+        self, root: Path, warn: Callable[[str], None] = lambda _message: None, checkpoint_every: float = EVERY
+    ) -> None:
+        """`checkpoint_every` is in seconds."""
         self.root = root
         self.warn = warn
+        self.checkpoint_every = checkpoint_every
         try:
             root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
@@ -109,12 +117,50 @@ class Store:
         work: Callable[[], tuple[Mapping[str, Tensor], dict[str, Any]]],
     ) -> Entry:
         """The entry from the store, or from `work`, whose (tensors, facts) are stored with the seconds it took."""
+        return self.resume(stage, inputs, lambda _checkpoint: work())
+
+    def resume(
+        self,
+        stage: str,
+        inputs: Mapping[str, Any],
+        work: Callable[[Checkpoint], tuple[Mapping[str, Tensor], dict[str, Any]]],
+    ) -> Entry:
+        """As `make`, for work that writes checkpoints and goes on from the last one after a kill.
+
+        One process does the work; others that want the same entry wait for it. A lock is gone with its process.
+        """
         if entry := self.read(stage, inputs):
             return entry
-        began = time.perf_counter()
-        tensors, facts = work()
-        facts = {**facts, "seconds": time.perf_counter() - began}
-        return self._write(stage, inputs, tensors, facts)
+        key = self.key(stage, inputs)
+        with self._lock(stage, key):
+            if entry := self.read(stage, inputs):  # made while we waited
+                return entry
+            place = self.root / UNFINISHED / f"{stage}-{key}"
+            checkpoint = Checkpoint(place, self.checkpoint_every, self.warn)
+            began = time.perf_counter()
+            tensors, facts = work(checkpoint)
+            facts = {**facts, "seconds": time.perf_counter() - began + checkpoint.spent}
+            entry = self._write(stage, inputs, tensors, facts)
+            checkpoint.clear()
+            return entry
+
+    @contextmanager
+    def _lock(self, stage: str, key: str) -> Iterator[None]:
+        path = self.root / LOCKS / f"{stage}-{key}"
+        try:
+            path.parent.mkdir(exist_ok=True)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                self.warn(f"another process is at this {stage}; waiting for it")
+                lock.acquire()
+        except OSError as error:
+            raise RunError(f"{path} cannot be locked: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _write(
         self, stage: str, inputs: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: dict[str, Any]

@@ -6,15 +6,17 @@ a few seconds and need no data of the caller's.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import tomli_w
 import torch
+from torch import Tensor
 
 from delt_host.components import (
     Component,
@@ -37,6 +39,7 @@ from delt_host.plan import Curve, Group, Phase, Plan
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.recover import check_plan, recover_group, recover_stack
+from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
 from delt_host.teacher import Teacher
 
@@ -125,6 +128,7 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
             same = index not in last or torch.equal(last[index], images)
             assert same, f"{name}: a group's result depends on the groups before it; keep state inside bind()"
             last[index] = images
+    _check_goes_on(name, matcher, problem, start, plan, last[0])
     if matcher.stackable:
         for index, result in enumerate(
             recover_stack(problem, start, plan, (0, 1), matcher, lambda _done, _terms: None)
@@ -135,6 +139,39 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
             assert near, (
                 f"{name}: a group's result depends on the group beside it; take statistics per group, or stackable = False"
             )
+
+
+def _check_goes_on(
+    name: str, matcher: Matcher, problem: Problem, start: ImageSet, plan: Plan, expected: Tensor
+) -> None:
+    """Stop the first group after each iteration but the last, and go on with a matcher bound anew."""
+
+    def nothing(_done: int, _terms: Mapping[str, float]) -> None:
+        return None
+
+    class Kept(Checkpoint):
+        """Keeps every checkpoint, and loads the one it is told to."""
+
+        def __init__(self, kept: list[tuple[dict[str, Tensor], dict[str, Any]]], load: int) -> None:
+            super().__init__(None)
+            self.kept, self.place = kept, load
+
+        due = property(lambda _self: True)
+
+        def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+            return self.kept[self.place] if self.place >= 0 else None
+
+        def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+            self.kept.append(({k: t.detach().clone() for k, t in tensors.items()}, copy.deepcopy(dict(facts))))
+
+    kept: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
+    recover_stack(problem, start, plan, (0,), matcher, nothing, Kept(kept, -1))
+    for place in range(len(kept) - 1):
+        images = recover_stack(problem, start, plan, (0,), matcher, nothing, Kept(list(kept), place))[0].images
+        assert torch.equal(images, expected), (
+            f"{name}: a group that goes on after a kill comes out differently; what lasts from iteration to iteration "
+            "belongs into views.memory"
+        )
 
 
 def check_relabeler(relabeler: Relabeler, problem: Problem) -> None:

@@ -52,9 +52,8 @@ class GeneralStatistics(Matcher):
 
     def bind(self, problem: Problem) -> Match:
         members = [member(problem, teacher, self) for teacher in range(len(problem.teachers))]
-        averages: dict[tuple[int, int, str], Tensor] = {}
 
-        def averaged(key: tuple[int, int, str], current: Tensor) -> Tensor:
+        def averaged(averages: dict[str, Tensor], key: str, current: Tensor) -> Tensor:
             if not self.decay:
                 return current
             now = current.detach()
@@ -74,7 +73,7 @@ class GeneralStatistics(Matcher):
             for i, x in zip(kept, inputs, strict=True):
                 scale = self.weight * (self.first_layer if i == 0 else 1.0)
                 for name, current in statistics(x, views.groups, patches_of(now.layers[i], self.patches)).items():
-                    value = averaged((turn, i, name), current)
+                    value = averaged(views.memory, f"{turn}.{i}.{name}", current)
                     distance = (1 - self.class_wise) * (value - now.targets[i][name]).norm(dim=1)
                     if self.class_wise:
                         distance = distance + self.class_wise * (value - share @ now.by_class[i][name]).norm(dim=1)

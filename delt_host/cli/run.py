@@ -58,6 +58,14 @@ from delt_host.errors import RunError
 @click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
 @click.option("--stack", type=int, metavar="N", help="Groups in one forward pass of recovery (default 1, on a GPU 5).")
 @click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How much of an unfinished stage a kill costs at most.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME).")
 @click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
 @click.option("-p", "plugins", multiple=True, metavar="[no:]NAME", help="Load a plugin; no:NAME leaves it out.")
@@ -71,6 +79,7 @@ def command(
     skip_bad_images: bool,
     store: Path | None,
     out: Path | None,
+    checkpoint_every: float,
     dry_run: bool,
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
@@ -110,7 +119,7 @@ def command(
     from delt_host.host import Host
     from delt_host.report import folder, table
 
-    host = Host(registry, Store(store or default_store(), warn=observer.note), observer)
+    host = Host(registry, Store(store or default_store(), observer.note, checkpoint_every), observer)
     if dry_run:
         estimate.show(console, experiment, host)
         return
