@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,15 +97,11 @@ class Store:
         if not folder.is_dir():
             return None
         try:
-            return _read_entry(folder, key)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            safetensors.SafetensorError,
-        ) as error:
+            entry = _read_entry(folder, key)
+            with suppress(OSError):
+                os.utime(folder)  # used now: what `store prune --older-than` goes by
+            return entry
+        except UNREADABLE as error:
             self.warn(f"{folder} is damaged ({error}) and is made anew")
             shutil.rmtree(folder, ignore_errors=True)
             return None
@@ -189,6 +185,18 @@ class Store:
             raise RunError(f"stage {stage} finished but could not be stored in {place}: {error}") from None
         # What is read back is what a later run will read: JSON has turned tuples into lists.
         return Entry(key, contiguous, json.loads(json.dumps(facts)), cached=False)
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError)
+
+
+def damage(folder: Path) -> str:
+    """What is wrong with an entry's files; empty where nothing is."""
+    try:
+        _read_entry(folder, folder.name)
+    except UNREADABLE as error:
+        return str(error)
+    return ""
 
 
 def _read_entry(folder: Path, key: str) -> Entry:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from delt_host.cli import cli
 from delt_host.errors import InputError
-from delt_host.store import FACTS, TENSORS, Store
+from delt_host.resume import Checkpoint
+from delt_host.store import FACTS, TENSORS, UNFINISHED, Store
 
 
 def work(calls: list[int]) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
@@ -59,10 +65,78 @@ def test_failed_work_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         store.make("stage", {}, fail)
-    assert list((tmp_path / "s").iterdir()) == []
+    assert [path.name for path in (tmp_path / "s").iterdir()] == [".locks"]
 
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"the store .*file cannot be written: .*; choose another with --store"):
         Store(tmp_path / "file")
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["store", *arguments])
+    return result.exit_code, result.output if not result.exception else f"{result.output}{result.exception}"
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """Two entries, a checkpoint, and what a killed process left two days ago."""
+    store = Store(tmp_path / "store")
+    store.make("recover", {"seed": 3, "matcher": {"class": "a.b.Mine"}}, lambda: ({"x": torch.arange(100)}, {}))
+    store.make("scores", {}, lambda: ({}, {"top1": 1.0}))
+    Checkpoint(store.root / UNFINISHED / "recover-1").save({"x": torch.ones(3)}, {})
+    old = store.root / ".writing-abc"
+    old.mkdir()
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    return store.root
+
+
+def test_the_store_is_listed(filled: Path) -> None:
+    code, said = call("--json")
+    rows = json.loads(said)
+    assert code == 0 and [row["stage"] for row in rows] == ["unfinished", "left over", "recover", "scores"]
+    assert rows[2]["about"] == "Mine, seed 3" and rows[2]["bytes"] > 800
+    code, said = call()
+    assert code == 0 and "recover" in said and "today" in said
+
+
+@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("file", ["tensors.safetensors", "facts.json"])
+def test_a_flipped_bit_anywhere_is_named_and_rebuilt(filled: Path, file: str, place: int) -> None:
+    path = next(filled.glob(f"recover/*/{file}"))
+    content = bytearray(path.read_bytes())
+    at = place * (len(content) - 1) // 5
+    content[at] ^= 1 << (place % 7)
+    path.write_bytes(content)
+    code, said = call("verify")
+    assert code != 0 and str(path.parent) in said
+    said_by_run: list[str] = []
+    store = Store(filled, said_by_run.append)
+    entry = store.make("recover", {"seed": 3, "matcher": {"class": "a.b.Mine"}}, lambda: ({"x": torch.arange(100)}, {}))
+    assert not entry.cached and torch.equal(entry.tensors["x"], torch.arange(100))
+    assert "is damaged" in said_by_run[0] and str(path.parent) in said_by_run[0]
+    assert call("verify")[0] == 0
+
+
+def test_damaged_entries_are_removed_on_request(filled: Path) -> None:
+    next(filled.glob("recover/*/tensors.safetensors")).write_bytes(b"no")
+    assert "removed" in call("verify", "--remove")[1]
+    assert call("verify")[0] == 0 and not list(filled.glob("recover/*"))
+
+
+def test_prune_takes_what_was_asked_for_and_what_the_dead_left(filled: Path) -> None:
+    assert "1 of 4 entries" in call("prune", "--dry-run")[1] and (filled / ".writing-abc").exists()
+    assert call("prune", "--yes")[0] == 0
+    assert not (filled / ".writing-abc").exists() and len(list(filled.glob("recover/*"))) == 1
+    assert "unknown stage" in call("prune", "--stage", "recovr")[1]
+    assert "nothing to remove" in call("prune", "--older-than", "3")[1]
+    assert call("prune", "--stage", "recover", "-y")[0] == 0
+    assert not list(filled.glob("recover/*")) and list(filled.glob("scores/*"))
+
+
+def test_a_store_that_was_moved_is_as_good(filled: Path, tmp_path: Path) -> None:
+    filled.rename(tmp_path / "elsewhere")
+    assert Store(tmp_path / "elsewhere").read("scores", {}).facts["top1"] == 1.0  # type: ignore[union-attr]
+    assert "there is no store at" in call("verify")[1]
+    assert call("verify", "--store", str(tmp_path / "elsewhere"))[0] == 0

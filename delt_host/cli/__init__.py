@@ -19,6 +19,7 @@ class LazyGroup(click.Group):
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
+        "store": ("delt_host.cli.store", "List, verify and prune what finished stages left."),
         "show": ("delt_host.cli.show", "Print the options of a method or component."),
     }
 
