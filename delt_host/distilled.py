@@ -13,11 +13,13 @@ import safetensors
 import safetensors.torch
 import torch
 from PIL import Image
+from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 
 from delt_host.components import Distilled
 from delt_host.errors import InputError, RunError
 from delt_host.normalization import Normalization
+from delt_host.options import build
 
 METADATA = "delt_host.distilled"
 FORMAT = 1
@@ -66,12 +68,34 @@ def load(path: str | Path) -> DistilledSet:
             text = (file.metadata() or {}).get(METADATA)
             if text is None:
                 raise InputError(f"{path} is a safetensors file, but not a distilled set")
-            about = json.loads(text)
             pixels, targets = file.get_tensor("images"), file.get_tensor("targets")
+            header = json.loads(text)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"the distilled set {path} cannot be read: {error}") from None
-    normalization = Normalization(tuple(about["mean"]), tuple(about["std"]))
-    return DistilledSet(pixels, targets, tuple(about["class_names"]), normalization, about["about"])
+    about = build(_Header, header, f"the distilled set {path}")
+    _check_tensors(path, pixels, targets, len(about.class_names))
+    return DistilledSet(pixels, targets, about.class_names, Normalization(about.mean, about.std), about.about)
+
+
+class _Header(BaseModel):
+    """What the file says beside its tensors."""
+
+    format: int = FORMAT
+    class_names: tuple[str, ...] = Field(min_length=1)
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    about: dict[str, Any] = Field(default_factory=dict)
+
+
+def _check_tensors(path: Path, pixels: Tensor, targets: Tensor, classes: int) -> None:
+    shape = tuple(pixels.shape)
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or shape[1] != 3 or shape[2] != shape[3] or not len(pixels):
+        raise InputError(f"the distilled set {path}: images must be uint8 (N, 3, S, S), not {pixels.dtype} {shape}")
+    if targets.dtype != torch.int64 or tuple(targets.shape) != shape[:1]:
+        found = f"{targets.dtype} {tuple(targets.shape)}"
+        raise InputError(f"the distilled set {path}: targets must be int64 ({shape[0]},), not {found}")
+    if not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+        raise InputError(f"the distilled set {path}: targets must be from 0 to {classes - 1}, its classes' places")
 
 
 def through_codec(distilled: Distilled, codec: str) -> Distilled:

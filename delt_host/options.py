@@ -35,6 +35,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def build(settings: type[Settings], options: Mapping[str, Any], where: str) -> Settings:
     """The settings with these options; InputError naming the option, the value and what would be right."""
+    if not isinstance(options, Mapping):
+        raise InputError(f"{where} must be a table of options, not {options!r:.60}")
     try:
         return settings(**options)
     except ValidationError as error:

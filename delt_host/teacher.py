@@ -17,6 +17,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from delt_host.checkpoint import fit_state
@@ -25,6 +26,7 @@ from delt_host.data.base import RealData
 from delt_host.errors import InputError
 from delt_host.models import Builder, build_model
 from delt_host.normalization import Normalization
+from delt_host.options import build
 from delt_host.seeding import isolated_rng
 
 METADATA = "delt_host.teacher"
@@ -125,7 +127,11 @@ class Teacher:
                 f"{path} holds weights but no class names or normalisation; "
                 f"make a teacher of it with: delt-host import-teacher {path} --model NAME --dataset NAME"
             )
-        return cls.from_facts(json.loads(about), state)
+        try:
+            facts = json.loads(about)
+        except ValueError as error:
+            raise InputError(f"the teacher {path} cannot be read: its header is no JSON ({error})") from None
+        return cls.from_facts(build(_Facts, facts, f"the teacher {path}").model_dump(), state)
 
     @classmethod
     def from_facts(cls, about: Mapping[str, Any], state: dict[str, Tensor]) -> Teacher:
@@ -137,6 +143,19 @@ class Teacher:
         """All but the weights, JSON-able."""
         names = ("architecture", "class_names", "mean", "std", "image_size", "recipe", "accuracy", "dataset")
         return {name: getattr(self, name) for name in names}
+
+
+class _Facts(BaseModel):
+    """What a teacher's file says beside its weights."""
+
+    architecture: str
+    class_names: tuple[str, ...] = Field(min_length=1)
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    image_size: PositiveInt
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    accuracy: float = float("nan")
+    dataset: str = ""
 
 
 class Reordered(nn.Module):

@@ -30,6 +30,8 @@ class ImageFolder(Dataset):
     """Take what methods and protocols publish for this dataset, e.g. cifar10 for a folder with CIFAR-10's images."""
     skip_bad_images: bool = False
     """Leave out images that cannot be read, and count them."""
+    follow_links: bool = False
+    """Read symbolic links that lead out of the folder too."""
 
     @property
     def published_as(self) -> str:
@@ -44,8 +46,8 @@ class ImageFolder(Dataset):
             raise InputError(f"{root} has no folder train/ with a folder for each class")
         if test is None:
             raise InputError(f"{root} has neither test/ nor val/ with a folder for each class")
-        train_files, names = class_files(root / "train")
-        test_files, test_names = class_files(test)
+        train_files, names = class_files(root / "train", within=None if self.follow_links else root)
+        test_files, test_names = class_files(test, within=None if self.follow_links else root)
         for name in sorted(set(names) ^ set(test_names)):
             here, there = ("train", test.name) if name in names else (test.name, "train")
             raise InputError(f"class {name!r} of {root} is in {here}/ but not in {there}/")
@@ -56,8 +58,11 @@ class ImageFolder(Dataset):
         )
 
 
-def class_files(split: Path, subfolder: str = "") -> tuple[Files, list[str]]:
-    """The image files of a split's class folders and the class names; InputError for an empty one."""
+def class_files(split: Path, subfolder: str = "", within: Path | None = None) -> tuple[Files, list[str]]:
+    """The image files of a split's class folders and the class names; InputError for an empty one.
+
+    Symbolic links must lead to something `within` that folder, where it is given.
+    """
     names = sorted(entry.name for entry in split.iterdir() if entry.is_dir())
     if not names:
         raise InputError(f"{split} has no class folders")
@@ -65,12 +70,27 @@ def class_files(split: Path, subfolder: str = "") -> tuple[Files, list[str]]:
     targets: list[int] = []
     for label, name in enumerate(names):
         folder = split / name / subfolder
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"a class folder's name in {split} is not UTF-8: {name!r}; rename it") from None
         found = image_files(folder) if folder.is_dir() else []
         if not found:
             raise InputError(f"the class folder {folder} has no images (png, jpg, webp, bmp, tiff)")
+        if within is not None:
+            _check_links([folder, *found], within)
         paths += found
         targets += [label] * len(found)
     return Files(paths, targets), names
+
+
+def _check_links(paths: list[Path], within: Path) -> None:
+    home = within.resolve()
+    for path in paths:
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise InputError(
+                f"{path} is a symbolic link that leads out of {within}; to read such links: --set dataset.follow_links=true"
+            )
 
 
 def _own_size(paths: list[Path]) -> int:
