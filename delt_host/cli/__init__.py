@@ -19,6 +19,9 @@ class LazyGroup(click.Group):
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
+        "report": ("delt_host.cli.report", "Print the tables of runs as Markdown, LaTeX or CSV."),
+        "runs": ("delt_host.cli.runs", "List past runs and their best rows."),
+        "doctor": ("delt_host.cli.doctor", "Say what machine, versions and plugins a run would see."),
         "store": ("delt_host.cli.store", "List, verify and prune what finished stages left."),
         "show": ("delt_host.cli.show", "Print the options of a method or component."),
     }

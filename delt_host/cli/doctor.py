@@ -1,0 +1,75 @@
+"""``delt-host doctor``: what machine, versions, precision, memory, store and plugins a run would see."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from delt_host.errors import RunError
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(as_json: bool) -> None:
+    """Say what a run would see here, and what is wrong; exit code 1 where something is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    seen, wrong = examine()
+    if as_json:
+        click.echo(json.dumps({**seen, "wrong": wrong}, indent=1))
+    else:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for name, value in seen.items():
+            table.add_row(name, escape(str(value)))
+        Console().print(table)
+    if wrong:
+        raise RunError("; ".join(wrong))
+
+
+def examine() -> tuple[dict[str, Any], list[str]]:
+    """What there is by name, and a sentence for each thing that is wrong."""
+    from importlib.metadata import version
+
+    import torch
+
+    from delt_host.compute import Compute
+    from delt_host.errors import InputError
+    from delt_host.plugins import load_registry
+    from delt_host.report.table import size
+    from delt_host.store import Store, default_store
+
+    wrong: list[str] = []
+    compute = Compute.choose()
+    cuda = compute.device.startswith("cuda")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    seen: dict[str, Any] = {
+        **{name: version(name) for name in ("delt-host", "torch", "torchvision", "timm")},
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        "device": torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
+        "precision": compute.precision + ("" if compute.precision == "bf16" else ": bf16 is not native here"),
+        "memory": size(torch.cuda.get_device_properties(0).total_memory if cuda else memory),
+    }
+    root = default_store()
+    try:
+        Store(root)
+        seen["store"] = f"{root}, {size(shutil.disk_usage(root).free)} free"
+    except InputError as error:
+        seen["store"] = str(root)
+        wrong.append(str(error))
+    registry = load_registry()
+    idle = [plugin for plugin in registry.plugins if plugin.problem]
+    counts = {kind: len(entries) for kind, entries in registry.provided.items() if entries}
+    seen["plugins"] = f"{len(registry.plugins) - len(idle)} in use: " + ", ".join(
+        f"{count} {kind}s" for kind, count in counts.items()
+    )
+    wrong += [f"plugin {plugin.name} of {plugin} is not in use: {plugin.problem}" for plugin in idle]
+    seen["runs"] = f"{len(list(Path('runs').glob('*/experiment.toml')))} in runs/"
+    return seen, wrong

@@ -1,0 +1,67 @@
+"""``delt-host runs``: past runs and what came out of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command("runs")
+@click.argument("folder", required=False, default="runs", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(folder: Path, as_json: bool) -> None:
+    """List the runs in FOLDER (default runs), the newest first, with the best row of each and of what is unfinished."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from delt_host.errors import InputError
+
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}; `delt-host run` makes one, or name another")
+    found = [_summary(path) for path in folder.iterdir() if (path / "experiment.toml").is_file()]
+    found.sort(key=lambda run: run["when"], reverse=True)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    if not found:
+        click.echo(f"no runs in {folder}")
+        return
+    table = Table()
+    for heading in ("run", "when", "dataset", "rows", "best"):
+        table.add_column(heading, overflow="fold")
+    for run in found:
+        table.add_row(*(escape(str(run[key])) for key in ("run", "when", "dataset", "rows", "best")))
+    Console().print(table)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    """What a run's folder says, as far as it can be read."""
+    import datetime
+
+    from delt_host.errors import InputError
+    from delt_host.report.formats import read_results
+
+    moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
+    about = {"run": path.name, "when": f"{moment:%Y-%m-%d %H:%M}", "dataset": "", "rows": "", "best": "unfinished"}
+    try:
+        results = read_results(path)
+        lines, experiment = results["lines"], results["experiment"]
+        about["dataset"] = f"{experiment['dataset']['name']}, IPC {experiment['ipc']}, {len(experiment['seeds'])} seeds"
+        about["rows"] = ", ".join(dict.fromkeys(line["label"] for line in lines))
+        first = [line for line in lines if line["evaluator"] == lines[0]["evaluator"]]
+        scored = [line for line in first if line["summary"]["mean"] is not None and line["role"] != "ceiling"]
+        if scored:
+            pick = max if scored[0]["better"] == "higher" else min
+            best = pick(scored, key=lambda line: line["summary"]["mean"])
+            about["best"] = f"{best['label']}: {best['summary']['mean']:.1f} {best['unit']}".strip()
+        else:
+            about["best"] = "every row failed"
+    except InputError as error:
+        about["best"] = "unfinished" if "is not finished" in str(error) else str(error)
+    except (KeyError, TypeError, IndexError, AttributeError):
+        about["best"] = "of another version"
+    return about
