@@ -9,7 +9,7 @@ from delt_host import Distilled, Evaluation, Evaluator, InputError, Labels, Prob
 
 
 class CostOfRecovery(Evaluator):
-    """Measured `seconds` of recovery, its `image-iterations` and `tera-multiply-adds` by the plan, and bytes.
+    """Measured `time` of recovery in seconds, its `image-iterations` and `tera-multiply-adds` by the plan, and bytes.
 
     A plan's image-iterations are the sum over its phases of active images times iterations; multiply-adds are counted in one
     iteration and scaled by them. `peak-mib` is the most memory in use meanwhile: a GPU's tensors, or the whole process on a
@@ -17,7 +17,7 @@ class CostOfRecovery(Evaluator):
     """
 
     source: ClassVar[str] = "DELT, Table 6 and Figure 12"
-    headline: ClassVar[str] = "seconds"
+    headline: ClassVar[str] = "time"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "s"
 
@@ -30,7 +30,7 @@ class CostOfRecovery(Evaluator):
         if cost is None:
             raise InputError("evaluator cost: nobody wrote down what this distilled set cost to make; run it again")
         scores = {
-            "seconds": cost.seconds,
+            "time": cost.seconds,
             "image-iterations": float(cost.image_iterations),
             "tera-multiply-adds": cost.multiply_adds / 1e12,
             "peak-mib": cost.peak_bytes / 2**20,

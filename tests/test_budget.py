@@ -62,7 +62,7 @@ def test_cost_evaluator_says_what_was_written_down(problem: Problem) -> None:
     known = dataclasses.replace(bare, cost=Cost(2_000_000, 3e12, 8.0, float("nan")))
     scores = CostOfRecovery().evaluate(problem, known, Hard().relabel(problem, known)).scores
     assert scores == {
-        "seconds": 8.0,
+        "time": 8.0,
         "image-iterations": 2e6,
         "tera-multiply-adds": 3.0,
         "image-kib": 7.5,

@@ -48,7 +48,7 @@ def _scores(experiment: Experiment, title: str, lines: Sequence[Line]) -> Table:
     digits = decimals(lines[0].unit)
     arrow = "" if lines[0].better == "higher" else " (lower is better)"
     table.add_column(f"{'top-1' if score == 'top1' else score} {lines[0].unit}{arrow}".strip(), justify="right")
-    with_best = any(line.best and line.best != line.summary for line in lines)
+    with_best = any(line.best and line.best.mean != line.summary.mean for line in lines)
     if with_best:
         table.add_column("best epoch", justify="right")
     table.add_column("n", justify="right")
@@ -65,7 +65,7 @@ def _costs(lines: Sequence[Line]) -> Table:
     # Eighty columns must do: figures are never broken over lines, a long method's name is.
     table = Table(title="cost of one seed", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("method", overflow="fold", min_width=11)
-    for heading in ("image-its", "recover", "images", "labels", "epochs", "steps", "train"):
+    for heading in ("image-its", "recover", "images", "labels", "steps", "train"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
@@ -74,7 +74,6 @@ def _costs(lines: Sequence[Line]) -> Table:
             duration(line.recover_seconds),
             size(line.image_bytes),
             size(line.label_bytes),
-            str(line.epochs),
             f"{line.steps:,}",
             duration(line.train_seconds),
             style=ROLE_STYLE[line.row.role],
