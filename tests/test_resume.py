@@ -213,7 +213,7 @@ def sets_of(root: Path) -> dict[str, str]:
 
 
 def test_killed_twenty_times_a_run_makes_the_same_images(tmp_path: Path) -> None:
-    """A real process, killed with SIGKILL at random moments of every stage, on one store until it is through."""
+    """A real process, killed with SIGKILL at random moments, on one store until it is through; then again on the next."""
     whole = tmp_path / "whole"
     whole.mkdir()
     began = time.monotonic()
