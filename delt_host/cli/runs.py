@@ -50,7 +50,8 @@ def _summary(path: Path) -> dict[str, Any]:
     try:
         results = read_results(path)
         lines, experiment = results["lines"], results["experiment"]
-        about["dataset"] = f"{experiment['dataset']['name']}, IPC {experiment['ipc']}, {len(experiment['seeds'])} seeds"
+        seeds = len(experiment["seeds"])
+        about["dataset"] = f"{experiment['dataset']['name']}, IPC {experiment['ipc']}, {seeds} seed{'s' * (seeds != 1)}"
         about["rows"] = ", ".join(dict.fromkeys(line["label"] for line in lines))
         first = [line for line in lines if line["evaluator"] == lines[0]["evaluator"]]
         scored = [line for line in first if line["summary"]["mean"] is not None and line["role"] != "ceiling"]
