@@ -36,7 +36,7 @@ def point(model: str, size: int, classes: int, ipc: int, iterations: int) -> dic
     matcher = REGISTRY.get("matcher", "batch-norm")()
 
     def run() -> None:
-        for stack in stacks(plan, matcher, problem.compute.stack):
+        for stack in stacks(plan, matcher, problem.compute, size):
             recover_stack(problem, start, plan, stack, matcher, lambda _done, _terms: None)
 
     seconds = seconds_of({"recover": run}, 3)["recover"]

@@ -17,7 +17,8 @@ Precision = Literal["fp32", "bf16"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
 
-GPU_STACK = 5  # groups of 100 images: a batch of 500
+PASS = 500  # images of small size in one forward pass: their maps take a few GB in any of our networks
+SMALL = 32  # px; larger images fill a processor, and memory, with a group of their own
 
 
 def keep_freed_memory() -> None:
@@ -38,15 +39,12 @@ class Compute:
 
     device: str
     precision: Precision
-    stack: int = 1
-    """Groups that recovery puts into one forward pass where the matcher takes several; part of the key where above 1."""
+    stack: int = 0
+    """Groups that recovery puts into one forward pass where the matcher takes several. 0: by the size of the images."""
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto", stack: int | None = None) -> Compute:
-        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32.
-
-        By default groups are stacked on a GPU, which small batches of small images leave idle, and not on a CPU.
-        """
+        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32."""
         if precision not in ("auto", "fp32", "bf16"):
             raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
         if device == "auto":
@@ -62,11 +60,16 @@ class Compute:
         if precision == "auto":
             fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
             precision = "bf16" if fast else "fp32"
-        if stack is None:
-            stack = GPU_STACK if kind == "cuda" else 1
-        if stack < 1:
-            raise InputError(f"--stack must be at least 1, not {stack}")
-        return cls(device, "bf16" if precision == "bf16" else "fp32", stack)
+        if stack is not None and stack < 0:
+            raise InputError(f"--stack must be at least 1, or 0 to choose by the size of the images, not {stack}")
+        return cls(device, "bf16" if precision == "bf16" else "fp32", stack or 0)
+
+    def groups_at_once(self, images: int, image_size: int) -> int:
+        """The groups of so many images that go into one pass.
+
+        Small images leave a GPU idle, and on a CPU pay an iteration's fixed cost over and over; several groups share it.
+        """
+        return self.stack or (max(PASS // images, 1) if image_size <= SMALL else 1)
 
     def autocast(self) -> AbstractContextManager[object]:
         if self.precision == "fp32":

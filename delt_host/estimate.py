@@ -153,7 +153,7 @@ def _recovered(problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
         return True
     start = host.store.key("start", start_inputs(problem, row, host))
     key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start, host))
-    together = stacks(plan, row.matcher.component, problem.compute.stack)
+    together = stacks(plan, row.matcher.component, problem.compute, problem.image_size)
     return all(host.store.has("recover", {"of": key, "groups": stack}) for stack in together)
 
 

@@ -107,8 +107,8 @@ class Experiment:
     evaluators: tuple[Named[Evaluator], ...]
     device: str
     precision: str
-    stack: int = 1
-    """Groups that recovery puts into one forward pass."""
+    stack: int = 0
+    """Groups that recovery puts into one forward pass; 0: by the size of the images."""
     match: Budget | None = None
     """The budget that all rows are brought to; None: each has its own."""
     ceiling_epochs: int = 0

@@ -232,7 +232,7 @@ def recover(
     named = row.matcher
     seen = problem.seen_by(named.component)
     key = host.store.key("recover", recover_inputs(problem, named, plan, start_key, host))
-    together = stacks(plan, named.component, problem.compute.stack)
+    together = stacks(plan, named.component, problem.compute, problem.image_size)
     missing = [stack for stack in together if not host.store.has("recover", {"of": key, "groups": stack})]
     work_left = sum(plan.groups[g].image_iterations for stack in missing for g in stack)
     images, seconds, peaks = [], 0.0, []

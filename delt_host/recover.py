@@ -26,6 +26,7 @@ from delt_host.augment import (
     shift_matrix,
 )
 from delt_host.components import ImageSet, Matcher, Views
+from delt_host.compute import Compute
 from delt_host.errors import RunError
 from delt_host.plan import Plan
 from delt_host.problem import Problem
@@ -194,16 +195,16 @@ def _restore(
     return facts["iterations"], facts["curves"]
 
 
-def stacks(plan: Plan, matcher: Matcher, size: int) -> list[tuple[int, ...]]:
-    """The plan's groups, by index, in stacks of at most `size` neighbours of the same phases and number of images.
+def stacks(plan: Plan, matcher: Matcher, compute: Compute, image_size: int) -> list[tuple[int, ...]]:
+    """The plan's groups, by index, in stacks of neighbours of the same phases and number of images.
 
     They do not depend on which groups are missing from the store, so resuming computes the same batches.
     """
     found: list[list[int]] = []
-    most = size if matcher.stackable else 1
     for index, group in enumerate(plan.groups):
         first = plan.groups[found[-1][0]] if found else None
         alike = first is not None and (first.phases, len(first.images)) == (group.phases, len(group.images))
+        most = compute.groups_at_once(len(group.images), image_size) if matcher.stackable else 1
         if alike and len(found[-1]) < most:
             found[-1].append(index)
         else:

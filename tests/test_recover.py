@@ -13,6 +13,7 @@ from torch import Tensor
 from conftest import make_problem
 from delt_host.augment import draw_crops
 from delt_host.components import ImageSet, Match, Matcher, Views
+from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
 from delt_host.models import build_model
@@ -163,7 +164,7 @@ def test_stacks_of_groups_make_the_same_images(problem: Problem, scheduler: Cons
     plan = scheduler.plan(problem)
     alone = [recover_group(problem, start, plan, index, matcher, silent) for index in range(len(plan.groups))]
     for size in (1, 2, 5):
-        together = stacks(plan, matcher, size)
+        together = stacks(plan, matcher, Compute("cpu", "fp32", size), 8)
         assert max(len(stack) for stack in together) == min(size, len(plan.groups))
         for stack in together:
             for index, result in zip(stack, recover_stack(problem, start, plan, stack, matcher, silent), strict=True):
@@ -175,8 +176,17 @@ def test_stacks_of_groups_make_the_same_images(problem: Problem, scheduler: Cons
 
 def test_only_neighbours_that_are_alike_are_stacked_and_only_for_matchers_that_take_them(problem: Problem) -> None:
     plan = Constant(iterations=2, group_size=4).plan(problem)  # each rank's ten images as groups of 4, 4 and 2
-    assert stacks(plan, BatchNormMatching(), 5)[:4] == [(0, 1), (2,), (3, 4), (5,)]
-    assert stacks(plan, Broken(how="nan"), 5) == [(index,) for index in range(len(plan.groups))]
+    five = Compute("cpu", "fp32", 5)
+    assert stacks(plan, BatchNormMatching(), five, 8)[:4] == [(0, 1), (2,), (3, 4), (5,)]
+    assert stacks(plan, Broken(how="nan"), five, 8) == [(index,) for index in range(len(plan.groups))]
+
+
+def test_by_default_small_images_are_stacked_up_to_a_pass_and_large_ones_are_not(problem: Problem) -> None:
+    compute = Compute("cpu", "fp32")
+    assert [compute.groups_at_once(*of) for of in ((100, 32), (10, 32), (600, 32), (100, 64))] == [5, 50, 1, 1]
+    alone = Constant(iterations=1, group_size=10, order="class").plan(problem)
+    assert stacks(alone, BatchNormMatching(), compute, 64) == [(index,) for index in range(len(alone.groups))]
+    assert stacks(alone, BatchNormMatching(), compute, 8) == [tuple(range(len(alone.groups)))]
 
 
 def test_pixels_stay_valid_colours(problem: Problem) -> None:

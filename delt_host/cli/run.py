@@ -56,7 +56,12 @@ from delt_host.errors import RunError
 )
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 @click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
-@click.option("--stack", type=int, metavar="N", help="Groups in one forward pass of recovery (default 1, on a GPU 5).")
+@click.option(
+    "--stack",
+    type=int,
+    metavar="N",
+    help="Groups in one forward pass of recovery (default: 500 images up to 32 px, else 1 group).",
+)
 @click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 @click.option(
     "--checkpoint-every",
