@@ -17,8 +17,9 @@ from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
+from delt_host.keys import recover_inputs, start_inputs, teacher_inputs
 from delt_host.models import Builder, build_model
-from delt_host.pipeline import load_data, plan, recover_inputs, start_inputs, teacher_inputs
+from delt_host.pipeline import load_data, plan
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import stacks

@@ -26,6 +26,14 @@ from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
+from delt_host.keys import (
+    finished_key,
+    recover_inputs,
+    relabel_inputs,
+    score_inputs,
+    start_inputs,
+    teacher_inputs,
+)
 from delt_host.models import build_model
 from delt_host.observer import Observer
 from delt_host.plan import Plan
@@ -35,14 +43,19 @@ from delt_host.results import Measurement
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
-from delt_host.store import digest
+from delt_host.store import Entry
 from delt_host.teacher import Teacher, check_accuracy
 
 
-def prepare(experiment: Experiment, host: Host) -> tuple[Experiment, Problem, dict[str, Plan]]:
-    """The experiment with its rows brought to its budget, what they share, teacher included, and each row's plan by label."""
+def prepare(
+    experiment: Experiment, host: Host, data: RealData | None = None
+) -> tuple[Experiment, Problem, dict[str, Plan]]:
+    """The experiment with its rows brought to its budget, what they share, teacher included, and each row's plan by label.
+
+    `data` that is at hand already is not loaded again.
+    """
     keep_freed_memory()
-    data = load_data(experiment, host)
+    data = data or load_data(experiment, host)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
@@ -172,15 +185,6 @@ def squeeze_teacher(experiment: Experiment, asked: TeacherRecipe | Path, data: R
     return teacher
 
 
-def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData) -> dict[str, Any]:
-    """What a squeezed teacher depends on."""
-    return {
-        "data": data.fingerprint,
-        "recipe": recipe.model_dump(),
-        "compute": [experiment.device, experiment.precision],
-    }
-
-
 def _import_teacher(path: Path, data: RealData, compute: Compute, host: Host) -> Teacher:
     teacher = Teacher.load(path)
     teacher.check_fits(data)
@@ -213,16 +217,6 @@ def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
     return ImageSet(entry.tensors["images"], entry.tensors["targets"]), entry.key
 
 
-def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
-    """What initialised images depend on."""
-    return {
-        **problem.seen_by(row.initializer.component).inputs(),
-        "ipc": problem.ipc,
-        "seed": problem.seed,
-        "component": host.identity("initializer", row.initializer),
-    }
-
-
 def recover(
     problem: Problem, row: Row, plan: Plan, start: ImageSet, start_key: str, host: Host
 ) -> tuple[ImageSet, str, Cost]:
@@ -238,18 +232,7 @@ def recover(
     images, seconds, peaks = [], 0.0, []
     with _stage_or_cached(host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)):
         for stack in together:
-
-            def work(
-                checkpoint: Checkpoint, stack: tuple[int, ...] = stack
-            ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-                with peak_memory(problem.compute.device) as peak, host.running("matcher", named):
-                    advance = host.observer.advance
-                    results = recover_stack(seen, start, plan, stack, named.component, advance, checkpoint)
-                recovered = torch.stack([result.images for result in results])
-                facts = {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
-                return {"images": recovered}, facts
-
-            entry = host.store.resume("recover", {"of": key, "groups": stack}, work)
+            entry = recover_groups(seen, named, plan, stack, start, key, host)
             images += list(entry.tensors["images"])
             seconds += entry.facts["seconds"]
             peaks.append(entry.facts["peak_bytes"])
@@ -262,15 +245,26 @@ def recover(
     return assemble(start, plan, images), key, Cost(plan.image_iterations, counted, seconds, max(peaks))
 
 
-def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host) -> dict[str, Any]:
-    """What recovered images depend on; the start's key brings data and precision."""
-    return {
-        "start": start_key,
-        "teachers": problem.seen_by(matcher.component).inputs()["teachers"],
-        "plan": plan.model_dump(mode="json"),
-        "matcher": host.identity("matcher", matcher),
-        "seed": problem.seed,
-    }
+def recover_groups(
+    problem: Problem,
+    matcher: Named[Matcher],
+    plan: Plan,
+    stack: tuple[int, ...],
+    start: ImageSet,
+    key: str,
+    host: Host,
+) -> Entry:
+    """One stack of a plan's groups, `problem` as the matcher sees it: what an engine gives to a machine."""
+
+    def work(checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        with peak_memory(problem.compute.device) as peak, host.running("matcher", matcher):
+            advance = host.observer.advance
+            results = recover_stack(problem, start, plan, stack, matcher.component, advance, checkpoint)
+        recovered = torch.stack([result.images for result in results])
+        facts = {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
+        return {"images": recovered}, facts
+
+    return host.store.resume("recover", {"of": key, "groups": stack}, work)
 
 
 def finish(problem: Problem, images: ImageSet, images_key: str, cost: Cost) -> tuple[Distilled, str]:
@@ -278,20 +272,13 @@ def finish(problem: Problem, images: ImageSet, images_key: str, cost: Cost) -> t
     protocol = problem.protocol
     pixels = problem.normalization.denormalize(images.images, protocol.rounding)
     distilled = through_codec(Distilled(pixels, images.targets, cost), protocol.codec)
-    return distilled, digest([images_key, protocol.rounding, protocol.codec])
+    return distilled, finished_key(images_key, protocol)
 
 
 def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host) -> tuple[Labels, str]:
     """The labels of the protocol's views."""
+    inputs = relabel_inputs(problem, row, distilled_key, host)
     problem = problem.seen_by(row.relabeler.component)
-    inputs = {
-        **problem.inputs(),
-        "distilled": distilled_key,
-        "views": problem.protocol.view_settings(),
-        "ipc": problem.ipc,
-        "seed": problem.seed,
-        "component": host.identity("relabeler", row.relabeler),
-    }
     with host.running("relabeler", row.relabeler):
         labels = row.relabeler.component.relabel(problem, distilled)
 
@@ -319,11 +306,6 @@ def evaluate(
     host: Host,
 ) -> Evaluation:
     """The scores of one evaluator."""
-    inputs = {
-        "labels": labels_key,
-        "protocol": problem.protocol.model_dump(mode="json"),
-        "component": host.identity("evaluator", evaluator),
-    }
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
         detail = f"{_detail(row, problem)}, {evaluator.component.title}"
@@ -333,7 +315,7 @@ def evaluate(
             _check_scores(made, evaluator.component.headline)
         return {}, {"scores": made.scores, "facts": made.facts}
 
-    entry = host.store.make("scores", inputs, work)
+    entry = host.store.make("scores", score_inputs(problem, evaluator, labels_key, host), work)
     if entry.cached:
         host.observer.cached("evaluate", f"{_detail(row, problem)}, {evaluator.component.title}")
     return Evaluation(entry.facts["scores"], entry.facts["facts"])
