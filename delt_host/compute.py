@@ -33,6 +33,16 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def use_threads(count: int | None) -> int:
+    """Set, where a number is given, and tell how many threads of the processor an operation is divided among.
+
+    Sums are rounded by how they are divided: results are the same bits only for the same number.
+    """
+    if count is not None:
+        torch.set_num_threads(count)
+    return torch.get_num_threads()
+
+
 @dataclass(frozen=True)
 class Compute:
     """A device and a precision. `bf16` is autocast: weights, statistics, losses and pixels stay float32."""

@@ -140,12 +140,16 @@ class Experiment:
             ],
         }
 
+    def recipe(self) -> dict[str, Any]:
+        """The same without what is None, which TOML does not know: left out, it is read back as its default."""
+        recipe: dict[str, Any] = _without_none(self.table())
+        return recipe
+
     def to_toml(self) -> str:
-        return tomli_w.dumps(_without_none(self.table()))
+        return tomli_w.dumps(self.recipe())
 
 
 def _without_none(value: Any) -> Any:
-    """TOML has no null: an option that is None is left out, and read back as its default."""
     if isinstance(value, dict):
         return {k: _without_none(v) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):

@@ -48,18 +48,18 @@ from delt_host.teacher import Teacher, check_accuracy
 
 
 def prepare(
-    experiment: Experiment, host: Host, data: RealData | None = None
+    experiment: Experiment, host: Host, data: RealData | None = None, teachers: tuple[Teacher, ...] = ()
 ) -> tuple[Experiment, Problem, dict[str, Plan]]:
     """The experiment with its rows brought to its budget, what they share, teacher included, and each row's plan by label.
 
-    `data` that is at hand already is not loaded again.
+    `data` and `teachers` that are at hand already are taken as they are.
     """
     keep_freed_memory()
     data = data or load_data(experiment, host)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
-    teachers = tuple(squeeze_teacher(experiment, asked, data, host) for asked in experiment.teachers)
+    teachers = teachers or tuple(squeeze_teacher(experiment, asked, data, host) for asked in experiment.teachers)
     problem = Problem(
         data=data,
         teachers=teachers,

@@ -65,7 +65,12 @@ class Request(BaseModel):
             raise InputError(f"no recipe file at {path}") from None
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InputError(f"the recipe {path} cannot be read: {error}") from None
-        return build(cls, table, f"the recipe {path}")
+        return cls.from_table(table, f"the recipe {path}")
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], where: str) -> Request:
+        """From the keys of a recipe; InputError where one is unknown or of the wrong type."""
+        return build(cls, table, where)
 
     def updated(self, other: Request) -> Request:
         """This request with everything that `other` says put over it; `set` is merged."""

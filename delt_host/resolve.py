@@ -316,6 +316,7 @@ class _RowMaker:
             label=label,
             role=role,
             method=str(table.get("method", "")),
+            ipc=int(table.get("ipc", 0)),
             **{"scheduler": None, "matcher": None, **parts},
         )
 

@@ -33,6 +33,10 @@ UNFINISHED, LOCKS = ".unfinished", ".locks"
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
 
 
+Name = tuple[str, str]
+"""What an entry is found by: its stage and key."""
+
+
 @dataclass(frozen=True)
 class Entry:
     key: str
@@ -70,6 +74,10 @@ class Store:
         self.root = root
         self.warn = warn
         self.checkpoint_every = checkpoint_every
+        self.made: list[Name] = []
+        """The entries that this process wrote, in order."""
+        self.failed: dict[Name, str] = {}
+        """Entries whose work has failed for good elsewhere, and the sentence that says how: not tried again."""
         try:
             root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=root):
@@ -88,7 +96,11 @@ class Store:
 
     def has(self, stage: str, inputs: Mapping[str, Any]) -> bool:
         """Whether the stage is finished, by its files being there; `read` checks them."""
-        return (self.folder(stage, self.key(stage, inputs)) / FACTS).is_file()
+        return self.holds(stage, self.key(stage, inputs))
+
+    def holds(self, stage: str, key: str) -> bool:
+        """Whether there is a finished entry of this key."""
+        return (self.folder(stage, key) / FACTS).is_file()
 
     def read(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:
         """The finished entry, or None; a damaged one is reported through `warn`, removed, and None."""
@@ -128,6 +140,8 @@ class Store:
         if entry := self.read(stage, inputs):
             return entry
         key = self.key(stage, inputs)
+        if (stage, key) in self.failed:
+            raise RunError(self.failed[stage, key])
         with self._lock(stage, key):
             if entry := self.read(stage, inputs):  # made while we waited
                 return entry
@@ -139,6 +153,41 @@ class Store:
             entry = self._write(stage, inputs, tensors, facts)
             checkpoint.clear()
             return entry
+
+    def export(self, stage: str, key: str) -> tuple[bytes, bytes]:
+        """An entry's facts and tensors as they lie in its files, for another store. RunError where it cannot be read."""
+        folder = self.folder(stage, key)
+        try:
+            return (folder / FACTS).read_bytes(), (folder / TENSORS).read_bytes()
+        except OSError as error:
+            raise RunError(f"the entry {folder} cannot be read: {error.strerror or error}") from None
+
+    def admit(self, stage: str, key: str, facts: bytes, tensors: bytes) -> None:
+        """An entry from another store, as `export` gave it. RunError where it is damaged or cannot be written."""
+
+        def fill(folder: Path) -> None:
+            (folder / FACTS).write_bytes(facts)
+            (folder / TENSORS).write_bytes(tensors)
+            _read_entry(folder, key)
+
+        if not self.holds(stage, key):
+            try:
+                self._place(stage, key, fill)
+            except UNREADABLE as error:
+                raise RunError(f"stage {stage} came back but could not be stored: {error}") from None
+
+    def _place(self, stage: str, key: str, fill: Callable[[Path], None]) -> None:
+        """Let `fill` write an entry's files, and put them into their place as a whole."""
+        place = self.folder(stage, key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+        try:
+            fill(temporary)
+            if not place.exists():
+                temporary.rename(place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        self.made.append((stage, key))
 
     @contextmanager
     def _lock(self, stage: str, key: str) -> Iterator[None]:
@@ -162,26 +211,18 @@ class Store:
         self, stage: str, inputs: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: dict[str, Any]
     ) -> Entry:
         key = self.key(stage, inputs)
-        place = self.folder(stage, key)
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+        def fill(folder: Path) -> None:
+            safetensors.torch.save_file(contiguous, folder / TENSORS)
+            record = {"stage": stage, "inputs": inputs, "facts": facts, "tensors": file_digest(folder / TENSORS)}
+            record["checksum"] = digest(record)
+            (folder / FACTS).write_text(json.dumps(record, indent=1))
+
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
-            try:
-                safetensors.torch.save_file(contiguous, temporary / TENSORS)
-                record = {
-                    "stage": stage,
-                    "inputs": inputs,
-                    "facts": facts,
-                    "tensors": file_digest(temporary / TENSORS),
-                }
-                record["checksum"] = digest(record)
-                (temporary / FACTS).write_text(json.dumps(record, indent=1))
-                if not place.exists():
-                    temporary.rename(place)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            self._place(stage, key, fill)
         except (OSError, safetensors.SafetensorError) as error:
+            place = self.folder(stage, key)
             raise RunError(f"stage {stage} finished but could not be stored in {place}: {error}") from None
         # What is read back is what a later run will read: JSON has turned tuples into lists.
         return Entry(key, contiguous, json.loads(json.dumps(facts)), cached=False)

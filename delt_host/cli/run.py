@@ -62,6 +62,16 @@ from delt_host.errors import RunError
     metavar="N",
     help="Groups in one forward pass of recovery (default: 500 images up to 32 px, else 1 group).",
 )
+@click.option(
+    "--engine",
+    metavar="NAME",
+    default="local",
+    help="Where groups and students are computed: local (default), ray, slurm; NAME,OPTION=VALUE sets its options.",
+)
+@click.option("--address", metavar="HOST:PORT", help="The Ray cluster to use, rather than one of this machine.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads of each piece of work (default: all)."
+)
 @click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 @click.option(
     "--checkpoint-every",
@@ -85,6 +95,9 @@ def command(
     store: Path | None,
     out: Path | None,
     checkpoint_every: float,
+    engine: str,
+    address: str | None,
+    threads: int | None,
     dry_run: bool,
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
@@ -101,16 +114,19 @@ def command(
     errors = Console(stderr=True)
     with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
         from delt_host.cli.progress import observer_for
+        from delt_host.engines import engine_for, work
         from delt_host.plugins import load_registry
         from delt_host.request import Request, parse_sets
         from delt_host.resolve import resolve
         from delt_host.store import Store, default_store
 
-        registry = load_registry(
-            load=[p for p in plugins if not p.startswith("no:")],
-            block=[p.removeprefix("no:") for p in plugins if p.startswith("no:")],
-            prefer=prefer,
-        )
+        chosen = {
+            "load": tuple(p for p in plugins if not p.startswith("no:")),
+            "block": tuple(p.removeprefix("no:") for p in plugins if p.startswith("no:")),
+            "prefer": prefer,
+        }
+        registry = load_registry(**chosen)
+        elsewhere = engine_for(engine, address)
         lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher")}
         options = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
@@ -120,7 +136,7 @@ def command(
     for note in experiment.notes:
         observer.note(note)
 
-    from delt_host import compare, estimate, pipeline
+    from delt_host import compare, compute, estimate, pipeline
     from delt_host.host import Host
     from delt_host.report import folder, table
 
@@ -128,10 +144,15 @@ def command(
     if dry_run:
         estimate.show(console, experiment, host)
         return
+    threads = compute.use_threads(threads)
     path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
     with observer:
         experiment, problem, plans = pipeline.prepare(experiment, host)
+        if elsewhere is not None:
+            description = work.Description(work.recipe_of(experiment), threads, **chosen)
+            if tasks := work.tasks(experiment, problem, plans, host):
+                elsewhere.fill(tasks, description, problem, host)
         measurements = list(pipeline.run(experiment, problem, plans, host))
     lines = compare.compare(experiment, measurements)
     folder.write_results(path, experiment, problem, lines, measurements, registry)

@@ -1,0 +1,58 @@
+"""Where independent pieces of a run are done: in this process, on a Ray cluster, or as Slurm jobs.
+
+An engine only fills the store. The run itself is the same whichever it was, and finds there what the engine left.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from delt_host.errors import unknown
+from delt_host.options import build, parse_assignment
+
+if TYPE_CHECKING:
+    from delt_host.engines.work import Description, Task
+    from delt_host.host import Host
+    from delt_host.problem import Problem
+
+
+class Engine(BaseModel, ABC):
+    """Options of a way to spread work over machines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @abstractmethod
+    def fill(self, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
+        """Do every task, whose needs come before it in the list, so that its entry lies in `host.store`.
+
+        What fails for good goes into `host.store.failed`, and tasks that need it are left out.
+        """
+
+
+ENGINES = {"ray": ("delt_host.engines.ray", "RayEngine"), "slurm": ("delt_host.engines.slurm", "SlurmEngine")}
+LOCAL = "local"
+
+
+def engine_for(spec: str, address: str | None = None) -> Engine | None:
+    """``NAME,OPTION=VALUE``; None for ``local``, where the run does all work itself. InputError for what is unknown."""
+    name, *assignments = [part.strip() for part in spec.split(",")]
+    if name not in (LOCAL, *ENGINES):
+        raise unknown("engine", name, (LOCAL, *ENGINES))
+    options = dict(parse_assignment(f"engine.{assignment}") for assignment in assignments)
+    given = {key.removeprefix("engine."): value for key, value in options.items()}
+    if address is not None:
+        given["address"] = address
+    if name == LOCAL:
+        build(_Local, given, "engine local")
+        return None
+    module, cls = ENGINES[name]
+    return build(getattr(importlib.import_module(module), cls), given, f"engine {name}")
+
+
+class _Local(BaseModel):
+    model_config = ConfigDict(extra="forbid")

@@ -1,0 +1,158 @@
+"""Pieces of a run as tasks of a Ray cluster: of this machine, or of as many as there are.
+
+No file system is shared. What a piece needs comes to its node once, through Ray's object store, as the bytes of the
+entries in the store; what it made goes back the same way and is checked before it is let in.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from delt_host.engines import Engine
+from delt_host.engines.parcel import DataParcel, pack_data, pack_teachers, unpack_data, unpack_teachers
+from delt_host.engines.work import Description, Task, Worker
+from delt_host.errors import InputError, RunError
+from delt_host.host import Host
+from delt_host.problem import Problem
+from delt_host.store import Name, Store
+from delt_host.teacher import Teacher
+
+Parcel = dict[Name, tuple[bytes, bytes]]
+"""Entries of a store: facts and tensors as they lie in its files."""
+Result = tuple[str, Parcel]
+"""What went wrong, or nothing, and what was made."""
+
+POLL = 1.0  # seconds between looks at which nodes are alive
+
+
+class RayEngine(Engine):
+    """A Ray cluster. Nodes need the same packages, and the dataset's files where it does not fit in memory."""
+
+    address: str = "local"
+    """``HOST:PORT`` of a cluster's head, ``auto`` for the one that runs on this machine, ``local`` for one of its own."""
+    retries: int = Field(3, ge=0)
+    """How often a piece is done again whose process or node has died."""
+
+    def fill(self, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
+        if problem.compute.device not in ("cpu", "cuda"):
+            raise InputError(f"--device {problem.compute.device} names one card; with an engine say cuda")
+        ray = _ray()
+        try:
+            ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"no Ray cluster at {self.address}: {error}") from None
+        try:
+            self._spread(ray, tasks, description, problem, host)
+        finally:
+            ray.shutdown()
+
+    def _spread(self, ray: Any, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
+        cards = int(problem.compute.device == "cuda")
+        _check_resources(ray, description.threads, cards)
+        shared = [ray.put(part) for part in (description.to_json(), pack_data(problem.data))]
+        shared.append(ray.put(pack_teachers(problem.teachers)))
+        piece = ray.remote(_do).options(num_cpus=description.threads, num_gpus=cards, max_retries=self.retries)
+        made: dict[Name, Any] = {}
+        waiting: dict[Any, Task] = {}
+        for task in tasks:
+            for stage, key in task.needs:
+                if (stage, key) not in made:
+                    made[stage, key] = ray.put(("", {(stage, key): host.store.export(stage, key)}))
+            needs = [made[need] for need in task.needs]
+            made[task.entry] = piece.remote(*shared, task.to_json(), *needs)
+            waiting[made[task.entry]] = task
+        made.clear()  # Ray keeps what pieces still wait for, and lets go of the rest
+        nodes = _alive(ray)
+        detail = f"{len(tasks)} pieces on {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} of Ray"
+        with host.observer.stage("spread", detail, len(tasks), "pieces"):
+            while waiting:
+                done, _ = ray.wait(list(waiting), num_returns=1, timeout=POLL)
+                for reference in done:
+                    _take(ray, reference, waiting.pop(reference), host.store)
+                    host.observer.advance(1)
+                if lost := nodes - _alive(ray):
+                    host.observer.note(
+                        f"{len(lost)} of {len(nodes)} nodes are gone; their work is done again elsewhere"
+                    )
+                    nodes -= lost
+
+
+def _take(ray: Any, reference: Any, task: Task, store: Store) -> None:
+    """A finished piece's entries into the store, or its failure."""
+    try:
+        failure, parcel = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        failure, parcel = f"{task}: {str(error).strip().splitlines()[0]}", {}
+    if failure:
+        store.failed[task.entry] = failure
+    for (stage, key), files in parcel.items():
+        store.admit(stage, key, *files)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--engine ray needs Ray: pip install 'delt-host[ray]'") from None
+    return ray
+
+
+def _alive(ray: Any) -> set[str]:
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+
+
+def _check_resources(ray: Any, threads: int, cards: int) -> None:
+    """InputError where no node could ever take a piece: Ray would wait without an end."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= threads and node.get("GPU", 0) >= cards for node in nodes):
+        wanted = f"{threads} processors" + (" and a GPU" if cards else "")
+        most = max((int(node.get("CPU", 0)) for node in nodes), default=0)
+        raise InputError(f"no node of the Ray cluster has {wanted} for a piece (the largest: {most}); see --threads")
+
+
+class _Process:
+    """What a worker's process keeps from piece to piece: a store of its own, gone with it, and the run it is at."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="delt-host-ray-")
+        self.store = Store(Path(self.folder.name))
+        self.run: tuple[str, Worker] | None = None
+
+    def worker(self, description: str, data: DataParcel, teachers: Sequence[bytes]) -> Worker:
+        if self.run is None or self.run[0] != description:
+            asked = Description.from_json(description)
+            paths = unpack_teachers(teachers, self.store.root / "teachers")
+            asked.recipe["teacher"] = [{"file": str(path)} for path in paths]
+            loaded = tuple(Teacher.load(path) for path in paths)
+            self.run = description, Worker(asked, self.store, unpack_data(data), loaded)
+        return self.run[1]
+
+
+_process: _Process | None = None
+
+
+def _do(description: str, data: DataParcel, teachers: Sequence[bytes], task: str, *needs: Result) -> Result:
+    """One piece, on whatever node."""
+    global _process
+    for failure, _ in needs:
+        if failure:
+            return failure, {}
+    try:
+        _process = _process or _Process()
+        store = _process.store
+        for _, parcel in needs:
+            for (stage, key), files in parcel.items():
+                store.admit(stage, key, *files)
+        worker = _process.worker(description, data, teachers)
+        before = len(store.made)
+        worker.do(Task.from_json(task))
+        return "", {name: store.export(*name) for name in store.made[before:]}
+    except (InputError, RunError) as error:
+        return str(error), {}

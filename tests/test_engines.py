@@ -1,0 +1,237 @@
+"""The same bytes from this process, from two nodes of Ray of which one is killed, and from jobs of submitit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from delt_host.data.base import MemorySplit, RealData
+from delt_host.engines import engine_for
+from delt_host.engines.parcel import pack_data, pack_teachers, unpack_data, unpack_teachers
+from delt_host.engines.work import Description, Task
+from delt_host.errors import InputError, RunError
+from delt_host.store import Store
+from delt_host.teacher import Teacher
+
+# DELT's images in groups of eight, and a row whose loss is not finite: small, yet with every kind of piece.
+RUN = shlex.split(
+    "--method delt --baseline cda,matcher.weight=1e39 --no-controls --ipc 2 --seeds 1 --threads 1 --stack 1 "
+    "--set dataset.image_size=16 --set teacher.epochs=1 --set scheduler.iterations=64 --set scheduler.group_size=8 "
+    "--set protocol.epochs=3"
+)
+
+
+def command(*more: object) -> list[str]:
+    return [sys.executable, "-c", "from delt_host.cli import main; main()", "run", *RUN, *map(str, more)]
+
+
+def run(store: Path, *more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("--store", store, "--out", store / "run", *more), capture_output=True, text=True, timeout=400
+    )
+
+
+def made(store: Path) -> dict[str, str]:
+    """The checksum of every finished entry's tensors, but for those that only say how long something took."""
+    found = {}
+    for facts in sorted(store.glob("*/*/facts.json")):
+        record = json.loads(facts.read_text())
+        found[f"{record['stage']}/{facts.parent.name}"] = record["tensors"]
+    return found
+
+
+def scores(store: Path) -> list[dict[str, float]]:
+    return [json.loads(facts.read_text())["facts"]["scores"] for facts in sorted(store.glob("scores/*/facts.json"))]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("local")
+    done = run(store)
+    assert done.returncode == 1 and "cda" in done.stderr and "became" in done.stderr, done.stderr
+    return store
+
+
+def check_same(store: Path, local: Path, done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 1, "one row of the two has failed"
+    assert "Traceback" not in done.stderr, done.stderr
+    assert made(store) == made(local)
+    assert scores(store) == scores(local) and scores(local), done.stderr
+    assert "batch-norm" in done.stderr and "became" in done.stderr, "the failed row says which term"
+
+
+def test_ray_with_a_node_killed_in_the_middle(local: Path, tmp_path: Path) -> None:
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs delt-host[ray]")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    process = None
+    try:
+        process = subprocess.Popen(
+            command("--store", tmp_path, "--out", tmp_path / "run", "--engine", "ray", "--address", cluster.address),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_for(lambda: any(tmp_path.glob("recover/*")), process)
+        cluster.remove_node(second, allow_graceful=False)
+        out, errors = process.communicate(timeout=400)
+    finally:
+        if process is not None:
+            process.kill()
+        cluster.shutdown()
+    check_same(tmp_path, local, subprocess.CompletedProcess([], process.returncode, out, errors))
+    assert "on 2 nodes of Ray" in errors and "1 of 2 nodes are gone" in errors
+
+
+def wait_for(seen, process: subprocess.Popen[str], seconds: float = 300) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while not seen():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it never came so far"
+        time.sleep(0.05)
+
+
+def test_submitit_on_this_machine(local: Path, tmp_path: Path) -> None:
+    pytest.importorskip("submitit", reason="needs delt-host[slurm]")
+    done = run(tmp_path, "--engine", "slurm,executor=local,per_job=4")
+    check_same(tmp_path, local, done)
+    assert any((tmp_path / ".slurm").iterdir()), "the jobs were really submitted"
+    again = run(tmp_path, "--engine", "slurm,executor=local,per_job=4")
+    assert "pieces" in again.stderr and "recover delt, seed 0: from the store" in again.stderr
+
+
+def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    submitit = pytest.importorskip("submitit", reason="needs delt-host[slurm]")
+    from delt_host.engines.slurm import Job
+
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    description, task = one_group(whole, iterations=1500)
+    one_group(halves, iterations=1500)
+    assert Job(description, str(whole), 30.0)([task.to_json()]) == {}
+
+    executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
+    executor.update_parameters(timeout_min=5)
+    job = executor.submit(Job(description, str(halves), 0.2), [task.to_json()])
+    end = time.monotonic() + 200
+    while not list((halves / ".unfinished").glob("recover-*")):
+        assert time.monotonic() < end and not job.done(), job.stderr()
+        time.sleep(0.02)
+    job._interrupt(timeout=False)  # what Slurm's signal does
+    assert job.result() == {}
+    assert "requeued" in job.stderr().lower() or "requeue" in job.stdout().lower(), job.stderr()
+    assert made(halves)[f"recover/{task.entry[1]}"] == made(whole)[f"recover/{task.entry[1]}"]
+
+
+def one_group(root: Path, iterations: int) -> tuple[str, Task]:
+    """The description of a run whose teacher and start lie in the store, and one group of it."""
+    from delt_host import pipeline
+    from delt_host.engines import work
+    from delt_host.host import Host
+    from delt_host.observer import Observer
+    from delt_host.plugins import load_registry
+    from delt_host.request import Request
+    from delt_host.resolve import resolve
+
+    registry = load_registry()
+    options = {"dataset.image_size": 16, "teacher.epochs": 1, "scheduler.iterations": iterations}
+    experiment = resolve(Request(method=["sre2l"], control=[], ipc=2, seeds=1, set=options), registry)
+    host = Host(registry, Store(root), Observer())
+    experiment, problem, plans = pipeline.prepare(experiment, host)
+    description = Description(work.recipe_of(experiment), torch.get_num_threads())
+    found = work.tasks(experiment, problem, plans, host)
+    assert [task.stage for task in found] == ["recover", "relabel", "evaluate"]
+    return description.to_json(), found[0]
+
+
+def test_a_worker_with_another_plugin_refuses(tmp_path: Path) -> None:
+    description, task = one_group(tmp_path, iterations=2)
+    other = Task(**{**task.__dict__, "entry": ("recover", "0" * 24)})
+    from delt_host.engines.slurm import Job
+
+    (failure,) = Job(description, str(tmp_path), 30.0)([other.to_json()]).values()
+    assert "same versions" in failure
+
+
+def test_tasks_and_descriptions_travel_as_json() -> None:
+    task = Task("recover", "delt", 3, 2, ("recover", "ab"), (("start", "cd"), ("start", "ef")))
+    assert Task.from_json(task.to_json()) == task
+    description = Description({"ipc": 2}, 4, block=("dm",))
+    assert json.loads(description.to_json())["block"] == ["dm"]
+    assert Description.from_json(description.to_json()).recipe == {"ipc": 2}
+
+
+def test_a_sent_dataset_is_the_same(digits: RealData, teacher: Teacher, tmp_path: Path) -> None:
+    parcel = pack_data(digits)
+    parcel["train"][0].setflags(write=False)  # as Ray shares arrays
+    sent = unpack_data(parcel)
+    assert sent is not None and sent.fingerprint == digits.fingerprint and sent.class_names == digits.class_names
+    some = torch.arange(5)
+    assert torch.equal(sent.train.read(some), digits.train.read(some))
+    assert torch.equal(sent.test.targets, digits.test.targets)
+    (path,) = unpack_teachers(pack_teachers([teacher]), tmp_path)
+    assert Teacher.load(path).fingerprint == teacher.fingerprint
+
+
+def test_originals_do_not_travel(digits: RealData) -> None:
+    class WithFiles(MemorySplit):
+        pass
+
+    from dataclasses import replace
+
+    train = WithFiles(torch.from_numpy(np.zeros((2, 3, 8, 8), np.uint8)), torch.tensor([0, 1]))
+    sent = unpack_data(pack_data(replace(digits, train=train)))
+    assert sent is not None
+    with pytest.raises(RunError, match="original size"):
+        sent.train.original(0)
+
+
+def test_a_damaged_parcel_is_refused(tmp_path: Path) -> None:
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    entry = here.make("start", {"a": 1}, lambda: ({"images": torch.arange(6.0)}, {}))
+    facts, tensors = here.export("start", entry.key)
+    with pytest.raises(RunError, match="checksum"):
+        there.admit(
+            "start", entry.key, facts, tensors[:-1] + b"\x00\x01"[:1] if tensors[-1] else tensors[:-1] + b"\x01"
+        )
+    assert not there.holds("start", entry.key)
+    there.admit("start", entry.key, facts, tensors)
+    found = there.read("start", {"a": 1})
+    assert found is not None and torch.equal(found.tensors["images"], entry.tensors["images"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("rey", "did you mean 'ray'"),
+        ("ray,adress=x", "did you mean 'address'"),
+        ("slurm,minutes=soon", "engine slurm.minutes"),
+        ("slurm,executor=pbs", "'slurm' or 'local'"),
+        ("local,threads=2", "engine local has no option"),
+    ],
+)
+def test_a_wrong_engine_is_one_sentence(spec: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        engine_for(spec)
+
+
+def test_an_address_without_a_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs delt-host[ray]")
+    done = run(tmp_path, "--engine", "ray", "--address", "127.0.0.1:9")
+    assert done.returncode == 2 and "no Ray cluster at 127.0.0.1:9" in done.stderr, done.stderr
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster_of_others(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+    yield
