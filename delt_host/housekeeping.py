@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from delt_host.store import FACTS, LOCKS, TENSORS, UNFINISHED, damage
+from delt_host.store import FACTS, TENSORS, UNFINISHED, damage
 
 DAY = 24 * 3600.0
 LEFT_OVER = ".writing-"
@@ -38,7 +38,7 @@ def items(root: Path) -> Iterator[Item]:
             yield from (_item("unfinished", path) for path in sorted(folder.iterdir()))
         elif folder.name.startswith(LEFT_OVER):
             yield _item("left over", folder)
-        elif folder.is_dir() and folder.name != LOCKS:
+        elif folder.is_dir() and not folder.name.startswith("."):
             yield from (_item(folder.name, path) for path in sorted(folder.iterdir()) if path.is_dir())
 
 

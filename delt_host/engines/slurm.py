@@ -61,11 +61,11 @@ class SlurmEngine(Engine):
         jobs = executor.map_array(job_of, [[task.to_json() for task in load] for load in loads])
         nothing: list[Task] = []
         for job, load in zip(jobs, loads, strict=True):
-            failures = _result(job)
+            said = _result(job)
             for task in load:
                 if store.holds(*task.entry):
                     host.observer.advance(1)
-                elif failure := failures.get(task.to_json(), ""):
+                elif failure := said.get(task.to_json(), ""):
                     store.failed[task.entry] = failure
                 elif final:
                     store.failed[task.entry] = f"{task}: its job ended without a result; see {job.paths.stderr}"
