@@ -28,7 +28,7 @@ from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
 
-PROBE_BATCH = 50  # images in the timed passes
+PROBE_BATCH, REPEATS = 50, 5  # images in the timed passes, and how often each is timed
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,24 @@ def show(console: Console, experiment: Experiment, host: Host) -> None:
     )
 
 
-def plan_run(experiment: Experiment, host: Host) -> list[Step]:
-    """Every stage of the run, in order, for all seeds."""
+Timing = Callable[[str, RealData, Compute, dict[str, Builder]], Speed]
+
+
+def plan_run(experiment: Experiment, host: Host, timed: Timing | None = None) -> list[Step]:
+    """Every stage of the run, in order, for all seeds; networks' passes are timed by `timed`."""
+    timed = timed or time_passes
     data = load_data(experiment, host)
     models = host.registry.things("model")
     teachers: list[Teacher | None] = []
     speeds, steps = [], []
     for asked in experiment.teachers:
         architecture = asked.model if isinstance(asked, TeacherRecipe) else Teacher.load(asked).architecture
-        speeds.append(time_passes(architecture, data, experiment.compute, models))
+        speeds.append(timed(architecture, data, experiment.compute, models))
         teacher, step = _teacher_step(experiment, asked, data, host, speeds[-1])
         teachers.append(teacher)
         steps.append(step)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
-    students = {name: time_passes(name, data, experiment.compute, models) for name in _students(experiment)}
+    students = {name: timed(name, data, experiment.compute, models) for name in _students(experiment)}
     for row in experiment.rows:
         steps += _row_steps(experiment, data, host, row, plans[row.label], teachers, speeds, students)
     return steps
@@ -100,9 +104,10 @@ def _teacher_step(
     if not isinstance(recipe, TeacherRecipe):
         return Teacher.load(recipe), Step("squeeze", f"teacher from {recipe}", True, "", 0.0)
     entry = host.store.read("teacher", teacher_inputs(experiment, recipe, data))
-    images = recipe.epochs * len(data.train)
+    images = 0 if recipe.weights else recipe.epochs * len(data.train)
     seconds = images * speed.training + len(data.test) * speed.forward
-    step = Step("squeeze", f"{recipe.model}, {recipe.epochs} epochs", entry is not None, f"{images:,} images", seconds)
+    how = recipe.weights or f"{recipe.epochs} epochs"
+    step = Step("squeeze", f"{recipe.model}, {how}", entry is not None, f"{images:,} images", seconds)
     if entry is None:
         return None, step
     facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
@@ -163,16 +168,25 @@ def _count(number: int, thing: str) -> str:
 
 
 def _students(experiment: Experiment) -> Sequence[str]:
+    """What the evaluators train, each once, by the options that name networks."""
+    options = [named.component.model_dump() for named in experiment.evaluators]
     return [
-        getattr(named.component, "model", "") for named in experiment.evaluators if hasattr(named.component, "model")
+        name for o in options for name in (*(o[key] for key in ("model", "network") if key in o), *o.get("models", ()))
     ]
 
 
-def time_passes(model: str, data: RealData, compute: Compute, models: dict[str, Builder]) -> Speed:
-    """Time a few passes of a freshly initialised network."""
+def time_passes(
+    model: str,
+    data: RealData,
+    compute: Compute,
+    models: dict[str, Builder],
+    batch: int = PROBE_BATCH,
+    repeats: int = REPEATS,
+) -> Speed:
+    """Time a few passes of a freshly initialised network on a batch of blank images."""
     with isolated_rng(0, "probe"):
         network = compute.place(build_model(model, data.num_classes, data.image_size, models)).train()
-    images = torch.zeros(PROBE_BATCH, 3, data.image_size, data.image_size, device=compute.device)
+    images = torch.zeros(batch, 3, data.image_size, data.image_size, device=compute.device)
     images = images.contiguous(memory_format=torch.channels_last)
 
     def forward() -> None:
@@ -189,13 +203,13 @@ def time_passes(model: str, data: RealData, compute: Compute, models: dict[str, 
             loss = network(leaf).float().square().mean()
         torch.autograd.grad(loss, leaf)
 
-    trained = _timed(training)
+    trained = _timed(training, repeats) / batch
     network.eval().requires_grad_(False)
-    return Speed(forward=_timed(forward), pixels=_timed(pixels), training=trained)
+    return Speed(forward=_timed(forward, repeats) / batch, pixels=_timed(pixels, repeats) / batch, training=trained)
 
 
-def _timed(work: Callable[[], None], repeats: int = 5) -> float:
-    """Median seconds an image."""
+def _timed(work: Callable[[], None], repeats: int) -> float:
+    """Median seconds."""
     work()
     seconds = []
     for _ in range(repeats):
@@ -204,4 +218,4 @@ def _timed(work: Callable[[], None], repeats: int = 5) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return sorted(seconds)[repeats // 2] / PROBE_BATCH
+    return sorted(seconds)[repeats // 2]

@@ -54,7 +54,7 @@ class Request(BaseModel):
     @field_validator("set")
     @classmethod
     def _keys_are_dotted(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _flat(value)
+        return dotted(value)
 
     @classmethod
     def from_recipe(cls, path: Path) -> Request:
@@ -80,7 +80,7 @@ class Request(BaseModel):
         return self.model_copy(update=said)
 
 
-def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+def dotted(table: Mapping[str, Any]) -> dict[str, Any]:
     """``[set] scheduler.iterations = 5`` in TOML is a nested table; the keys here are dotted."""
     flat: dict[str, Any] = {}
     for stage, options in table.items():

@@ -18,6 +18,8 @@ class LazyGroup(click.Group):
         "run": ("delt_host.cli.run", "Distil a dataset with methods and baselines, and compare them."),
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
+        "reproduce": ("delt_host.cli.reproduce", "Measure the DELT paper's tables beside the published figures."),
+        "results": ("delt_host.cli.results", "Print and merge the cells that reproduce has finished."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
         "report": ("delt_host.cli.report", "Print the tables of runs as Markdown, LaTeX or CSV."),
         "runs": ("delt_host.cli.runs", "List past runs and their best rows."),

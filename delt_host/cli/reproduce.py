@@ -1,0 +1,160 @@
+"""``delt-host reproduce``: the paper's tables and figures, measured cell by cell beside the published figures."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from delt_host.errors import InputError, RunError
+
+
+@click.command("reproduce")
+@click.argument("table", required=False)
+@click.option("--list", "listed", is_flag=True, help="Name the tables, their cells and their files.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="[AXIS=]VALUE",
+    help="Cells with this value, e.g. cifar10 or method=DELT; of one axis any.",
+)
+@click.option("--ipc", multiple=True, metavar="N", help="Cells of this IPC: --only ipc=N.")
+@click.option("--student", multiple=True, metavar="MODEL", help="Cells of this student: --only student=MODEL.")
+@click.option(
+    "--scale", default="paper", show_default=True, metavar="NAME", help="paper, or cpu: a part of the budget."
+)
+@click.option("--reading", multiple=True, metavar="NAME", help="delt-paper, delt-repo; by default all of the table's.")
+@click.option("--seeds", metavar="N|LIST", help="How many seeds, or which, instead of the scale's.")
+@click.option(
+    "--dataset", multiple=True, metavar="NAME=OWN[:PATH]", help="Your own for one of the table's: cifar10=folder:PATH."
+)
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="[NAME=]MODEL|FILE",
+    help="Teacher of all cells, or of those of dataset NAME; several are a committee.",
+)
+@click.option(
+    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every chosen cell; the table says so."
+)
+@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+@click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
+@click.option("--stack", type=int, metavar="N", help="Groups in one forward pass of recovery.")
+@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where finished cells are kept.",
+)
+@click.option("--dry-run", is_flag=True, help="Print hours, bytes and what is missing; run nothing.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
+def command(
+    table: str | None,
+    listed: bool,
+    only: tuple[str, ...],
+    ipc: tuple[str, ...],
+    student: tuple[str, ...],
+    scale: str,
+    reading: tuple[str, ...],
+    dataset: tuple[str, ...],
+    teacher: tuple[str, ...],
+    sets: tuple[str, ...],
+    store: Path | None,
+    out: Path,
+    dry_run: bool,
+    quiet: bool,
+    **said: Any,
+) -> None:
+    """Measure cells of TABLE and print them beside the published figures.
+
+    TABLE is a name that --list prints (table1, figure8) or the path of a table file of your own. Finished
+    cells are kept and not run again, so a table grows over days and machines; `delt-host results` merges and
+    prints what several have left.
+    """
+    if listed:
+        _list()
+        return
+    if table is None:
+        raise InputError("name a table, e.g. delt-host reproduce table1; --list prints them")
+    from rich.console import Console
+
+    from delt_host.cli.progress import observer_for
+    from delt_host.host import Host
+    from delt_host.plugins import load_registry
+    from delt_host.reproduce import cell, forecast, measure, records, show
+    from delt_host.reproduce.table import load_table, select
+    from delt_host.request import parse_sets
+    from delt_host.store import Store, default_store
+
+    console = Console()
+    chosen_table = load_table(table)
+    wanted = [*only, *(f"ipc={value}" for value in ipc), *(f"student={value}" for value in student)]
+    cells = select(chosen_table, wanted)
+    mine = cell.Mine(cell.mapped(dataset, "--dataset"), _teachers(teacher), parse_sets(sets), **said)
+    cell.check_names(chosen_table, mine)
+    registry = load_registry()
+    readings = reading or tuple(chosen_table.file.readings)
+    jobs = [cell.job(chosen_table, one, name, scale, mine, registry) for one in cells for name in readings]
+    title, folder = f"{chosen_table.name}: {chosen_table.file.title}", records.Folder(out)
+    observer = observer_for(Console(stderr=True), quiet)
+    host = Host(registry, Store(store or default_store(), observer.note), observer)
+    if dry_run:
+        forecast.show(console, title, jobs, forecast.forecast(jobs, chosen_table, folder, host))
+        return
+    with observer:
+        outcome = measure.measure(jobs, folder, host, title, _command())
+    show.show(console, title, outcome.records)
+    if chosen_table.file.note:
+        console.print(f"  {chosen_table.file.note}", markup=False, highlight=False)
+    _told(outcome)
+
+
+def _told(outcome: Any) -> None:
+    """What kept cells from being measured, as the error it is."""
+    if outcome.failed:
+        raise RunError(f"{len(outcome.failed)} cells failed, the others are kept: {'; '.join(outcome.failed)}")
+    if outcome.missing:
+        reasons = "; ".join(f"{reason} ({count} cells)" for reason, count in outcome.missing.items())
+        raise InputError(
+            f"not all cells could be run: {reasons}; your own place for a dataset is --dataset NAME=OWN:PATH"
+        )
+
+
+def _teachers(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """``cifar10=FILE`` under its dataset, a plain teacher under the empty name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text in given:
+        name, equals, teacher = text.partition("=")
+        name, teacher = (name, teacher) if equals and "/" not in name else ("", text)
+        found[name] = (*found.get(name, ()), teacher)
+    return found
+
+
+def _command() -> str:
+    return shlex.join(["delt-host", *sys.argv[1:]])
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    from delt_host.reproduce.table import SHIPPED, load_table, shipped
+
+    lines = RichTable()
+    for heading in ("table", "what", "axes"):
+        lines.add_column(heading, overflow="fold")
+    lines.add_column("cells", justify="right")
+    lines.add_column("published", justify="right")
+    for name in shipped():
+        table = load_table(name)
+        cited = sum(cell.published is not None for cell in table.cells)
+        what = (name, table.file.title, ", ".join(table.file.axes), str(len(table.cells)), str(cited))
+        lines.add_row(*map(escape, what))
+    Console().print(lines)
+    click.echo(f"The files: {SHIPPED}; a copy that you edit is run by its path: delt-host reproduce MY.toml")

@@ -1,0 +1,203 @@
+"""From a table's cell to the experiment that measures it: the host's own request, resolved, at a scale and in a reading."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from delt_host.data import DATASETS
+from delt_host.errors import InputError, unknown
+from delt_host.experiment import Experiment, Named
+from delt_host.plugins import Registry
+from delt_host.reproduce.table import Cell, Scale, Table
+from delt_host.request import Request
+from delt_host.resolve import resolve
+from delt_host.squeeze import TeacherRecipe
+from delt_host.store import digest
+from delt_host.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Mine:
+    """What the user has in place of what a table names, and wants beside it."""
+
+    datasets: Mapping[str, str] = field(default_factory=dict)
+    """A table's dataset to one's own, as ``--dataset`` takes it: ``{"cifar10": "folder:PATH"}``."""
+    teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """A table's dataset, or "" for all others, to teachers."""
+    set: Mapping[str, Any] = field(default_factory=dict)
+    """Options that go before the table's."""
+    seeds: str | None = None
+    device: str | None = None
+    precision: str | None = None
+    stack: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell in one reading at one scale, resolved: what is run, and under which name its result is kept."""
+
+    table: str
+    cell: Cell
+    reading: str
+    scale: str
+    experiment: Experiment
+    settings: dict[str, Any]
+    """What the result depends on, but for seeds, data and machine."""
+    share: Scale
+    changed: tuple[str, ...] = ()
+    """What the user asked for in place of what the table says, in words."""
+
+    @property
+    def score(self) -> str:
+        return self.cell.setting.score or self.experiment.evaluators[0].component.headline
+
+    @property
+    def unit(self) -> str:
+        """The score's unit; empty for ratios and plain numbers."""
+        component = self.experiment.evaluators[0].component
+        return component.unit if self.score == component.headline and self.cell.setting.per is None else ""
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that differ whenever a setting does."""
+        return digest(self.settings)[:8]
+
+
+def job(table: Table, cell: Cell, reading: str, scale: str, mine: Mine, registry: Registry) -> Job:
+    """The cell as a job. InputError naming table and cell for whatever cannot be resolved."""
+    setting, chosen = cell.setting, table.scale(scale)
+    known = table.file.datasets.get(setting.dataset or "")
+    given = mine.teachers.get(setting.dataset or "", mine.teachers.get("", ()))
+    teachers = given or _listed(setting.teacher)
+    read = table.reading(reading)
+    own = {key: value for key, value in setting.set.items() if not (_from_files(teachers) and _stage(key) == "teacher")}
+    request = Request(
+        dataset=_dataset(setting.dataset, mine, registry),
+        teacher=list(teachers),
+        protocol=read.protocol,
+        ipc=setting.ipc,
+        seeds=mine.seeds or chosen.seeds,
+        method=[setting.method] if setting.method else [],
+        baseline=[setting.per] if setting.per else [],
+        control=[],
+        student=[setting.student] if setting.student else [],
+        evaluator=[setting.evaluator] if setting.evaluator else [],
+        relabeler=setting.relabeler,
+        device=mine.device,
+        precision=mine.precision,
+        stack=mine.stack,
+    )
+    try:
+        bare = resolve(request.model_copy(update={"set": own}), registry)
+        soft = {**(known.set if known else {}), **read.set, **chosen.set}
+        options = {**{key: value for key, value in soft.items() if _has(bare, key) and key not in own}, **own}
+        experiment = resolve(request.model_copy(update={"set": {**options, **mine.set}}), registry)
+        experiment = at_scale(experiment, chosen)
+    except InputError as error:
+        raise InputError(f"{table.name}, {cell.name}: {error}") from None
+    said = [key.partition(".")[2] for key in {**own, **mine.set} if _stage(key) == "dataset"]
+    data = {option: getattr(experiment.dataset.component, option) for option in said}
+    settings = {"dataset": {"name": setting.dataset, **data}, **_settings(experiment)}
+    changed = [f"teacher {', '.join(Path(name).name for name in given)}"] if given else []
+    changed += [f"{key}={value}" for key, value in mine.set.items()]
+    return Job(table.name, cell, reading, scale, experiment, json.loads(json.dumps(settings)), chosen, tuple(changed))
+
+
+def at_scale(experiment: Experiment, scale: Scale) -> Experiment:
+    """The experiment with the scale's share of its schedules' iterations and of its protocol's epochs."""
+    rows = experiment.rows
+    if scale.iterations != 1:
+        rows = tuple(
+            replace(row, scheduler=Named(row.scheduler.name, row.scheduler.component.stretched(scale.iterations)))
+            if row.scheduler
+            else row
+            for row in rows
+        )
+    epochs = max(round(experiment.protocol.epochs * scale.epochs), 1)
+    return replace(experiment, rows=rows, protocol=experiment.protocol.model_copy(update={"epochs": epochs}))
+
+
+def iterations(experiment: Experiment) -> int:
+    """T of the cell's row; 0 where nothing is optimised or the schedule does not say."""
+    scheduler = experiment.rows[0].scheduler
+    return int(getattr(scheduler.component, "iterations", 0)) if scheduler else 0
+
+
+def epochs(experiment: Experiment) -> int:
+    """Of the cell's students; 0 where its evaluator trains none, going by the options in which evaluators name networks."""
+    options = type(experiment.evaluators[0].component).model_fields
+    return experiment.protocol.epochs if {"model", "network", "models"} & set(options) else 0
+
+
+def check_names(table: Table, mine: Mine) -> None:
+    """InputError where a dataset is mapped that the table has not."""
+    names = dict.fromkeys(cell.setting.dataset for cell in table.cells if cell.setting.dataset)
+    for name in (*mine.datasets, *mine.teachers):
+        if name and name not in names:
+            raise unknown(f"dataset of {table.name}", name, names)
+
+
+def _dataset(name: str | None, mine: Mine, registry: Registry) -> str | dict[str, Any] | None:
+    """The dataset as the table names it, or the user's own in its place, with what is published for the named one."""
+    if name is None or name not in mine.datasets:
+        return name
+    own, _, place = mine.datasets[name].partition(":")
+    known = {**DATASETS, **registry.things("dataset")}
+    published = {"published": name} if own in known and "published" in known[own].model_fields else {}
+    return {"name": own, **({"": place} if place else {}), **published}
+
+
+def _listed(teacher: str | list[str] | None) -> tuple[str, ...]:
+    return () if teacher is None else (teacher,) if isinstance(teacher, str) else tuple(teacher)
+
+
+def _from_files(teachers: Sequence[str]) -> bool:
+    return any(name.endswith(".safetensors") or Path(name).is_file() for name in teachers)
+
+
+def _stage(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _has(experiment: Experiment, key: str) -> bool:
+    """Whether anything in the experiment has the option ``STAGE.OPTION``."""
+    stage, _, option = key.partition(".")
+    if stage == "teacher":
+        return all(isinstance(teacher, TeacherRecipe) for teacher in experiment.teachers)
+    shared: dict[str, list[Any]] = {
+        "dataset": [experiment.dataset.component],
+        "protocol": [experiment.protocol],
+        "evaluator": [named.component for named in experiment.evaluators],
+    }
+    things = shared.get(stage) or [row.stages()[stage].component for row in experiment.rows if stage in row.stages()]
+    return any(option in type(thing).model_fields for thing in things)
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    """What is measured, without where and on what."""
+    table = experiment.table()
+    return {
+        "ipc": experiment.ipc,
+        "teacher": [
+            {"fingerprint": Teacher.load(t).fingerprint} if isinstance(t, Path) else t.model_dump()
+            for t in experiment.teachers
+        ],
+        "protocol": table["protocol"],
+        "evaluator": table["evaluator"],
+        "row": [{stage: named.table() for stage, named in row.stages().items()} for row in experiment.rows],
+    }
+
+
+def mapped(pairs: Sequence[str], what: str) -> dict[str, str]:
+    """``cifar10=folder:PATH`` options as a mapping; InputError for another form."""
+    found = {}
+    for text in pairs:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{what} {text!r} is not of the form NAME=VALUE, e.g. cifar10=folder:PATH")
+        found[name] = value
+    return found

@@ -1,0 +1,166 @@
+"""``reproduce --dry-run``: hours and bytes of every cell, and what data or teachers are missing; nothing is run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+from torch import Tensor
+
+from delt_host.compute import Compute
+from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData, Split
+from delt_host.errors import InputError
+from delt_host.estimate import Speed, Step, plan_run, time_passes
+from delt_host.experiment import Experiment
+from delt_host.host import Host
+from delt_host.models import Builder
+from delt_host.report.table import size
+from delt_host.reproduce.cell import Job
+from delt_host.reproduce.measure import Shelf, with_data
+from delt_host.reproduce.records import Folder, record_of
+from delt_host.reproduce.table import KnownDataset, Table
+from delt_host.squeeze import TeacherRecipe
+
+PROBED_PIXELS = 50 * 64**2
+"""Pixels in a timed batch: 50 images up to 64 px, fewer of larger ones, so that a table's networks are timed in minutes."""
+FEWEST_PROBED = 4
+
+
+class Absent(Split):
+    """As many labels as a dataset that is not here is known to have, and no images."""
+
+    def __init__(self, count: int, classes: int) -> None:
+        self.targets = torch.arange(count) % classes
+
+    def read(self, indices: Tensor) -> Tensor:
+        raise InputError("a dry run reads no images")
+
+
+def stand_in(name: str, known: KnownDataset, image_size: int) -> RealData:
+    """A dataset of known size without its images."""
+    classes = tuple(map(str, range(known.classes)))
+    train, test = Absent(known.train, known.classes), Absent(known.test, known.classes)
+    return RealData(name, classes, image_size, IMAGENET_MEAN, IMAGENET_STD, train, test, f"absent {name}")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell would take."""
+
+    name: str
+    done: int
+    seeds: int
+    steps: tuple[Step, ...] = ()
+    missing: str = ""
+    """What is not here, in words; empty where the cell can be run."""
+
+    @cached_property
+    def hours(self) -> float:
+        """Of what is left; NaN where nobody knows."""
+        if self.done == self.seeds:
+            return 0.0
+        left = [step.seconds for step in self.steps if not step.cached]
+        return sum(left) / 3600 if self.steps else float("nan")
+
+    @property
+    def bytes(self) -> int:
+        return sum(step.bytes for step in self.steps)
+
+
+@dataclass
+class Clock:
+    """Networks' passes, each timed once a command."""
+
+    known: dict[tuple[object, ...], Speed] = field(default_factory=dict)
+
+    def __call__(self, model: str, data: RealData, compute: Compute, models: dict[str, Builder]) -> Speed:
+        key = (model, data.num_classes, data.image_size, compute)
+        if key not in self.known:
+            batch = max(min(50, PROBED_PIXELS // data.image_size**2), FEWEST_PROBED)
+            self.known[key] = time_passes(model, data, compute, models, batch, repeats=1 if batch < 50 else 5)
+        return self.known[key]
+
+
+def forecast(jobs: Sequence[Job], table: Table, folder: Folder, host: Host) -> list[Forecast]:
+    """A forecast for every cell, by passes of each network timed once now."""
+    shelf, clock = Shelf(host), Clock()
+    return [_cell(job, table, folder, host, shelf, clock) for job in jobs]
+
+
+def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, clock: Clock) -> Forecast:
+    record = folder.find(record_of(job, table.file.title))
+    left = tuple(seed for seed in job.experiment.seeds if seed not in record.seeds)
+    done, seeds = len(job.experiment.seeds) - len(left), len(job.experiment.seeds)
+    if not left:
+        return Forecast(record.name, done, seeds)
+    experiment = dataclasses.replace(job.experiment, seeds=left)
+    missing = ""
+    try:
+        data = shelf.take(experiment)
+    except InputError as error:
+        missing = str(error)
+        dataset = job.cell.setting.dataset or ""
+        known = table.file.datasets.get(dataset)
+        if known is None:
+            return Forecast(record.name, done, seeds, missing=missing)
+        data = stand_in(dataset, known, _image_size(experiment) or known.image_size)
+    steps = plan_run(with_data(experiment, data), host, clock)
+    return Forecast(record.name, done, seeds, tuple(steps), missing)
+
+
+def _image_size(experiment: Experiment) -> int:
+    return int(getattr(experiment.dataset.component, "image_size", 0))
+
+
+def teachers_to_make(jobs: Sequence[Job], forecasts: Sequence[Forecast]) -> list[str]:
+    """The teachers that are neither given nor in the store, each once, in words."""
+    found: dict[str, None] = {}
+    for job, cell in zip(jobs, forecasts, strict=True):
+        squeezed = [step for step in cell.steps if step.stage == "squeeze"]
+        for recipe, step in zip(job.experiment.teachers, squeezed, strict=False):
+            if isinstance(recipe, Path) or step.cached:
+                continue
+            found[f"teacher {_teacher(recipe)} for {job.cell.setting.dataset}"] = None
+    return list(found)
+
+
+def _teacher(recipe: TeacherRecipe) -> str:
+    if recipe.weights:
+        return f"{recipe.model}: torchvision's {recipe.weights} are fetched"
+    return f"{recipe.model}: not in the store, {recipe.epochs} epochs of squeezing come first"
+
+
+def show(console: Console, title: str, jobs: Sequence[Job], forecasts: Sequence[Forecast]) -> None:
+    """Print the dry run."""
+    table = RichTable(title=escape(f"dry run of {title}: nothing is computed"), title_justify="left")
+    table.add_column("cell", overflow="fold")
+    for heading in ("seeds done", "hours left", "bytes", "data"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for cell in forecasts:
+        left = "?" if cell.hours != cell.hours else f"{cell.hours:,.2f}"
+        here = "kept" if cell.done == cell.seeds else "missing" if cell.missing else "here"
+        done = f"{cell.done} of {cell.seeds}"
+        table.add_row(escape(cell.name), done, left, size(cell.bytes) if cell.steps else "–", here)
+    console.print(table)
+    known = [cell for cell in forecasts if cell.hours == cell.hours]
+    hours, kept = sum(cell.hours for cell in known), sum(cell.bytes for cell in known)
+    device = jobs[0].experiment.device if jobs else "cpu"
+    told = f"At most {hours:,.1f} hours of work left on {device}, {size(kept)} in all"
+    unknown = len(forecasts) - len(known)
+    console.print(
+        f"  {told}{f'; of {unknown} cells nobody knows' if unknown else ''}. Stages that cells share (teachers, images) are "
+        "counted for each and made once; the estimate is from passes timed just now.",
+        highlight=False,
+    )
+    for line in teachers_to_make(jobs, forecasts):
+        console.print(f"  missing: {escape(line)}", highlight=False)
+    for reason in dict.fromkeys(cell.missing for cell in forecasts if cell.missing):
+        count = sum(cell.missing == reason for cell in forecasts)
+        console.print(f"  missing for {count} cells: {escape(reason)}", highlight=False)

@@ -1,0 +1,155 @@
+"""Run what is missing of a table through the host's own pipeline, and keep every seed as soon as it is finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from delt_host import pipeline
+from delt_host.data.base import Dataset, RealData
+from delt_host.errors import InputError, RunError
+from delt_host.experiment import Experiment, Named
+from delt_host.host import Host
+from delt_host.problem import Problem
+from delt_host.report.folder import machine
+from delt_host.reproduce.cell import Job
+from delt_host.reproduce.records import Folder, Measured, Record, record_of
+from delt_host.results import Measurement
+
+
+class AtHand(Dataset):
+    """A dataset that is loaded already, or that stands in for one."""
+
+    data: Any
+
+    def load(self) -> RealData:
+        loaded: RealData = self.data
+        return loaded
+
+
+@dataclass
+class Shelf:
+    """Datasets that a command has loaded, so that each is read once, and those that could not be."""
+
+    host: Host
+    loaded: dict[str, RealData | InputError] = field(default_factory=dict)
+
+    def take(self, experiment: Experiment) -> RealData:
+        """The experiment's dataset; InputError in the dataset's own words where it is not here."""
+        key = experiment.dataset.component.model_dump_json() + experiment.dataset.name
+        if key not in self.loaded:
+            try:
+                with self.host.observer.stage("load", experiment.dataset.name, 0, "images"):
+                    self.loaded[key] = experiment.dataset.component.load()
+            except InputError as error:
+                self.loaded[key] = error
+        found = self.loaded[key]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+
+def with_data(experiment: Experiment, data: RealData) -> Experiment:
+    """The experiment on data that are loaded."""
+    return dataclasses.replace(experiment, dataset=Named(experiment.dataset.name, AtHand(data=data)))
+
+
+@dataclass
+class Outcome:
+    """What came of a table's cells."""
+
+    records: list[Record] = field(default_factory=list)
+    missing: dict[str, int] = field(default_factory=dict)
+    """Why data or teachers are missing, in words, and how many cells miss them."""
+    failed: list[str] = field(default_factory=list)
+
+
+def measure(jobs: Sequence[Job], folder: Folder, host: Host, title: str, command: str) -> Outcome:
+    """Run the seeds that the folder has not yet; cells whose data are missing or that fail do not stop the others."""
+    outcome, shelf = Outcome(), Shelf(host)
+    for number, job in enumerate(jobs, 1):
+        record = folder.find(record_of(job, title))
+        left = tuple(seed for seed in job.experiment.seeds if seed not in record.seeds)
+        host.observer.note(
+            f"cell {number} of {len(jobs)}: {record.name}: "
+            + (f"seeds {', '.join(map(str, left))}" if left else f"finished, in {folder.root / record.path}")
+        )
+        try:
+            if left:
+                record = _run(job, record, left, folder, host, shelf, command)
+        except InputError as error:
+            outcome.missing[str(error)] = outcome.missing.get(str(error), 0) + 1
+        except RunError as error:
+            outcome.failed.append(f"{record.name}: {error}")
+        outcome.records.append(folder.find(record))
+    return outcome
+
+
+def _run(
+    job: Job, record: Record, seeds: tuple[int, ...], folder: Folder, host: Host, shelf: Shelf, command: str
+) -> Record:
+    data = shelf.take(job.experiment)
+    if record.seeds and data.fingerprint not in {measured.data for measured in record.seeds.values()}:
+        raise InputError(
+            f"{folder.root / record.path} has seeds measured on other data than {data.name} here "
+            f"(fingerprint {data.fingerprint[:12]}); keep these in another folder with --out"
+        )
+    experiment = with_data(dataclasses.replace(job.experiment, seeds=seeds), data)
+    experiment, problem, plans = pipeline.prepare(experiment, host)
+    about = {
+        "data": data.fingerprint,
+        "teacher": _teacher(problem),
+        "machine": machine(experiment),
+        "commit": source_commit(),
+        "command": command,
+    }
+    found: list[Measurement] = []
+    for measurement in pipeline.run(experiment, problem, plans, host):
+        if measurement.failure:
+            raise RunError(measurement.failure)
+        found.append(measurement)
+        if len(found) == len(experiment.rows):  # all rows of one seed
+            record = folder.add(record, measurement.seed, _measured(job, found, about))
+            found = []
+    return record
+
+
+def _measured(job: Job, found: Sequence[Measurement], about: dict[str, Any]) -> Measured:
+    """The cell's score of one seed: that of its row, or its ratio to that of the row it is measured against."""
+    all_scores = [measurement.evaluation.scores if measurement.evaluation else {} for measurement in found]
+    for scores in all_scores:
+        if job.score not in scores:
+            evaluator = job.experiment.evaluators[0].name
+            raise InputError(f"evaluator {evaluator} gives no score {job.score!r} (gave: {', '.join(sorted(scores))})")
+    values = [scores[job.score] for scores in all_scores]
+    if len(values) > 1 and values[1] == 0:
+        raise RunError(f"{job.cell.setting.per} has a {job.score} of 0, to which there is no ratio")
+    score = values[0] / values[1] if len(values) > 1 else values[0]
+    beside = {f"{found[1].row.label}: {name}": value for name, value in all_scores[1].items()} if found[1:] else {}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Measured(score=score, scores={**all_scores[0], **beside}, date=now, **about)
+
+
+def _teacher(problem: Problem) -> dict[str, Any]:
+    teacher = problem.teacher
+    return {
+        "architecture": teacher.architecture,
+        "fingerprint": teacher.fingerprint,
+        "accuracy": round(teacher.accuracy, 3),
+    }
+
+
+def source_commit() -> str:
+    """The commit of the host's source, where it runs from a git repository; empty elsewhere."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

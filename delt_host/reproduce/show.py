@@ -1,0 +1,129 @@
+"""Cells side by side: what was measured, what was published, and whether the two agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+from tabulate import tabulate
+
+from delt_host.compare import Summary, decimals
+from delt_host.reproduce.agreement import agreement
+from delt_host.reproduce.records import Record, mixed
+
+NOTHING_CITED = "published figure not at hand"
+NOTHING_MEASURED = "not run yet"
+
+
+def headings(records: Sequence[Record]) -> list[str]:
+    """The axes on which the records differ, then what is said of each."""
+    return [*_axes(records), "protocol", "measured", "seeds", "published (cited)", "difference", "verdict", "budget"]
+
+
+def rows(records: Sequence[Record]) -> list[list[str]]:
+    """One row of text for each record, as `headings` names them."""
+    axes = _axes(records)
+    return [[*(str(record.cell.get(axis, "")) for axis in axes), *_row(record)] for record in records]
+
+
+def _axes(records: Sequence[Record]) -> list[str]:
+    axes = list(dict.fromkeys(axis for record in records for axis in record.cell))
+    several = [axis for axis in axes if len({str(record.cell.get(axis)) for record in records}) > 1]
+    return several or axes
+
+
+def _row(record: Record) -> list[str]:
+    digits, unit = decimals(record.unit), f" {record.unit}" if record.unit not in ("", "%") else ""
+    found, judged = record.summary, agreement(record.summary, record.cited)
+    cited = record.cited
+    difference, verdict = "", ""
+    if judged is not None:
+        allowed = "" if judged.allowed != judged.allowed else f" (± {judged.allowed:.{digits}f})"
+        difference, verdict = f"{judged.difference:+.{digits}f}{allowed}", judged.verdict
+    parts = [(record.iterations, "its"), (record.epochs, "ep")]
+    budget = ", ".join(f"{count:,} {what}" for count, what in parts if count) or "–"
+    return [
+        record.reading,
+        _figure(found, digits) + unit if found.n else NOTHING_MEASURED,
+        ",".join(map(str, sorted(record.seeds))) or "–",
+        _figure(Summary(cited.mean, cited.std, 0), digits) + unit if cited else NOTHING_CITED,
+        difference or "–",
+        verdict or "–",
+        budget,
+    ]
+
+
+def _figure(summary: Summary, digits: int) -> str:
+    # A published figure may have more digits than a measured one is worth; none is dropped.
+    digits = max(digits, min(len(f"{summary.mean:g}".partition(".")[2]), 3)) if summary.n == 0 else digits
+    spread = "" if summary.std != summary.std else f" ± {summary.std:.{digits}f}"
+    return f"{summary.mean:.{digits}f}{spread}"
+
+
+def captions(records: Sequence[Record]) -> list[str]:
+    """What has to be said of the figures, as sentences."""
+    said = []
+    alone = [axis for axis in dict.fromkeys(a for r in records for a in r.cell) if axis not in _axes(records)]
+    if alone and records:
+        said.append("All cells: " + ", ".join(f"{axis} {records[0].cell.get(axis)}" for axis in alone) + ".")
+    units = sorted({f"{r.score} in {r.unit}" if r.unit else r.score for r in records})
+    ratios = sorted({r.per for r in records if r.per})
+    said.append(f"Measured: {', '.join(units)}" + (f", divided by that of {', '.join(ratios)}" if ratios else "") + ".")
+    for title in dict.fromkeys(record.protocol for record in records):
+        said.append(f"Protocol: {title}.")
+    for name in dict.fromkeys(record.scale for record in records):
+        said.append(_scale(name, [record for record in records if record.scale == name]))
+    if changed := dict.fromkeys(text for record in records for text in record.changed):
+        said.append(f"Not as the table says, by the command: {', '.join(changed)}.")
+    for source in dict.fromkeys(r.published.source for r in records if r.published):
+        said.append(f"Cited from {source}.")
+    judged = [agreement(record.summary, record.cited) for record in records]
+    if any(one is not None for one in judged):
+        assumed = any(one is not None and one.assumed for one in judged)
+        said.append(
+            "agrees: the difference is at most twice the root of both spreads squared and added"
+            + ("; where the published spread is not at hand, ours stands for it" if assumed else "")
+            + "."
+        )
+    for record in records:
+        if several := list(mixed(record)):
+            said.append(f"{record.name}: its seeds have {' and '.join(several)}.")
+    return said
+
+
+def _scale(name: str, records: Sequence[Record]) -> str:
+    steps, epochs, seeds = (
+        _range(sorted(set(counts)))
+        for counts in ([r.iterations for r in records], [r.epochs for r in records], [len(r.seeds) for r in records])
+    )
+    spent = f"{steps} iterations of recovery, {epochs} epochs of students, {seeds} seeds finished"
+    share = records[0].share
+    if all(part == 1 for part in share.values()):
+        return f"Scale {name}: the published budget, {spent}."
+    told = ", ".join(f"{part:.0%} of the published {what}" for what, part in share.items())
+    return f"Scale {name}: {told}; {spent}. NOT COMPARABLE with the published figures, whose budget was another."
+
+
+def _range(values: Sequence[int]) -> str:
+    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"
+
+
+def show(console: Console, title: str, records: Sequence[Record]) -> None:
+    """Print the table for a terminal."""
+    table = RichTable(title=escape(title), title_justify="left")
+    for heading in headings(records):
+        table.add_column(heading, overflow="fold")
+    for row in rows(records):
+        table.add_row(*map(escape, row))
+    console.print(table)
+    for sentence in captions(records):
+        console.print(f"  {escape(sentence)}", highlight=False)
+
+
+def markdown(title: str, records: Sequence[Record]) -> str:
+    """The table and what is to be said of it as Markdown."""
+    cells = [[text.replace("|", r"\|") for text in row] for row in rows(records)]
+    grid = tabulate(cells, headings(records), "github", disable_numparse=True)
+    return f"**{title}**\n\n{grid}\n\n" + "\n".join(f"- {sentence}" for sentence in captions(records)) + "\n"
