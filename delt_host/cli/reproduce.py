@@ -120,9 +120,7 @@ def _told(outcome: Any) -> None:
         raise RunError(f"{len(outcome.failed)} cells failed, the others are kept: {'; '.join(outcome.failed)}")
     if outcome.missing:
         reasons = "; ".join(f"{reason} ({count} cells)" for reason, count in outcome.missing.items())
-        raise InputError(
-            f"not all cells could be run: {reasons}; your own place for a dataset is --dataset NAME=OWN:PATH"
-        )
+        raise InputError(f"not all cells could be run: {reasons}")
 
 
 def _teachers(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

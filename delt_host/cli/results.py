@@ -60,6 +60,8 @@ def merge(folders: tuple[Path, ...], out: Path, prefer: Path | None) -> None:
 
     if prefer is not None and prefer not in folders:
         raise InputError(f"--prefer {prefer} is none of the folders: {', '.join(map(str, folders))}")
+    if out not in folders and out.is_dir():
+        folders = (*folders, out)  # what is there already is kept
     merged, conflicts = records.merge([records.Folder(folder) for folder in folders], prefer)
     for conflict in conflicts:
         click.echo(f"conflict: {conflict}", err=True)

@@ -19,6 +19,9 @@ from delt_host.squeeze import TeacherRecipe
 from delt_host.store import digest
 from delt_host.teacher import Teacher
 
+SIZE = "dataset.image_size"
+"""The one option of a dataset that changes what is measured; the others say where it lies."""
+
 
 @dataclass(frozen=True)
 class Mine:
@@ -99,11 +102,11 @@ def job(table: Table, cell: Cell, reading: str, scale: str, mine: Mine, registry
         experiment = at_scale(experiment, chosen)
     except InputError as error:
         raise InputError(f"{table.name}, {cell.name}: {error}") from None
-    said = [key.partition(".")[2] for key in {**own, **mine.set} if _stage(key) == "dataset"]
-    data = {option: getattr(experiment.dataset.component, option) for option in said}
-    settings = {"dataset": {"name": setting.dataset, **data}, **_settings(experiment)}
+    size = experiment.dataset.component.model_dump().get("image_size")
+    sized = {"image_size": size} if SIZE in {**own, **mine.set} else {}
+    settings = {"dataset": {"name": setting.dataset, **sized}, **_settings(experiment)}
     changed = [f"teacher {', '.join(Path(name).name for name in given)}"] if given else []
-    changed += [f"{key}={value}" for key, value in mine.set.items()]
+    changed += [f"{key}={value}" for key, value in mine.set.items() if _stage(key) != "dataset" or key == SIZE]
     return Job(table.name, cell, reading, scale, experiment, json.loads(json.dumps(settings)), chosen, tuple(changed))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from delt_host.reproduce.measure import Shelf, with_data
 from delt_host.reproduce.records import Folder, record_of
 from delt_host.reproduce.table import KnownDataset, Table
 from delt_host.squeeze import TeacherRecipe
+from delt_host.store import digest
 
 PROBED_PIXELS = 50 * 64**2
 """Pixels in a timed batch: 50 images up to 64 px, fewer of larger ones, so that a table's networks are timed in minutes."""
@@ -61,13 +62,12 @@ class Forecast:
     missing: str = ""
     """What is not here, in words; empty where the cell can be run."""
 
-    @cached_property
+    @property
     def hours(self) -> float:
         """Of what is left; NaN where nobody knows."""
-        if self.done == self.seeds:
-            return 0.0
-        left = [step.seconds for step in self.steps if not step.cached]
-        return sum(left) / 3600 if self.steps else float("nan")
+        if self.missing and not self.steps:
+            return math.nan
+        return sum(step.seconds for step in self.steps if not step.cached) / 3600
 
     @property
     def bytes(self) -> int:
@@ -90,8 +90,33 @@ class Clock:
 
 def forecast(jobs: Sequence[Job], table: Table, folder: Folder, host: Host) -> list[Forecast]:
     """A forecast for every cell, by passes of each network timed once now."""
-    shelf, clock = Shelf(host), Clock()
-    return [_cell(job, table, folder, host, shelf, clock) for job in jobs]
+    shelf, clock, counted = Shelf(host), Clock(), set[str]()
+    found = []
+    for job in jobs:
+        cell = _cell(job, table, folder, host, shelf, clock)
+        steps = tuple(_once(step, _identity(job, step), counted) for step in cell.steps)
+        found.append(dataclasses.replace(cell, steps=steps))
+    return found
+
+
+def _once(step: Step, identity: str, counted: set[str]) -> Step:
+    """The step, or as one that is in the store where a cell before has made it."""
+    if not identity or identity not in counted:
+        counted.add(identity)
+        return step
+    return dataclasses.replace(step, cached=True, bytes=0)
+
+
+def _identity(job: Job, step: Step) -> str:
+    """What tells apart the teachers and images that cells share; empty for steps that each has for itself."""
+    settings = job.settings
+    if step.stage == "squeeze":
+        return digest([step.stage, step.detail, settings["dataset"]])
+    if step.stage == "recover":
+        place = next(n for n, row in enumerate(job.experiment.rows) if step.detail.startswith(f"{row.label}:"))
+        row = {stage: options for stage, options in settings["row"][place].items() if stage != "relabeler"}
+        return digest([step.stage, row, settings["dataset"], settings["teacher"], settings["ipc"]])
+    return ""
 
 
 def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, clock: Clock) -> Forecast:
@@ -103,7 +128,7 @@ def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, cloc
     experiment = dataclasses.replace(job.experiment, seeds=left)
     missing = ""
     try:
-        data = shelf.take(experiment)
+        data = shelf.take(job)
     except InputError as error:
         missing = str(error)
         dataset = job.cell.setting.dataset or ""
@@ -144,23 +169,23 @@ def show(console: Console, title: str, jobs: Sequence[Job], forecasts: Sequence[
     for heading in ("seeds done", "hours left", "bytes", "data"):
         table.add_column(heading, no_wrap=True, justify="right")
     for cell in forecasts:
-        left = "?" if cell.hours != cell.hours else f"{cell.hours:,.2f}"
+        left = "?" if math.isnan(cell.hours) else f"{cell.hours:,.2f}"
         here = "kept" if cell.done == cell.seeds else "missing" if cell.missing else "here"
         done = f"{cell.done} of {cell.seeds}"
         table.add_row(escape(cell.name), done, left, size(cell.bytes) if cell.steps else "–", here)
     console.print(table)
-    known = [cell for cell in forecasts if cell.hours == cell.hours]
+    known = [cell for cell in forecasts if not math.isnan(cell.hours)]
     hours, kept = sum(cell.hours for cell in known), sum(cell.bytes for cell in known)
     device = jobs[0].experiment.device if jobs else "cpu"
-    told = f"At most {hours:,.1f} hours of work left on {device}, {size(kept)} in all"
+    told = f"About {hours:,.1f} hours of work left on {device}, {size(kept)} in all"
     unknown = len(forecasts) - len(known)
     console.print(
-        f"  {told}{f'; of {unknown} cells nobody knows' if unknown else ''}. Stages that cells share (teachers, images) are "
-        "counted for each and made once; the estimate is from passes timed just now.",
+        f"  {told}{f'; of {unknown} cells nobody knows' if unknown else ''}. Teachers and images that cells share are "
+        "counted once; the estimate is from passes timed just now.",
         highlight=False,
     )
     for line in teachers_to_make(jobs, forecasts):
         console.print(f"  missing: {escape(line)}", highlight=False)
     for reason in dict.fromkeys(cell.missing for cell in forecasts if cell.missing):
         count = sum(cell.missing == reason for cell in forecasts)
-        console.print(f"  missing for {count} cells: {escape(reason)}", highlight=False)
+        console.print(f"  missing for {count} cell{'s' * (count != 1)}: {escape(reason)}", highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,15 +40,18 @@ class Shelf:
     host: Host
     loaded: dict[str, RealData | InputError] = field(default_factory=dict)
 
-    def take(self, experiment: Experiment) -> RealData:
-        """The experiment's dataset; InputError in the dataset's own words where it is not here."""
+    def take(self, job: Job) -> RealData:
+        """The cell's dataset; InputError where it is not here."""
+        experiment, wanted = job.experiment, job.cell.setting.dataset
         key = experiment.dataset.component.model_dump_json() + experiment.dataset.name
         if key not in self.loaded:
             try:
                 with self.host.observer.stage("load", experiment.dataset.name, 0, "images"):
                     self.loaded[key] = experiment.dataset.component.load()
             except InputError as error:
-                self.loaded[key] = error
+                self.loaded[key] = InputError(
+                    f"no {wanted}: {error} (for this command: --dataset {wanted}=folder:PATH)"
+                )
         found = self.loaded[key]
         if isinstance(found, InputError):
             raise found
@@ -93,7 +97,7 @@ def measure(jobs: Sequence[Job], folder: Folder, host: Host, title: str, command
 def _run(
     job: Job, record: Record, seeds: tuple[int, ...], folder: Folder, host: Host, shelf: Shelf, command: str
 ) -> Record:
-    data = shelf.take(job.experiment)
+    data = shelf.take(job)
     if record.seeds and data.fingerprint not in {measured.data for measured in record.seeds.values()}:
         raise InputError(
             f"{folder.root / record.path} has seeds measured on other data than {data.name} here "
@@ -130,9 +134,12 @@ def _measured(job: Job, found: Sequence[Measurement], about: dict[str, Any]) -> 
     if len(values) > 1 and values[1] == 0:
         raise RunError(f"{job.cell.setting.per} has a {job.score} of 0, to which there is no ratio")
     score = values[0] / values[1] if len(values) > 1 else values[0]
-    beside = {f"{found[1].row.label}: {name}": value for name, value in all_scores[1].items()} if found[1:] else {}
+    named = dict(all_scores[0])
+    for measurement, scores in zip(found[1:], all_scores[1:], strict=True):
+        named |= {f"{measurement.row.label}: {name}": value for name, value in scores.items()}
+    finite = {name: value for name, value in named.items() if math.isfinite(value)}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Measured(score=score, scores={**all_scores[0], **beside}, date=now, **about)
+    return Measured(score=score, scores=finite, date=now, **about)
 
 
 def _teacher(problem: Problem) -> dict[str, Any]:

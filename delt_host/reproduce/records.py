@@ -78,7 +78,7 @@ class Record(BaseModel):
     """What was asked for in place of what the table says, in words."""
     published: Cited | None = None
     settings: dict[str, Any]
-    digest: str
+    digest: str = Field(pattern=r"^[0-9a-f]{8}$")
     seeds: dict[int, Measured] = Field(default_factory=dict)
     provenance: str = "measured"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -17,15 +19,19 @@ NOTHING_CITED = "published figure not at hand"
 NOTHING_MEASURED = "not run yet"
 
 
-def headings(records: Sequence[Record]) -> list[str]:
-    """The axes on which the records differ, then what is said of each."""
-    return [*_axes(records), "protocol", "measured", "seeds", "published (cited)", "difference", "verdict", "budget"]
-
-
-def rows(records: Sequence[Record]) -> list[list[str]]:
-    """One row of text for each record, as `headings` names them."""
-    axes = _axes(records)
-    return [[*(str(record.cell.get(axis, "")) for axis in axes), *_row(record)] for record in records]
+def columns(records: Sequence[Record]) -> dict[str, list[str]]:
+    """The table by heading: the axes, readings and budgets in which the records differ, then what is said of each."""
+    table = {axis: [str(record.cell.get(axis, "")) for record in records] for axis in _axes(records)}
+    readings, budgets = [record.reading for record in records], [_budget(record) for record in records]
+    if len(set(readings)) > 1:
+        table["protocol"] = readings
+    if len(set(budgets)) > 1:
+        table["budget"] = budgets
+    table["measured"] = [_measured(record) for record in records]
+    table["seeds"] = [",".join(map(str, sorted(record.seeds))) or "–" for record in records]
+    table["published (cited)"] = [_cited(record) for record in records]
+    table["within the spreads?"] = [_verdict(record) for record in records]
+    return table
 
 
 def _axes(records: Sequence[Record]) -> list[str]:
@@ -34,31 +40,39 @@ def _axes(records: Sequence[Record]) -> list[str]:
     return several or axes
 
 
-def _row(record: Record) -> list[str]:
-    digits, unit = decimals(record.unit), f" {record.unit}" if record.unit not in ("", "%") else ""
-    found, judged = record.summary, agreement(record.summary, record.cited)
+def _budget(record: Record) -> str:
+    parts = [(record.iterations, "its"), (record.epochs, "epochs")]
+    return ", ".join(f"{count:,} {what}" for count, what in parts if count) or "–"
+
+
+def _measured(record: Record) -> str:
+    found = record.summary
+    return _figure(found, decimals(record.unit)) + _unit(record) if found.n else NOTHING_MEASURED
+
+
+def _cited(record: Record) -> str:
     cited = record.cited
-    difference, verdict = "", ""
-    if judged is not None:
-        allowed = "" if judged.allowed != judged.allowed else f" (± {judged.allowed:.{digits}f})"
-        difference, verdict = f"{judged.difference:+.{digits}f}{allowed}", judged.verdict
-    parts = [(record.iterations, "its"), (record.epochs, "ep")]
-    budget = ", ".join(f"{count:,} {what}" for count, what in parts if count) or "–"
-    return [
-        record.reading,
-        _figure(found, digits) + unit if found.n else NOTHING_MEASURED,
-        ",".join(map(str, sorted(record.seeds))) or "–",
-        _figure(Summary(cited.mean, cited.std, 0), digits) + unit if cited else NOTHING_CITED,
-        difference or "–",
-        verdict or "–",
-        budget,
-    ]
+    if cited is None:
+        return NOTHING_CITED
+    # A published figure may have more digits than a measured one is worth; none is dropped.
+    digits = max(decimals(record.unit), min(len(f"{cited.mean:g}".partition(".")[2]), 3))
+    return _figure(Summary(cited.mean, cited.std, 1), digits) + _unit(record)
+
+
+def _verdict(record: Record) -> str:
+    judged, digits = agreement(record.summary, record.cited), decimals(record.unit)
+    if judged is None:
+        return "–"
+    allowed = "no spread" if math.isnan(judged.allowed) else f"allowed {judged.allowed:.{digits}f}"
+    return f"{judged.verdict}: {judged.difference:+.{digits}f}, {allowed}"
+
+
+def _unit(record: Record) -> str:
+    return f" {record.unit}" if record.unit not in ("", "%") else ""
 
 
 def _figure(summary: Summary, digits: int) -> str:
-    # A published figure may have more digits than a measured one is worth; none is dropped.
-    digits = max(digits, min(len(f"{summary.mean:g}".partition(".")[2]), 3)) if summary.n == 0 else digits
-    spread = "" if summary.std != summary.std else f" ± {summary.std:.{digits}f}"
+    spread = "" if math.isnan(summary.std) else f" ± {summary.std:.{digits}f}"
     return f"{summary.mean:.{digits}f}{spread}"
 
 
@@ -98,7 +112,7 @@ def _scale(name: str, records: Sequence[Record]) -> str:
         _range(sorted(set(counts)))
         for counts in ([r.iterations for r in records], [r.epochs for r in records], [len(r.seeds) for r in records])
     )
-    spent = f"{steps} iterations of recovery, {epochs} epochs of students, {seeds} seeds finished"
+    spent = f"iterations of recovery {steps}, epochs of students {epochs}, seeds finished {seeds}"
     share = records[0].share
     if all(part == 1 for part in share.values()):
         return f"Scale {name}: the published budget, {spent}."
@@ -112,10 +126,11 @@ def _range(values: Sequence[int]) -> str:
 
 def show(console: Console, title: str, records: Sequence[Record]) -> None:
     """Print the table for a terminal."""
-    table = RichTable(title=escape(title), title_justify="left")
-    for heading in headings(records):
-        table.add_column(heading, overflow="fold")
-    for row in rows(records):
+    table = RichTable(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    found = columns(records)
+    for heading in found:
+        table.add_column(heading, overflow="fold", no_wrap=heading == "measured")
+    for row in zip(*found.values(), strict=True):
         table.add_row(*map(escape, row))
     console.print(table)
     for sentence in captions(records):
@@ -124,6 +139,6 @@ def show(console: Console, title: str, records: Sequence[Record]) -> None:
 
 def markdown(title: str, records: Sequence[Record]) -> str:
     """The table and what is to be said of it as Markdown."""
-    cells = [[text.replace("|", r"\|") for text in row] for row in rows(records)]
-    grid = tabulate(cells, headings(records), "github", disable_numparse=True)
+    cells = {heading: [text.replace("|", r"\|") for text in column] for heading, column in columns(records).items()}
+    grid = tabulate(cells, "keys", "github", disable_numparse=True)
     return f"**{title}**\n\n{grid}\n\n" + "\n".join(f"- {sentence}" for sentence in captions(records)) + "\n"
