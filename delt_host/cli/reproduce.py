@@ -96,10 +96,9 @@ def command(
     wanted = [*only, *(f"ipc={value}" for value in ipc), *(f"student={value}" for value in student)]
     cells = select(chosen_table, wanted)
     mine = cell.Mine(cell.mapped(dataset, "--dataset"), _teachers(teacher), parse_sets(sets), **said)
-    cell.check_names(chosen_table, mine)
     registry = load_registry()
     readings = reading or tuple(chosen_table.file.readings)
-    jobs = [cell.job(chosen_table, one, name, scale, mine, registry) for one in cells for name in readings]
+    jobs = cell.jobs(chosen_table, cells, readings, scale, mine, registry)
     title, folder = f"{chosen_table.name}: {chosen_table.file.title}", records.Folder(out)
     observer = observer_for(Console(stderr=True), quiet)
     host = Host(registry, Store(store or default_store(), observer.note), observer)

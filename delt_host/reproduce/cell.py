@@ -53,6 +53,8 @@ class Job:
     share: Scale
     changed: tuple[str, ...] = ()
     """What the user asked for in place of what the table says, in words."""
+    mine: frozenset[str] = frozenset()
+    """The user's own options that the cell has taken."""
 
     @property
     def score(self) -> str:
@@ -70,8 +72,22 @@ class Job:
         return digest(self.settings)[:8]
 
 
-def job(table: Table, cell: Cell, reading: str, scale: str, mine: Mine, registry: Registry) -> Job:
-    """The cell as a job. InputError naming table and cell for whatever cannot be resolved."""
+def jobs(
+    table: Table, cells: Sequence[Cell], readings: Sequence[str], scale: str, mine: Mine, registry: Registry
+) -> list[Job]:
+    """Every cell in every reading. InputError naming table and cell for whatever cannot be resolved."""
+    check_names(table, mine)
+    found = [job(table, cell, reading, scale, mine, registry) for cell in cells for reading in readings]
+    for key in mine.set:
+        if not any(key in one.mine for one in found):  # resolved once more, for the error that names the nearest option
+            job(table, cells[0], readings[0], scale, replace(mine, set={key: mine.set[key]}), registry, strict=True)
+    return found
+
+
+def job(
+    table: Table, cell: Cell, reading: str, scale: str, mine: Mine, registry: Registry, strict: bool = False
+) -> Job:
+    """The cell as a job; the user's own options go to cells that have them, or with `strict` to any."""
     setting, chosen = cell.setting, table.scale(scale)
     known = table.file.datasets.get(setting.dataset or "")
     given = mine.teachers.get(setting.dataset or "", mine.teachers.get("", ()))
@@ -98,16 +114,18 @@ def job(table: Table, cell: Cell, reading: str, scale: str, mine: Mine, registry
         bare = resolve(request.model_copy(update={"set": own}), registry)
         soft = {**(known.set if known else {}), **read.set, **chosen.set}
         options = {**{key: value for key, value in soft.items() if _has(bare, key) and key not in own}, **own}
-        experiment = resolve(request.model_copy(update={"set": {**options, **mine.set}}), registry)
+        wanted = {key: value for key, value in mine.set.items() if strict or _has(bare, key)}
+        experiment = resolve(request.model_copy(update={"set": {**options, **wanted}}), registry)
         experiment = at_scale(experiment, chosen)
     except InputError as error:
         raise InputError(f"{table.name}, {cell.name}: {error}") from None
     size = experiment.dataset.component.model_dump().get("image_size")
-    sized = {"image_size": size} if SIZE in {**own, **mine.set} else {}
+    sized = {"image_size": size} if SIZE in {**own, **wanted} else {}
     settings = {"dataset": {"name": setting.dataset, **sized}, **_settings(experiment)}
     changed = [f"teacher {', '.join(Path(name).name for name in given)}"] if given else []
-    changed += [f"{key}={value}" for key, value in mine.set.items() if _stage(key) != "dataset" or key == SIZE]
-    return Job(table.name, cell, reading, scale, experiment, json.loads(json.dumps(settings)), chosen, tuple(changed))
+    changed += [f"{key}={value}" for key, value in wanted.items() if _stage(key) != "dataset" or key == SIZE]
+    settings = json.loads(json.dumps(settings))
+    return Job(table.name, cell, reading, scale, experiment, settings, chosen, tuple(changed), frozenset(wanted))
 
 
 def at_scale(experiment: Experiment, scale: Scale) -> Experiment:

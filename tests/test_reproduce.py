@@ -1,0 +1,519 @@
+"""The paper's tables: every cell resolves, cells run, are kept, grow and merge, and what agrees is said."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from delt_host.cli import cli
+from delt_host.cli.reproduce import command as reproduce_command
+from delt_host.compare import Summary
+from delt_host.data.base import RealData
+from delt_host.errors import InputError
+from delt_host.plugins import Registry, load_registry
+from delt_host.reproduce.agreement import agreement
+from delt_host.reproduce.cell import Mine, job, jobs
+from delt_host.reproduce.records import Folder, Measured, Record, merge, record_of
+from delt_host.reproduce.table import Published, Table, load_table, select, shipped
+from delt_host.testing import random_teacher
+from test_cli import delt_host
+
+TABLES = [f"table{number}" for number in range(1, 13)] + ["figure2", "figure8", "figure12"]
+
+GUIDE = Path(__file__).parents[1] / "docs" / "reproduce.md"
+
+OWN = """
+title = "A table of the test's own"
+source = "the test"
+axes = ["dataset", "ipc", "method"]
+readings = ["delt-paper"]
+
+[scale.paper]
+seeds = 1
+
+[scale.cpu]
+seeds = 1
+iterations = 0.5
+epochs = 0.5
+
+[defaults]
+student = "convnet3"
+teacher = "convnet3"
+relabeler = "online"
+set = { "dataset.image_size" = 8, "teacher.epochs" = 4, "protocol.epochs" = 4 }
+
+[axis.method]
+DELT = { method = "delt", set = { "scheduler.iterations" = 16 } }
+random = { method = "random-real" }
+
+[[grid]]
+dataset = "digits"
+ipc = [1, 2]
+method = ["DELT", "random"]
+published = [[30.0, "?"], [40.0, 95.0]]
+"""
+RATIO = """
+title = "The cost of recovery"
+source = "the test"
+axes = ["method"]
+readings = ["delt-repo"]
+
+[defaults]
+dataset = "digits"
+ipc = 10
+teacher = "convnet3"
+relabeler = "hard"
+evaluator = "cost"
+score = "image-iterations"
+per = "cda"
+set = { "dataset.image_size" = 8, "teacher.epochs" = 4, "protocol.epochs" = 1, "scheduler.iterations" = 16 }
+
+[axis.method]
+DELT = { method = "delt" }
+
+[[grid]]
+method = "DELT"
+published = 0.6375
+"""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
+
+
+def own_table(folder: Path, text: str = OWN, name: str = "own.toml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def invoke(*arguments: object) -> str:
+    """A command that reads only, in this process; InputError is raised."""
+    return CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False).output
+
+
+# --- the shipped tables
+
+
+def test_the_list_names_every_table_and_figure() -> None:
+    assert shipped() == TABLES
+    output = invoke("reproduce", "--list")
+    assert [name for name in TABLES if name not in output] == []
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_cell_resolves_in_every_reading_at_every_scale(name: str, registry: Registry) -> None:
+    table = load_table(name)
+    by_scale = {
+        scale: jobs(table, table.cells, table.file.readings, scale, Mine(), registry) for scale in ("paper", "cpu")
+    }
+    for full, small in zip(by_scale["paper"], by_scale["cpu"], strict=True):
+        assert small.experiment.protocol.epochs <= full.experiment.protocol.epochs
+        assert len(small.experiment.seeds) < len(full.experiment.seeds) == 3
+        for before, after in zip(full.experiment.rows, small.experiment.rows, strict=True):
+            if before.scheduler is not None and after.scheduler is not None:
+                share = after.scheduler.component.iterations / before.scheduler.component.iterations  # type: ignore[attr-defined]
+                assert share == pytest.approx(0.1, rel=0.01)
+        row = full.experiment.rows[0]
+        scores = full.score, full.experiment.evaluators[0].component.headline
+        assert row.relabeler.name in ("online", "hard") and all(scores)
+        paths = [record_of(one, "").path for one in by_scale["paper"]]
+        assert len(set(paths)) == len(paths)
+
+
+def figure(table: str, *place: object) -> float | None:
+    (cell,) = [cell for cell in load_table(table).cells if tuple(cell.place.values()) == place]
+    return cell.published.mean if cell.published else None
+
+
+def test_published_figures_stand_at_their_cells() -> None:
+    assert figure("table1", "cifar10", 10, "resnet18", "DELT") == 43.0
+    assert figure("table1", "imagenet", 50, "resnet101", "DELT") == 66.1
+    assert figure("table1", "imagenette", 50, "mobilenet_v2", "RDED") == 80.0
+    assert figure("table1", "imagenet", 100, "resnet101", "RDED") is None
+    assert figure("table2", "imagenet100", 50, "RDED") == 50.2
+    assert figure("table3", "CDA + start", "4x4") == 56.7
+    assert figure("table4", "4c", "imagenet", "T 4K, RI 500") == 46.42
+    assert figure("table5", "regnet_y_8gf", "DELT") == 57.5
+    assert figure("table7", 50, "RDED") == 42.8
+    assert figure("table12", 0.2) == 67.3
+    cell = load_table("table1").cells[0]
+    assert cell.published and "Table 1" in cell.published.source and math.isnan(cell.published.std)
+
+
+def test_the_two_readings_differ_as_paper_and_code_do(registry: Registry) -> None:
+    table = load_table("table1")
+    (cell,) = select(table, ["cifar10", "ipc=10", "student=resnet18", "DELT"])
+    paper, code = jobs(table, [cell], ["delt-paper", "delt-repo"], "paper", Mine(), registry)
+    assert [one.experiment.protocol.schedule for one in (paper, code)] == ["cosine", "half-cosine"]
+    phases = [one.experiment.rows[0].scheduler.component.phases for one in (paper, code)]  # type: ignore[union-attr]
+    assert phases == ["round", "global"]
+    assert paper.digest != code.digest
+    (start,) = select(table, ["cifar10", "ipc=10", "student=resnet18", "RDED"])
+    assert job(table, start, "delt-paper", "paper", Mine(), registry).experiment.rows[0].scheduler is None
+
+
+def test_ablations_change_what_they_are_of(registry: Registry) -> None:
+    def options(name: str, stage: str, option: str) -> list[Any]:
+        table = load_table(name)
+        return [
+            getattr(one.experiment.rows[0].stages()[stage].component, option)
+            for one in jobs(table, table.cells, ["delt-repo"], "paper", Mine(), registry)
+        ]
+
+    assert options("table10", "initializer", "order") == ["random", "ascending", "descending", "median-out"]
+    assert options("table11", "initializer", "selection") == ["random", "lowest", "highest", "medium"]
+    assert options("table3", "initializer", "patches") == [2, 3, 4, 5] * 3
+    table = load_table("table12")
+    found = jobs(table, table.cells, ["delt-paper"], "paper", Mine(), registry)
+    assert [one.experiment.protocol.min_crop for one in found] == [0.08, 0.2, 0.5, 0.8]
+
+
+def test_ones_own_data_take_the_place_of_the_tables(registry: Registry, tmp_path: Path) -> None:
+    table = load_table("table1")
+    (cell,) = select(table, ["cifar10", "ipc=10", "student=resnet18", "DELT"])
+    theirs = job(table, cell, "delt-repo", "paper", Mine(), registry)
+    mine = job(table, cell, "delt-repo", "paper", Mine(datasets={"cifar10": f"folder:{tmp_path}"}), registry)
+    folder = mine.experiment.dataset.component.model_dump()
+    assert (folder["path"], folder["published"]) == (str(tmp_path), "cifar10")
+    assert mine.experiment.protocol.randaugment == "m5-n4"
+    assert mine.digest == theirs.digest  # where the data lie is no setting
+    with pytest.raises(InputError, match="unknown dataset of table1 'cifar'; did you mean 'cifar10'"):
+        jobs(table, [cell], ["delt-repo"], "paper", Mine(datasets={"cifar": "folder:x"}), registry)
+
+
+def test_a_teacher_from_a_file_is_known_by_its_weights(registry: Registry, digits: RealData, tmp_path: Path) -> None:
+    teacher = random_teacher(digits)
+    for place in ("a", "b"):
+        teacher.save(tmp_path / f"{place}.safetensors")
+    table = load_table("table4")
+    (cell,) = select(table, ["4d", "cifar10", "DELT"])
+    given = [
+        job(table, cell, "delt-repo", "cpu", Mine(teachers={key: (str(tmp_path / name),)}), registry)
+        for key, name in (("cifar10", "a.safetensors"), ("", "b.safetensors"))
+    ]
+    assert given[0].digest == given[1].digest
+    assert given[0].settings["teacher"] == [{"fingerprint": teacher.fingerprint}]
+    assert given[0].changed == ("teacher a.safetensors",)
+    # A teacher that is pretrained in the table leaves its options behind.
+    (cell,) = select(table, ["4d", "imagenet", "DELT"])
+    job(table, cell, "delt-repo", "paper", Mine(teachers={"": (str(tmp_path / "a.safetensors"),)}), registry)
+
+
+# --- wrong input
+
+BROKEN = [
+    ("published = [[30.0, \"?\"], [40.0, 95.0]]", "published = [[30.0], [40.0]]", "grid 1.published must have 2 figures"),
+    ("published = [[30.0, \"?\"], [40.0, 95.0]]", "published = [30.0, 40.0]", "grid 1.published must have 2 figures"),
+    ("[40.0, 95.0]", "[40.0, \"many\"]", "grid 1.published.figure must be"),
+    ("ipc = [1, 2]", "ipcs = [1, 2]", "grid 1 says nothing of the axis 'ipc'"),
+    ("[\"DELT\", \"random\"]", "[\"DELT\", \"DELT\"]", "has the cell 'digits, ipc 1, DELT' twice"),
+    ("axes = [\"dataset\", \"ipc\", \"method\"]", "axes = [\"dataset\", \"ipc\", \"methods\"]", "the axis 'methods'"),
+    ("student = \"convnet3\"", "studnet = \"convnet3\"", "has no option 'defaults.studnet'"),
+    ("seeds = 1", "seeds = 0", "scale.paper.seeds must be greater than 0"),
+    ("title = ", "titel = ", "own.toml.title must be given"),
+    ("axes = [", "axes = [[", "cannot be read"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "said"), BROKEN)
+def test_a_broken_table_file_is_named_with_its_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in OWN
+    path = own_table(tmp_path, OWN.replace(old, new, 1))
+    with pytest.raises(InputError) as error:
+        load_table(str(path))
+    assert said in str(error.value) and "own.toml" in str(error.value), error.value
+
+
+WRONG = [
+    (["table13"], "unknown table 'table13'; did you mean 'table"),
+    (["nowhere.toml"], "the table nowhere.toml cannot be read"),
+    ([], "name a table"),
+    (["table1", "--only", "cifar"], "unknown value of table1 'cifar'; did you mean 'cifar10'?"),
+    (["table1", "--only", "datset=cifar10"], "unknown axis of table1 'datset'; did you mean 'dataset'?"),
+    (["table1", "--only", "method=DELTA"], "unknown method of table1 'DELTA'; did you mean 'DELT'?"),
+    (["table1", "--student", "resnet8"], "unknown student of table1 'resnet8'; did you mean 'resnet18'?"),
+    (["table1", "--ipc", "11"], "unknown ipc of table1 '11'"),
+    (["table2", "--student", "resnet18"], "unknown axis of table2 'student'"),
+    (["table1", "--only", "imagenet", "--ipc", "1"], "table1 has no cell with imagenet and ipc=1 together"),
+    (["table1", "--scale", "cpus"], "unknown scale 'cpus'; did you mean 'cpu'?"),
+    (["table1", "--reading", "delt-papers"], "unknown protocol 'delt-papers'; did you mean 'delt-paper'?"),
+    (["table1", "--dataset", "cifar10"], "--dataset 'cifar10' is not of the form NAME=VALUE"),
+    (["table1", "--set", "scheduler.iteratons=8"], "has an option 'iteratons'; did you mean 'iterations'?"),
+    (["table12", "--teacher", "gone.safetensors"], "no teacher at gone.safetensors"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG)
+def test_wrong_names_get_the_nearest_right_one(arguments: list[str], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        invoke("reproduce", *arguments)
+    assert said in str(error.value), error.value
+
+
+# --- agreement
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "published", "verdict", "allowed"),
+    [
+        (40.0, 1.0, Published(41.9, 0.0, ""), "agrees", 2.0),
+        (40.0, 1.0, Published(42.1, 0.0, ""), "lower", 2.0),
+        (44.0, 1.0, Published(41.9, 0.0, ""), "higher", 2.0),
+        (40.0, 3.0, Published(50.0, 4.0, ""), "agrees", 10.0),
+        (40.0, 1.0, Published(42.8, math.nan, ""), "agrees", 2 * math.sqrt(2)),
+        (40.0, 1.0, Published(42.9, math.nan, ""), "lower", 2 * math.sqrt(2)),
+    ],
+)
+def test_agreement_is_twice_the_root_of_both_spreads(
+    mean: float, std: float, published: Published, verdict: str, allowed: float
+) -> None:
+    found = agreement(Summary(mean, std, 3), published)
+    assert found is not None and found.verdict == verdict
+    assert found.allowed == pytest.approx(allowed) and found.difference == pytest.approx(mean - published.mean)
+    assert found.assumed == math.isnan(published.std)
+
+
+def test_one_seed_has_no_spread_to_judge_by_and_nothing_cited_is_not_judged() -> None:
+    one = agreement(Summary.of([40.0]), Published(40.0, 1.0, ""))
+    assert one is not None and one.verdict == "one seed"
+    assert agreement(Summary.of([40.0, 41.0]), None) is None
+    assert agreement(Summary.of([]), Published(40.0, 1.0, "")) is None
+
+
+# --- cells that really run
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cell of the test's own table, measured for seed 0."""
+    root = tmp_path_factory.mktemp("reproduce")
+    own_table(root)
+    done = reproduce(root, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "one")
+    (root / "out.txt").write_text(done)
+    return root
+
+
+def reproduce(root: Path, *arguments: object, code: int = 0) -> str:
+    """`delt-host reproduce` in the folder, with its own store; its standard output and error, one after the other."""
+    environment = {**os.environ, "DELT_HOST_STORE": str(root / "store"), "COLUMNS": "200"}
+    done = delt_host("reproduce", *arguments, "--precision", "fp32", cwd=root, env=environment)
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*/*.json"))]
+
+
+COMPUTING = ("initialize", "recover", "relabel", "evaluate", "squeeze")
+
+
+def computed(output: str) -> list[str]:
+    lines = [line for line in output.splitlines() if line.startswith(COMPUTING)]
+    return [line for line in lines if not line.endswith("from the store")]
+
+
+def test_a_cell_is_measured_beside_the_published_figure(first: Path) -> None:
+    (record,) = records(first / "one")
+    assert record["cell"] == {"dataset": "digits", "ipc": 2, "method": "DELT"}
+    assert (record["iterations"], record["epochs"], record["protocol"]) == (16, 4, "delt-paper v1 (epochs=4)")
+    (seed,) = record["seeds"].values()
+    assert 0 < seed["score"] <= 100 and seed["score"] == seed["scores"]["top1"]
+    assert seed["command"].startswith("delt-host reproduce") or seed["command"]
+    assert seed["machine"]["versions"]["torch"] and seed["date"] and seed["data"] and seed["teacher"]["fingerprint"]
+    output = (first / "out.txt").read_text()
+    for text in (f"{seed['score']:.1f}", "40.0", "published (cited)", "one seed", "delt-paper v1 (epochs=4)"):
+        assert text in output, (text, output)
+
+
+def test_the_score_is_that_of_the_host_itself(first: Path) -> None:
+    """The same settings through `delt-host run`, found in the same store."""
+    environment = {**os.environ, "DELT_HOST_STORE": str(first / "store")}
+    done = delt_host(
+        "run", "-m", "delt,scheduler.phases=round", "--no-controls", "--ipc", 2, "--seeds", "1", "--relabeler", "online",
+        "--protocol", "delt-paper", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set",
+        "scheduler.iterations=16", "--set", "protocol.epochs=4", "--precision", "fp32", "--teacher", "convnet3",
+        "--control", "random-real", "--out", "run", cwd=first, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    line = json.loads((first / "run" / "results.json").read_text())["lines"][0]
+    (record,) = records(first / "one")
+    assert line["scores"]["0"] == record["seeds"]["0"]["score"]
+    assert "recover delt (scheduler.phases=round), seed 0: from the store" in done.stderr
+
+
+def test_a_table_grows_and_what_is_finished_is_not_run_again(first: Path) -> None:
+    shutil.copytree(first / "one", first / "grown")
+    again = reproduce(first, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "grown")
+    assert computed(again) == [] and "finished, in" in again
+    reproduce(first, "own.toml", "--ipc", "2", "--out", "grown", "--seeds", "2")
+    delt, real = records(first / "grown")
+    assert delt["seeds"].keys() == real["seeds"].keys() == {"0", "1"}
+    assert delt["seeds"]["0"] == records(first / "one")[0]["seeds"]["0"]
+    shown = invoke("results", "show", first / "grown")
+    assert "DELT" in shown and "0,1" in shown and "random" in shown
+    assert json.loads(invoke("results", "show", first / "grown", "--json"))[0]["seeds"] == delt["seeds"]
+    assert "| DELT" in invoke("results", "show", first / "grown", "--markdown")
+
+
+def test_a_smaller_scale_says_that_it_cannot_be_compared(first: Path) -> None:
+    output = reproduce(first, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "small", "--scale", "cpu")
+    assert "NOT COMPARABLE" in output and "iterations of recovery 8, epochs of students 2" in output
+    (record,) = records(first / "small")
+    assert (record["iterations"], record["epochs"]) == (8, 2)
+    assert "NOT COMPARABLE" not in (first / "out.txt").read_text()
+
+
+def test_what_the_user_changes_is_said(first: Path) -> None:
+    output = reproduce(
+        first, "own.toml", "--only", "random", "--ipc", "2", "--out", "changed", "--set", "protocol.epochs=2"
+    )
+    assert "Not as the table says, by the command: protocol.epochs=2" in output
+
+
+def test_results_of_several_machines_merge(first: Path) -> None:
+    reproduce(first, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "other", "--seeds", "1,")
+    assert list(records(first / "other")[0]["seeds"]) == ["1"]
+    output = invoke("results", "merge", first / "one", first / "other", "--out", first / "both")
+    assert "1 cells with 2 seeds from 2 folders" in output
+    (both,) = records(first / "both")
+    expected = {**records(first / "one")[0]["seeds"], **records(first / "other")[0]["seeds"]}
+    assert both["seeds"] == expected
+    # What is in the folder already is kept, and the same again changes nothing.
+    shutil.copytree(first / "other", first / "there")
+    invoke("results", "merge", first / "one", first / "one", "--out", first / "there")
+    assert records(first / "there")[0]["seeds"] == expected
+
+
+def test_a_conflict_is_told_and_nothing_chosen(first: Path) -> None:
+    shutil.copytree(first / "one", first / "wrong")
+    (path,) = (first / "wrong").glob("*/*.json")
+    record = json.loads(path.read_text())
+    mine = record["seeds"]["0"]["score"]
+    record["seeds"]["0"]["score"] = mine + 1
+    path.write_text(json.dumps(record))
+    done = delt_host("results", "merge", first / "one", first / "wrong", "--out", first / "merged")
+    assert done.returncode == 2 and "nothing was written" in done.stderr and "--prefer" in done.stderr
+    assert f"{mine:.4g} in" in done.stderr and f"{mine + 1:.4g} in" in done.stderr and "seed 0" in done.stderr
+    assert not (first / "merged").exists()
+    invoke("results", "merge", first / "one", first / "wrong", "--out", first / "merged", "--prefer", first / "wrong")
+    assert records(first / "merged")[0]["seeds"]["0"]["score"] == mine + 1
+    with pytest.raises(InputError, match="is none of the folders"):
+        invoke("results", "merge", first / "one", "--out", first / "merged", "--prefer", first / "wrong")
+
+
+def test_other_data_are_kept_apart(first: Path) -> None:
+    shutil.copytree(first / "one", first / "elsewhere")
+    (path,) = (first / "elsewhere").glob("*/*.json")
+    path.write_text(path.read_text().replace(records(first / "one")[0]["seeds"]["0"]["data"], "f" * 64))
+    output = reproduce(first, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "elsewhere", "--seeds", "2", code=2)
+    assert "measured on other data than digits" in output and "--out" in output
+
+
+def test_a_ratio_is_taken_seed_by_seed(first: Path) -> None:
+    """EarlyLate at IPC 10 in eight rounds takes 0.6375 of the constant schedule's image-iterations."""
+    own_table(first, RATIO, "ratio.toml")
+    output = reproduce(first, "ratio.toml", "--scale", "paper", "--seeds", "2", "--out", "ratio")
+    (record,) = records(first / "ratio")
+    assert [seed["score"] for seed in record["seeds"].values()] == [0.6375, 0.6375]
+    assert record["per"] == "cda" and "divided by that of cda" in output and "agrees" in output
+
+
+def test_missing_data_are_one_sentence_and_the_other_cells_run(first: Path) -> None:
+    both = OWN.replace('dataset = "digits"\nipc = [1, 2]', 'dataset = ["cifar10", "digits"]\nipc = 2')
+    both = both.replace('method = ["DELT", "random"]', 'method = "random"')
+    both = both.replace('published = [[30.0, "?"], [40.0, 95.0]]', "published = [1.0, 95.0]")
+    both = both.replace('"dataset.image_size" = 8, ', "")
+    assert tomllib.loads(both)["grid"][0]["dataset"] == ["cifar10", "digits"]
+    own_table(first, both, "both.toml")
+    dry = reproduce(first, "both.toml", "--out", "missing", "--dry-run")
+    for text in ("hours of work left on cpu", "missing", "cell: no cifar10: ", "--dataset cifar10=folder:PATH", "KiB"):
+        assert text in dry, (text, dry)
+    assert "teacher convnet3: not in the store, 4 epochs of squeezing come first for cifar10" in dry
+    assert not (first / "missing").exists()
+    output = reproduce(first, "both.toml", "--out", "missing", "--set", "teacher.epochs=4", code=2)
+    assert "not all cells could be run: no cifar10: " in output and "not run yet" in output
+    (record,) = records(first / "missing")
+    assert record["cell"]["dataset"] == "digits"
+
+
+# --- files of results
+
+
+def made(table: Table, registry: Registry, **seeds: float) -> Record:
+    record = record_of(job(table, table.cells[0], "delt-repo", "paper", Mine(), registry), "a title")
+    return record.model_copy(update={"seeds": {int(name[1:]): Measured(score=score) for name, score in seeds.items()}})
+
+
+def test_seeds_that_two_processes_add_are_both_kept(tmp_path: Path, registry: Registry) -> None:
+    folder, stale = Folder(tmp_path), made(load_table("table9"), registry)
+    folder.add(stale, 0, Measured(score=1.0))
+    folder.add(stale, 1, Measured(score=2.0))  # by one that has not seen the other's
+    (record,) = folder.records()
+    assert {seed: measured.score for seed, measured in record.seeds.items()} == {0: 1.0, 1: 2.0}
+
+
+def test_merging_keeps_cells_apart_and_joins_seeds(tmp_path: Path, registry: Registry) -> None:
+    a, b = Folder(tmp_path / "a"), Folder(tmp_path / "b")
+    nine, twelve = load_table("table9"), load_table("table12")
+    a.write(made(nine, registry, s0=1.0, s1=2.0))
+    b.write(made(nine, registry, s1=2.0, s2=3.0))
+    b.write(made(twelve, registry, s0=9.0))
+    merged, conflicts = merge([a, b])
+    assert conflicts == []
+    assert {record.table: sorted(record.seeds) for record in merged} == {"table12": [0], "table9": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "must be a table of options"),
+        ('{"table": "table1"}', "must be given"),
+        ("format", "has format 2"),
+        ("digest", "digest"),
+    ],
+)
+def test_a_damaged_result_is_named(tmp_path: Path, registry: Registry, content: str, said: str) -> None:
+    record = made(load_table("table9"), registry, s0=1.0).model_dump(mode="json")
+    changed = {"format": {**record, "format": 2}, "digest": {**record, "digest": "../../up"}}
+    path = tmp_path / "results" / "table9" / "cell.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(changed[content]) if content in changed else content)
+    with pytest.raises(InputError) as error:
+        invoke("results", "show", tmp_path / "results")
+    assert said in str(error.value) and "cell.json" in str(error.value)
+
+
+def test_no_results_is_said() -> None:
+    with pytest.raises(InputError, match="there is no folder of results at results"):
+        invoke("results", "show")
+
+
+def test_the_guide_s_table_file_is_one(tmp_path: Path, registry: Registry) -> None:
+    (example,) = re.findall(r"^```toml\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), flags=re.M | re.S)
+    table = load_table(str(own_table(tmp_path, example)))
+    found = jobs(table, table.cells, table.file.readings, "cpu", Mine(), registry)
+    assert [one.cell.published.mean for one in found if one.cell.published] == [67.7, 67.7, 68.2, 68.2]
+    assert found[0].experiment.rows[0].initializer.component.selection == "random"  # type: ignore[attr-defined]
+
+
+def test_the_guide_s_commands_are_read(registry: Registry) -> None:
+    text = "".join(re.findall(r"^```\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), flags=re.M | re.S))
+    lines = [shlex.split(line, comments=True)[2:] for line in text.splitlines() if line.startswith("delt-host repro")]
+    assert len(lines) == 6
+    for arguments in lines:
+        given = reproduce_command.make_context("reproduce", list(arguments)).params
+        if given["table"]:
+            assert select(load_table(given["table"]), given["only"])
