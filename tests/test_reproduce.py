@@ -438,7 +438,13 @@ def test_missing_data_are_one_sentence_and_the_other_cells_run(first: Path) -> N
     assert tomllib.loads(both)["grid"][0]["dataset"] == ["cifar10", "digits"]
     own_table(first, both, "both.toml")
     dry = reproduce(first, "both.toml", "--out", "missing", "--dry-run")
-    for text in ("hours of work left on cpu", "missing", "cell: no cifar10: ", "--dataset cifar10=folder:PATH", "iB in all"):
+    for text in (
+        "hours of work left on cpu",
+        "missing",
+        "cell: no cifar10: ",
+        "--dataset cifar10=folder:PATH",
+        "iB in all",
+    ):
         assert text in dry, (text, dry)
     assert "teacher convnet3: not in the store, 4 epochs of squeezing come first for cifar10" in dry
     assert not (first / "missing").exists()

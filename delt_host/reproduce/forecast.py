@@ -59,6 +59,8 @@ class Forecast:
     done: int
     seeds: int
     steps: tuple[Step, ...] = ()
+    real_bytes: int = 0
+    """Of the images of rows that optimise nothing, which have no step of their own."""
     missing: str = ""
     """What is not here, in words; empty where the cell can be run."""
 
@@ -71,7 +73,7 @@ class Forecast:
 
     @property
     def bytes(self) -> int:
-        return sum(step.bytes for step in self.steps)
+        return self.real_bytes + sum(step.bytes for step in self.steps)
 
 
 @dataclass
@@ -137,7 +139,9 @@ def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, cloc
             return Forecast(record.name, done, seeds, missing=missing)
         data = stand_in(dataset, known, _image_size(experiment) or known.image_size)
     steps = plan_run(with_data(experiment, data), host, clock)
-    return Forecast(record.name, done, seeds, tuple(steps), missing)
+    one = data.num_classes * experiment.ipc * 3 * data.image_size**2 * len(left)
+    real = one * sum(row.scheduler is None for row in experiment.rows)
+    return Forecast(record.name, done, seeds, tuple(steps), real, missing)
 
 
 def _image_size(experiment: Experiment) -> int:
