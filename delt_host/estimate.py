@@ -17,8 +17,9 @@ from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
+from delt_host.keys import recover_inputs, start_inputs, teacher_inputs
 from delt_host.models import Builder, build_model
-from delt_host.pipeline import load_data, plan, recover_inputs, start_inputs, teacher_inputs
+from delt_host.pipeline import load_data, plan
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import stacks
@@ -52,9 +53,8 @@ class Speed:
     training: float
 
 
-def show(console: Console, experiment: Experiment, host: Host) -> None:
+def show(console: Console, experiment: Experiment, steps: Sequence[Step]) -> None:
     """Print the dry run."""
-    steps = plan_run(experiment, host)
     table = Table(title="dry run: nothing is computed", title_justify="left")
     table.add_column("stage", no_wrap=True)
     table.add_column("what", overflow="fold")
