@@ -1,7 +1,7 @@
 # One command for each habit; CI runs the same ones.
 PYTHON ?= python
 
-.PHONY: install test lint types docs bench fix
+.PHONY: install test lint types docs site bench fix
 
 install:  ## the package, with what tests, lint and types need
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -18,6 +18,9 @@ types:  ## static types of the host and the plugins
 
 docs:  ## write docs/reference.md anew from the code
 	$(PYTHON) docs/generate.py
+
+site:  ## the documentation as a site in site/; a link or anchor that leads nowhere is an error
+	$(PYTHON) -m mkdocs build --strict
 
 bench:  ## every stage against a plain reference, paired, on this machine; ten minutes
 	$(PYTHON) benchmarks/table.py --json docs/results/performance.json

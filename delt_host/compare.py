@@ -180,18 +180,19 @@ def line_record(line: Line) -> dict[str, Any]:
         "best": asdict(line.best) if line.best else None,
         "differences": [{**asdict(d), "sentence": d.sentence} for d in line.differences],
     }
-    cleaned: dict[str, Any] = _clean(record)
+    cleaned: dict[str, Any] = finite(record)
     return cleaned
 
 
 _NESTED = ("row", "summary", "best", "differences", "evaluator", "score")
 
 
-def _clean(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """JSON-able data with null for every number that is not finite: JSON has none."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(k): _clean(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(v) for v in value]
+        return [finite(v) for v in value]
     return value

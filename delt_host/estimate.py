@@ -53,9 +53,8 @@ class Speed:
     training: float
 
 
-def show(console: Console, experiment: Experiment, host: Host) -> None:
+def show(console: Console, experiment: Experiment, steps: Sequence[Step]) -> None:
     """Print the dry run."""
-    steps = plan_run(experiment, host)
     table = Table(title="dry run: nothing is computed", title_justify="left")
     table.add_column("stage", no_wrap=True)
     table.add_column("what", overflow="fold")

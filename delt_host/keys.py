@@ -1,4 +1,4 @@
-"""What each stage's output depends on: the inputs of its key in the store, known before anything runs."""
+"""What each stage's result depends on, which is its key in the store, and what a stage is called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.protocols import Protocol
 from delt_host.squeeze import TeacherRecipe
 from delt_host.store import digest
 
@@ -45,12 +44,12 @@ def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_
     }
 
 
-def finished_key(images_key: str, protocol: Protocol) -> str:
-    """What a distilled set made of these images is to the stages after it."""
-    return digest([images_key, protocol.rounding, protocol.codec])
+def finished_key(problem: Problem, images_key: str) -> str:
+    """The key of a distilled set, from that of its images."""
+    return digest([images_key, problem.protocol.rounding, problem.protocol.codec])
 
 
-def relabel_inputs(problem: Problem, row: Row, distilled_key: str, host: Host) -> dict[str, Any]:
+def label_inputs(problem: Problem, row: Row, distilled_key: str, host: Host) -> dict[str, Any]:
     """What labels depend on."""
     return {
         **problem.seen_by(row.relabeler.component).inputs(),
@@ -69,3 +68,8 @@ def score_inputs(problem: Problem, evaluator: Named[Any], labels_key: str, host:
         "protocol": problem.protocol.model_dump(mode="json"),
         "component": host.identity("evaluator", evaluator),
     }
+
+
+def detail(row: Row, problem: Problem, evaluator: Named[Any] | None = None) -> str:
+    """What a stage of the row is called beside its name, by which observers know it."""
+    return f"{row.label}, seed {problem.seed}" + (f", {evaluator.component.title}" if evaluator else "")

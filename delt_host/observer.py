@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Work:
+    """A stage that is still to come."""
+
+    stage: str
+    detail: str
+    """As the observer will hear of it."""
+    like: str
+    """Stages of one name that are alike in this go at one pace."""
+    passes: float
+    """Images that go through a network, forward and back; 0 where nothing is left to do."""
+    place: str
+    """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
 
 
 class Observer:
@@ -14,6 +30,9 @@ class Observer:
 
     def __exit__(self, *error: object) -> None:
         """The run is over, well or not."""
+
+    def expect(self, works: Sequence[Work]) -> None:
+        """All that is to come, in its order; said again when more is known."""
 
     @contextmanager
     def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:

@@ -25,11 +25,13 @@ from delt_host.data.base import RealData
 from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
+from delt_host.forecast import forecast
 from delt_host.host import Host
 from delt_host.keys import (
+    detail,
     finished_key,
+    label_inputs,
     recover_inputs,
-    relabel_inputs,
     score_inputs,
     start_inputs,
     teacher_inputs,
@@ -48,17 +50,23 @@ from delt_host.teacher import Teacher, check_accuracy
 
 
 def prepare(
-    experiment: Experiment, host: Host, data: RealData | None = None, teachers: tuple[Teacher, ...] = ()
+    experiment: Experiment,
+    host: Host,
+    data: RealData | None = None,
+    teachers: tuple[Teacher, ...] = (),
+    distil: bool = True,
 ) -> tuple[Experiment, Problem, dict[str, Plan]]:
     """The experiment with its rows brought to its budget, what they share, teacher included, and each row's plan by label.
 
-    `data` and `teachers` that are at hand already are taken as they are.
+    `data` and `teachers` that are at hand already are taken as they are. `distil`: whether `run` will be asked to; only what
+    the observer is told to expect depends on it.
     """
     keep_freed_memory()
     data = data or load_data(experiment, host)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
+    host.observer.expect(forecast(experiment, _without_teachers(experiment, data, host), plans, host, distil))
     teachers = teachers or tuple(squeeze_teacher(experiment, asked, data, host) for asked in experiment.teachers)
     problem = Problem(
         data=data,
@@ -89,6 +97,7 @@ def run(
     A row that fails gives one measurement with `failure` set; the other rows still run. With `saved` nothing is
     distilled: its sets are labelled and evaluated.
     """
+    host.observer.expect(forecast(experiment, shared, plans, host, distil=saved is None))
     for seed in experiment.seeds:
         problem = shared.with_seed(seed)
         for row in experiment.rows:
@@ -151,12 +160,18 @@ def plan(experiment: Experiment, data: RealData, row: Row, host: Host) -> Plan:
     """The row's plan; made before anything runs, so that its errors and its cost come first."""
     if row.scheduler is None:
         return Plan(groups=())
-    seed, protocol = experiment.seeds[0], experiment.protocol
-    blank = Problem(data, (), row.ipc or experiment.ipc, seed, protocol, experiment.compute, observer=host.observer)
+    blank = _without_teachers(experiment, data, host)
+    blank = blank.with_ipc(row.ipc) if row.ipc else blank
     with host.running("scheduler", row.scheduler):
         made = row.scheduler.component.plan(blank)
         check_plan(made, blank.num_images)
     return made
+
+
+def _without_teachers(experiment: Experiment, data: RealData, host: Host) -> Problem:
+    """What is known before there is a teacher."""
+    seed, protocol = experiment.seeds[0], experiment.protocol
+    return Problem(data, (), experiment.ipc, seed, protocol, experiment.compute, observer=host.observer)
 
 
 def squeeze_teacher(experiment: Experiment, asked: TeacherRecipe | Path, data: RealData, host: Host) -> Teacher:
@@ -204,16 +219,15 @@ def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
     """The images that recovery starts from, and their key."""
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        detail = _detail(row, problem)
         with host.running("initializer", row.initializer):
-            with host.observer.stage("initialize", detail, problem.num_images, "images"):
+            with host.observer.stage("initialize", detail(row, problem), problem.num_images, "images"):
                 start = row.initializer.component.initialize(problem.seen_by(row.initializer.component))
             _check_images(start, problem)
         return {"images": start.images, "targets": start.targets}, {}
 
     entry = host.store.make("start", start_inputs(problem, row, host), work)
     if entry.cached:
-        host.observer.cached("initialize", _detail(row, problem))
+        host.observer.cached("initialize", detail(row, problem))
     return ImageSet(entry.tensors["images"], entry.tensors["targets"]), entry.key
 
 
@@ -230,7 +244,7 @@ def recover(
     missing = [stack for stack in together if not host.store.has("recover", {"of": key, "groups": stack})]
     work_left = sum(plan.groups[g].image_iterations for stack in missing for g in stack)
     images, seconds, peaks = [], 0.0, []
-    with _stage_or_cached(host, "recover", _detail(row, problem), work_left, "image-iterations", bool(missing)):
+    with _stage_or_cached(host, "recover", detail(row, problem), work_left, "image-iterations", bool(missing)):
         for stack in together:
             entry = recover_groups(seen, named, plan, stack, start, key, host)
             images += list(entry.tensors["images"])
@@ -271,13 +285,12 @@ def finish(problem: Problem, images: ImageSet, images_key: str, cost: Cost) -> t
     """Pixels as whole numbers, through the protocol's codec: what is shipped, and what students see."""
     protocol = problem.protocol
     pixels = problem.normalization.denormalize(images.images, protocol.rounding)
-    distilled = through_codec(Distilled(pixels, images.targets, cost), protocol.codec)
-    return distilled, finished_key(images_key, protocol)
+    return through_codec(Distilled(pixels, images.targets, cost), protocol.codec), finished_key(problem, images_key)
 
 
 def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str, host: Host) -> tuple[Labels, str]:
     """The labels of the protocol's views."""
-    inputs = relabel_inputs(problem, row, distilled_key, host)
+    inputs = label_inputs(problem, row, distilled_key, host)
     problem = problem.seen_by(row.relabeler.component)
     with host.running("relabeler", row.relabeler):
         labels = row.relabeler.component.relabel(problem, distilled)
@@ -285,14 +298,14 @@ def relabel(problem: Problem, row: Row, distilled: Distilled, distilled_key: str
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
         with (
             host.running("relabeler", row.relabeler),
-            host.observer.stage("relabel", _detail(row, problem), problem.protocol.epochs, "epochs"),
+            host.observer.stage("relabel", detail(row, problem), problem.protocol.epochs, "epochs"),
         ):
             labels.prepare()
         return {}, {"size_bytes": labels.size_bytes}
 
     entry = host.store.make("relabel", inputs, work)
     if entry.cached:
-        host.observer.cached("relabel", _detail(row, problem))
+        host.observer.cached("relabel", detail(row, problem))
     return labels, entry.key
 
 
@@ -306,18 +319,18 @@ def evaluate(
     host: Host,
 ) -> Evaluation:
     """The scores of one evaluator."""
+    what = detail(row, problem, evaluator)
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        detail = f"{_detail(row, problem)}, {evaluator.component.title}"
         with host.running("evaluator", evaluator):
-            with host.observer.stage("evaluate", detail, problem.protocol.epochs, "epochs"):
+            with host.observer.stage("evaluate", what, problem.protocol.epochs, "epochs"):
                 made = evaluator.component.evaluate(problem.seen_by(evaluator.component), distilled, labels)
             _check_scores(made, evaluator.component.headline)
         return {}, {"scores": made.scores, "facts": made.facts}
 
     entry = host.store.make("scores", score_inputs(problem, evaluator, labels_key, host), work)
     if entry.cached:
-        host.observer.cached("evaluate", f"{_detail(row, problem)}, {evaluator.component.title}")
+        host.observer.cached("evaluate", what)
     return Evaluation(entry.facts["scores"], entry.facts["facts"])
 
 
@@ -340,15 +353,11 @@ def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Me
         yield Measurement(row, problem.seed, evaluator, evaluation, Plan(groups=()), distilled, labels)
 
 
-def _stage_or_cached(host: Host, name: str, detail: str, total: int, unit: str, needed: bool) -> Any:
+def _stage_or_cached(host: Host, name: str, what: str, total: int, unit: str, needed: bool) -> Any:
     if not needed:
-        host.observer.cached(name, detail)
-        return Observer().stage(name, detail, total, unit)
-    return host.observer.stage(name, detail, total, unit)
-
-
-def _detail(row: Row, problem: Problem) -> str:
-    return f"{row.label}, seed {problem.seed}"
+        host.observer.cached(name, what)
+        return Observer().stage(name, what, total, unit)
+    return host.observer.stage(name, what, total, unit)
 
 
 def _check_images(start: ImageSet, problem: Problem) -> None:

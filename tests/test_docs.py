@@ -5,7 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from delt_host import hookspecs
 from delt_host.cli.run import command as run_command
@@ -82,3 +87,31 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_a_link_that_leads_nowhere_fails_the_site(tmp_path: Path) -> None:
+    """The site's builder knows the pages; what its hook must see are links out of docs/, and anchors."""
+    pytest.importorskip("mkdocs", reason='the site needs pip install ".[docs]"')
+    for name in ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("docs", "examples", "benchmarks", "delt_host"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+
+    def built() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+
+    done = built()
+    assert done.returncode == 0, done.stderr
+    site = tmp_path / "site"
+    pages = "".join(page.read_text(encoding="utf-8") for page in site.rglob("*.html"))
+    fetched = re.findall(r'<(?:script|link|img)[^>]*?(?:src|href)="(?:https?:)?//[^"]*"', pages)
+    assert fetched == [], "a reader's browser asks nobody else"
+    for page in ("index.html", "CHANGELOG.html", "examples/shapes-dataset/index.html", "benchmarks/plain.py"):
+        assert (site / page).is_file(), page
+    index = tmp_path / "docs" / "index.md"
+    text = index.read_text(encoding="utf-8")
+    for link in ("../examples/nothing.py", "concepts.md#nothing", "nothing.md"):
+        index.write_text(f"{text}\n[there]({link})\n", encoding="utf-8")
+        done = built()
+        assert done.returncode == 1 and link.removeprefix("../") in done.stderr, link

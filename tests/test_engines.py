@@ -126,7 +126,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     while not list((halves / ".unfinished").glob("recover-*")):
         assert time.monotonic() < end and not job.done(), job.stderr()
         time.sleep(0.02)
-    job._interrupt(timeout=False)  # what Slurm's signal does
+    job._interrupt()  # what Slurm's signal does
     assert job.result() == {}
     assert "requeued" in job.stderr().lower() or "requeue" in job.stdout().lower(), job.stderr()
     assert made(halves)[f"recover/{task.entry[1]}"] == made(whole)[f"recover/{task.entry[1]}"]
@@ -224,10 +224,19 @@ def test_a_wrong_engine_is_one_sentence(spec: str, says: str) -> None:
         engine_for(spec)
 
 
-def test_an_address_without_a_cluster(tmp_path: Path) -> None:
+def test_what_cannot_work_is_said_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="needs delt-host[ray]")
-    done = run(tmp_path, "--engine", "ray", "--address", "127.0.0.1:9")
-    assert done.returncode == 2 and "no Ray cluster at 127.0.0.1:9" in done.stderr, done.stderr
+    pytest.importorskip("submitit", reason="needs delt-host[slurm]")
+    away = engine_for("ray", "127.0.0.1:9")
+    here, slurm = engine_for("ray"), engine_for("slurm")
+    assert away is not None and here is not None and slurm is not None
+    with pytest.raises(InputError, match=r"no Ray cluster at 127\.0\.0\.1:9"):
+        away.check("cpu")
+    with pytest.raises(InputError, match="say cuda"):
+        here.check("cuda:1")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="no Slurm on this machine"):
+        slurm.check("cpu")
 
 
 @pytest.fixture(autouse=True)

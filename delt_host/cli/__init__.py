@@ -25,6 +25,7 @@ class LazyGroup(click.Group):
         "runs": ("delt_host.cli.runs", "List past runs and their best rows."),
         "doctor": ("delt_host.cli.doctor", "Say what machine, versions and plugins a run would see."),
         "store": ("delt_host.cli.store", "List, verify and prune what finished stages left."),
+        "completion": ("delt_host.cli.completion", "Print what makes a shell complete commands and names."),
         "show": ("delt_host.cli.show", "Print the options of a method or component."),
     }
 
@@ -45,7 +46,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         import difflib
 
-        if args and args[0] not in self.commands_at:
+        if args and args[0] not in self.commands_at and not ctx.resilient_parsing:  # a shell completes what is there
             near = difflib.get_close_matches(args[0], self.commands_at, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)

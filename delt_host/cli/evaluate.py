@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
+from delt_host.cli.completion import names
 from delt_host.errors import InputError, RunError
 
 
 @click.command("evaluate")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--evaluator", "-e", multiple=True, metavar="NAME", help="Evaluator; several give several tables.")
-@click.option("--student", multiple=True, metavar="MODEL", help="Student to train, for evaluators that train one.")
-@click.option("--protocol", metavar="NAME", help="Another protocol than the run's.")
-@click.option("--relabeler", metavar="NAME", help="Another relabeler for every row.")
-@click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now, if not where the run found it.")
+@click.option(
+    "--evaluator",
+    "-e",
+    multiple=True,
+    metavar="NAME",
+    help="Evaluator; several give several tables.",
+    shell_complete=names("evaluator"),
+)
+@click.option(
+    "--student",
+    multiple=True,
+    metavar="MODEL",
+    help="Student to train, for evaluators that train one.",
+    shell_complete=names("model"),
+)
+@click.option("--protocol", metavar="NAME", help="Another protocol than the run's.", shell_complete=names("protocol"))
+@click.option("--relabeler", metavar="NAME", help="Another relabeler for every row.", shell_complete=names("relabeler"))
+@click.option(
+    "--dataset",
+    metavar="NAME[:PATH]",
+    help="Where the dataset lies now, if not where the run found it.",
+    shell_complete=names("dataset"),
+)
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of evaluator or protocol.")
 @click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (default RUN/evaluations/NAMES).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the tables and errors.")
+@click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
 def command(
     run: Path,
     evaluator: tuple[str, ...],
@@ -31,6 +52,7 @@ def command(
     store: Path | None,
     out: Path | None,
     quiet: bool,
+    as_json: bool,
 ) -> None:
     """Score the distilled sets of RUN, a folder that `delt-host run` left, without distilling again.
 
@@ -64,12 +86,15 @@ def command(
     host = Host(registry, Store(store or default_store(), warn=observer.note), observer, path)
     folder.open_folder(path, experiment)
     with observer:
-        experiment, problem, plans = pipeline.prepare(experiment, host)
+        experiment, problem, plans = pipeline.prepare(experiment, host, distil=False)
         saved = folder.SavedSets(run, problem.data)
         measurements = list(pipeline.run(experiment, problem, plans, host, saved))
     lines = compare.compare(experiment, measurements)
-    folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
-    table.show(console, experiment, lines)
-    console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
+    results = folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
+    if as_json:
+        click.echo(json.dumps({"folder": str(path), **results}, indent=1))
+    else:
+        table.show(console, experiment, lines)
+        console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
     if failed := sorted({m.row.label for m in measurements if m.failure}):
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

@@ -6,15 +6,24 @@ from pathlib import Path
 
 import click
 
+from delt_host.cli.completion import names
+
 
 @click.command("import-teacher")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--model", required=True, metavar="NAME", help="The network: ours, torchvision's or timm's by name.")
+@click.option(
+    "--model",
+    required=True,
+    metavar="NAME",
+    help="The network: ours, torchvision's or timm's by name.",
+    shell_complete=names("model"),
+)
 @click.option(
     "--dataset",
     required=True,
     metavar="NAME[:PATH]",
     help="The dataset it was trained on; it is tested there.",
+    shell_complete=names("dataset"),
 )
 @click.option("--class-names", type=click.Path(path_type=Path), help="A text file, one class a line, in output order.")
 @click.option("--mean", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")

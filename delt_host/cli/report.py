@@ -11,10 +11,11 @@ import click
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
-    "--format", "form", type=click.Choice(["markdown", "latex", "csv"]), default="markdown", show_default=True
+    "--format", "form", type=click.Choice(["markdown", "latex", "csv", "json"]), default="markdown", show_default=True
 )
-def command(runs: tuple[Path, ...], form: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def command(runs: tuple[Path, ...], form: Any, as_json: bool) -> None:
     """Print the table of RUN, or of several joined, in another format."""
     from delt_host.report.formats import render
 
-    click.echo(render(runs, form), nl=False)
+    click.echo(render(runs, "json" if as_json else form), nl=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from delt_host.cli.completion import names
 from delt_host.errors import RunError
 
 
@@ -19,6 +22,7 @@ from delt_host.errors import RunError
     multiple=True,
     metavar="NAME",
     help="Method to run; NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE changes it.",
+    shell_complete=names("method"),
 )
 @click.option(
     "--baseline",
@@ -26,27 +30,55 @@ from delt_host.errors import RunError
     multiple=True,
     metavar="NAME",
     help="Method to compare with, as published; the same form.",
+    shell_complete=names("method"),
 )
-@click.option("--control", multiple=True, metavar="NAME", help="Control rows instead of random-real and start.")
+@click.option(
+    "--control",
+    multiple=True,
+    metavar="NAME",
+    help="Control rows instead of random-real and start.",
+    shell_complete=names("method"),
+)
 @click.option("--no-controls", is_flag=True, help="No control rows.")
 @click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
 @click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
-@click.option("--dataset", metavar="NAME[:PATH]", help="digits (default), folder:PATH, cifar10, tiny-imagenet, …")
+@click.option(
+    "--dataset",
+    metavar="NAME[:PATH]",
+    help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
+    shell_complete=names("dataset"),
+)
 @click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
 @click.option(
     "--teacher",
     multiple=True,
     metavar="MODEL|FILE",
     help="Model to squeeze, or a teacher made by import-teacher; several are a committee.",
+    shell_complete=names("model", files=True),
 )
-@click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
+@click.option(
+    "--student",
+    multiple=True,
+    metavar="MODEL",
+    help="Student to train; the teacher's model by default.",
+    shell_complete=names("model"),
+)
 @click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
-@click.option("--protocol", metavar="NAME", help="fair (default), delt-paper, delt-repo, rded, sre2l.")
-@click.option("--initializer", metavar="NAME", help="Initializer of every --method.")
-@click.option("--scheduler", metavar="NAME", help="Scheduler of every --method.")
-@click.option("--matcher", metavar="NAME", help="Matcher of every --method.")
-@click.option("--relabeler", metavar="NAME", help="Relabeler of every row.")
-@click.option("--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    help="fair (default), delt-paper, delt-repo, rded, sre2l.",
+    shell_complete=names("protocol"),
+)
+@click.option(
+    "--initializer", metavar="NAME", help="Initializer of every --method.", shell_complete=names("initializer")
+)
+@click.option("--scheduler", metavar="NAME", help="Scheduler of every --method.", shell_complete=names("scheduler"))
+@click.option("--matcher", metavar="NAME", help="Matcher of every --method.", shell_complete=names("matcher"))
+@click.option("--relabeler", metavar="NAME", help="Relabeler of every row.", shell_complete=names("relabeler"))
+@click.option(
+    "--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.", shell_complete=names("evaluator")
+)
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it.")
 @click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
 @click.option(
@@ -83,9 +115,17 @@ from delt_host.errors import RunError
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME).")
 @click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
-@click.option("-p", "plugins", multiple=True, metavar="[no:]NAME", help="Load a plugin; no:NAME leaves it out.")
+@click.option(
+    "-p",
+    "plugins",
+    multiple=True,
+    metavar="[no:]NAME",
+    help="Load a plugin; no:NAME leaves it out.",
+    shell_complete=names("plugin"),
+)
 @click.option("--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
+@click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
 def command(
     recipe: Path | None,
     sets: tuple[str, ...],
@@ -102,6 +142,7 @@ def command(
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
     quiet: bool,
+    as_json: bool,
     **said: Any,
 ) -> None:
     """Distil a dataset with methods and baselines, train students on each, and compare them in one table.
@@ -142,9 +183,15 @@ def command(
 
     host = Host(registry, Store(store or default_store(), observer.note, checkpoint_every), observer)
     if dry_run:
-        estimate.show(console, experiment, host)
+        steps = estimate.plan_run(experiment, host)
+        if as_json:
+            click.echo(json.dumps([dataclasses.asdict(step) for step in steps], indent=1))
+        else:
+            estimate.show(console, experiment, steps)
         return
     threads = compute.use_threads(threads)
+    if elsewhere is not None:
+        elsewhere.check(experiment.device)
     path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
     with observer:
@@ -155,9 +202,14 @@ def command(
                 elsewhere.fill(tasks, description, problem, host)
         measurements = list(pipeline.run(experiment, problem, plans, host))
     lines = compare.compare(experiment, measurements)
-    folder.write_results(path, experiment, problem, lines, measurements, registry)
-    table.show(console, experiment, lines)
-    console.print(f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True)
+    results = folder.write_results(path, experiment, problem, lines, measurements, registry)
+    if as_json:
+        click.echo(json.dumps({"folder": str(path), **results}, indent=1))
+    else:
+        table.show(console, experiment, lines)
+        console.print(
+            f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True
+        )
     failed = sorted({m.row.label for m in measurements if m.failure})
     if failed:
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from delt_host.cli.completion import STAGES, names
+
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=names("method", *STAGES, "dataset"))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, as_json: bool) -> None:
     """Print what NAME is (a method, component or dataset), with its options, defaults, types and source."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from delt_host.errors import unknown
+from delt_host.errors import InputError, unknown
 from delt_host.options import build, parse_assignment
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ class Engine(BaseModel, ABC):
     """Options of a way to spread work over machines."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @abstractmethod
+    def check(self, device: str) -> None:
+        """InputError where it cannot work: now, not after the teacher was squeezed."""
 
     @abstractmethod
     def fill(self, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
@@ -52,6 +56,12 @@ def engine_for(spec: str, address: str | None = None) -> Engine | None:
         return None
     module, cls = ENGINES[name]
     return build(getattr(importlib.import_module(module), cls), given, f"engine {name}")
+
+
+def check_device(device: str) -> None:
+    """InputError for one card by its number: each piece has a card of its own, and each sees it as the first."""
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"--device {device} names one card; with an engine say cuda")
 
 
 class _Local(BaseModel):

@@ -7,6 +7,7 @@ entries in the store; what it made goes back the same way and is checked before 
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from delt_host.engines import Engine
+from delt_host.engines import Engine, check_device
 from delt_host.engines.parcel import DataParcel, pack_data, pack_teachers, unpack_data, unpack_teachers
 from delt_host.engines.work import Description, Task, Worker
 from delt_host.errors import InputError, RunError
@@ -28,6 +29,7 @@ Parcel = dict[Name, tuple[bytes, bytes]]
 Result = tuple[str, Parcel]
 """What went wrong, or nothing, and what was made."""
 
+PATIENCE = 5.0  # seconds that a cluster's head has to answer
 POLL = 1.0  # seconds between looks at which nodes are alive
 
 
@@ -39,9 +41,17 @@ class RayEngine(Engine):
     retries: int = Field(3, ge=0)
     """How often a piece is done again whose process or node has died."""
 
+    def check(self, device: str) -> None:
+        check_device(device)
+        _ray()
+        host, colon, port = self.address.rpartition(":")
+        if colon and "://" not in self.address:  # Ray itself would try for minutes
+            try:
+                socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+            except (OSError, ValueError) as error:
+                raise InputError(f"no Ray cluster at {self.address}: {error}") from None
+
     def fill(self, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
-        if problem.compute.device not in ("cpu", "cuda"):
-            raise InputError(f"--device {problem.compute.device} names one card; with an engine say cuda")
         ray = _ray()
         try:
             ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from delt_host.engines import Engine
+from delt_host.engines import Engine, check_device
 from delt_host.engines.work import Description, Task, Worker
 from delt_host.errors import InputError, RunError
 from delt_host.host import Host
@@ -37,6 +38,14 @@ class SlurmEngine(Engine):
     """How often a piece is submitted whose job leaves neither result nor reason."""
     executor: Literal["slurm", "local"] = "slurm"
     """`local`: processes of this machine, for trying it out."""
+
+    def check(self, device: str) -> None:
+        check_device(device)
+        _submitit()
+        if self.executor == "slurm" and shutil.which("srun") is None:
+            raise InputError(
+                "there is no Slurm on this machine: srun is not found; --engine slurm,executor=local tries it out"
+            )
 
     def fill(self, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
         executor = self._executor(description, problem, host.store.root / JOBS)
@@ -75,16 +84,7 @@ class SlurmEngine(Engine):
         return nothing
 
     def _executor(self, description: Description, problem: Problem, folder: Path) -> Any:
-        if problem.compute.device not in ("cpu", "cuda"):
-            raise InputError(f"--device {problem.compute.device} names one card; with an engine say cuda")
-        try:
-            import submitit
-        except ImportError:
-            raise InputError("--engine slurm needs submitit: pip install 'delt-host[slurm]'") from None
-        try:
-            executor = submitit.AutoExecutor(folder, cluster=self.executor)
-        except RuntimeError as error:
-            raise InputError(f"jobs cannot be submitted here: {error}") from None
+        executor = _submitit().AutoExecutor(folder, cluster=self.executor)
         settings: dict[str, Any] = {
             "name": "delt-host",
             "timeout_min": self.minutes,
@@ -96,6 +96,14 @@ class SlurmEngine(Engine):
         settings |= {f"slurm_{name}": value for name in ("partition", "account") if (value := getattr(self, name))}
         executor.update_parameters(**settings)
         return executor
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise InputError("--engine slurm needs submitit: pip install 'delt-host[slurm]'") from None
+    return submitit
 
 
 def _result(job: Any) -> dict[str, str]:
@@ -128,6 +136,4 @@ class Job:
 
     def checkpoint(self, tasks: list[str]) -> Any:
         """What submitit queues again when the job is preempted or out of time: the same, which goes on."""
-        import submitit
-
-        return submitit.helpers.DelayedSubmission(self, tasks)
+        return _submitit().helpers.DelayedSubmission(self, tasks)

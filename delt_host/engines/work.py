@@ -19,7 +19,7 @@ from delt_host.data.base import RealData
 from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
-from delt_host.keys import finished_key, recover_inputs, relabel_inputs, score_inputs, start_inputs
+from delt_host.keys import finished_key, label_inputs, recover_inputs, score_inputs, start_inputs
 from delt_host.observer import Observer
 from delt_host.plan import Plan
 from delt_host.plugins import load_registry
@@ -117,8 +117,8 @@ def pieces(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host:
             entry = ("recover", store.key("recover", {"of": images_key, "groups": stack}))
             yield Task("recover", row.label, problem.seed, part, entry, (start,))
             needs.append(entry)
-    distilled_key = finished_key(images_key, problem.protocol)
-    labels_key = store.key("relabel", relabel_inputs(problem, row, distilled_key, host))
+    distilled_key = finished_key(problem, images_key)
+    labels_key = store.key("relabel", label_inputs(problem, row, distilled_key, host))
     yield Task("relabel", row.label, problem.seed, 0, ("relabel", labels_key), tuple(needs))
     needs.append(("relabel", labels_key))
     for part, evaluator in enumerate(experiment.evaluators):

@@ -22,8 +22,14 @@ Builder = Callable[[int, int], nn.Module]
 """From (number of classes, image size in pixels) to a network from (B, 3, S, S) to (B, classes) logits."""
 
 MODELS: dict[str, Builder] = {
-    **{f"convnet{depth}": partial(ConvNet, depth) for depth in (3, 4, 5, 6)},
-    **{name: partial(resnet, name) for name in ("resnet18", "resnet34", "resnet50", "resnet101")},
+    "convnet3": partial(ConvNet, 3),
+    "convnet4": partial(ConvNet, 4),
+    "convnet5": partial(ConvNet, 5),
+    "convnet6": partial(ConvNet, 6),
+    "resnet18": partial(resnet, "resnet18"),
+    "resnet34": partial(resnet, "resnet34"),
+    "resnet50": partial(resnet, "resnet50"),
+    "resnet101": partial(resnet, "resnet101"),
     "convnet3_in": partial(ConvNet, 3, norm=instance_norm),
     "mobilenet_v2": mobilenet_v2,
     "shufflenet_v2_x0_5": shufflenet_v2_x0_5,

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from delt_host.compare import Line, line_record
+from delt_host.compare import Line, finite, line_record
 from delt_host.components import Cost, Distilled
 from delt_host.data.base import RealData
 from delt_host.distilled import DistilledSet, load
@@ -50,8 +50,11 @@ def write_results(
     measurements: Sequence[Measurement],
     registry: Registry,
     with_sets: bool = True,
-) -> None:
-    """Write everything but `experiment.toml`; without the distilled sets where they are in a folder already."""
+) -> dict[str, Any]:
+    """Write everything but `experiment.toml`, without the distilled sets where they are in a folder already.
+
+    Returns what is in `results.json`.
+    """
     data, teacher = problem.data, problem.teacher
     results = {
         "experiment": experiment.table(),
@@ -63,7 +66,8 @@ def write_results(
         "machine": machine(experiment),
         "plugins": [f"{p.name}: {p}" for p in registry.plugins],
     }
-    (path / "results.json").write_text(json.dumps(results, indent=1, default=str), encoding="utf-8")
+    text = json.dumps(finite(results), indent=1, default=str, allow_nan=False)
+    (path / "results.json").write_text(text, encoding="utf-8")
     for measurement in measurements if with_sets else ():
         if measurement.distilled is None or measurement.row.role == "ceiling":
             continue
@@ -72,6 +76,8 @@ def write_results(
             continue
         _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
+    written: dict[str, Any] = json.loads(text)
+    return written
 
 
 class SavedSets:

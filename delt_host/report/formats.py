@@ -1,4 +1,4 @@
-"""Tables of finished runs for papers and programs: Markdown, LaTeX and CSV, from each run's results.json."""
+"""Tables of finished runs for papers and programs: Markdown, LaTeX, CSV and JSON, from each run's results.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from delt_host.compare import decimals
 from delt_host.errors import InputError
 from delt_host.report.table import duration, size
 
-Format = Literal["markdown", "latex", "csv"]
+Format = Literal["markdown", "latex", "csv", "json"]
 
 HEADINGS = ("evaluator", "method", "role", "score", "n", "image-iterations", "recover", "images", "labels")
 
@@ -37,7 +37,10 @@ def read_results(run: Path) -> dict[str, Any]:
 
 
 def render(runs: Sequence[Path], form: Format) -> str:
-    """One table of all lines of the runs; with several runs, each line with its run's name."""
+    """One table of all lines of the runs; with several runs, and in JSON, each line with its run's name."""
+    if form == "json":
+        records = [{"run": run.name, **line} for run in runs for line in read_results(run)["lines"]]
+        return json.dumps(records, indent=1) + "\n"
     several = len(runs) > 1
     rows: list[list[str]] = []
     for run in runs:

@@ -1,0 +1,116 @@
+"""Where a run is and how long it will take: what is still to come, at the pace seen so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from delt_host.observer import Work
+
+
+@dataclass
+class Tally:
+    """Time and work of the stages alike that have run."""
+
+    seconds: float = 0.0
+    passes: float = 0.0
+
+
+class Outlook:
+    """Told of every stage; says in a line where the run is and about how much time is left."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` is in seconds."""
+        self.clock = clock
+        self.ahead: list[Work] = []
+        self.now: Work | None = None
+        self.began = 0.0
+        self.share = 0.0
+        """How much of the running stage is done, in 0..1."""
+        self.place = ""
+        self.tallies: dict[tuple[str, str], Tally] = {}
+
+    def expect(self, works: Sequence[Work]) -> None:
+        self.ahead = list(works)
+
+    def reach(self, stage: str, detail: str) -> Work | None:
+        """The stage as it was expected. What was expected before it will not come: its row failed."""
+        for place, work in enumerate(self.ahead):
+            if (work.stage, work.detail) == (stage, detail):
+                del self.ahead[: place + 1]
+                self.place = work.place
+                return work
+        return None
+
+    @contextmanager
+    def running(self, stage: str, detail: str) -> Iterator[None]:
+        """A stage that runs inside; one that nobody expected changes nothing."""
+        work = self.reach(stage, detail)
+        if work is None:
+            yield
+            return
+        self.now, self.began, self.share = work, self.clock(), 0.0
+        try:
+            yield
+            tally = self.tallies.setdefault((work.stage, work.like), Tally())
+            tally.seconds += self.clock() - self.began
+            tally.passes += work.passes
+        finally:
+            self.now = None
+
+    def advance(self, share: float) -> None:
+        """So much more of the running stage is done."""
+        self.share = min(self.share + share, 1.0)
+
+    def seconds_left(self) -> float | None:
+        """None as long as no pace was seen."""
+        tallies = {key: Tally(tally.seconds, tally.passes) for key, tally in self.tallies.items()}
+        left = [(work, work.passes) for work in self.ahead]
+        if self.now is not None:
+            left.append((self.now, self.now.passes * (1 - self.share)))
+            if self.share:
+                so_far = tallies.setdefault((self.now.stage, self.now.like), Tally())
+                so_far.seconds += self.clock() - self.began
+                so_far.passes += self.now.passes * self.share
+        if not any(tally.passes for tally in tallies.values()):
+            return None
+        pace = _paces(tallies)
+        return sum(passes * pace(work) for work, passes in left if passes)
+
+    def line(self) -> str:
+        """`row 3 of 8, seed 1 of 3, about 4 min left`; empty before anything was expected."""
+        seconds = self.seconds_left() if self.place else None
+        return self.place if seconds is None else f"{self.place}, {roughly(seconds)} left"
+
+
+def _paces(tallies: dict[tuple[str, str], Tally]) -> Callable[[Work], float]:
+    """Seconds a pass: of stages alike where one has run, else of those of the name, else of all."""
+    sums: dict[tuple[str, str], Tally] = {}
+    for (stage, like), tally in tallies.items():
+        for key in ((stage, like), (stage, ""), ("", "")):
+            total = sums.setdefault(key, Tally())
+            total.seconds += tally.seconds
+            total.passes += tally.passes
+
+    def pace(work: Work) -> float:
+        for key in ((work.stage, work.like), (work.stage, ""), ("", "")):
+            if (seen := sums.get(key)) and seen.passes:
+                return seen.seconds / seen.passes
+        return 0.0
+
+    return pace
+
+
+def roughly(seconds: float) -> str:
+    """A time to wait, no finer than anybody can know: `a few seconds`, `about 40 s`, `about 4 min`, `about 2 h 10 min`."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {10 * round(seconds / 10)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, rest = divmod(10 * round(seconds / 600), 60)
+    return f"about {hours} h" + (f" {rest} min" if rest else "")

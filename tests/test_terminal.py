@@ -1,0 +1,286 @@
+"""What appears in a terminal, through a real one; what programs read; what a shell completes; the time left of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from delt_host.cli import cli
+from delt_host.cli.completion import OWN, STAGES, known
+from delt_host.cli.outlook import Outlook, roughly
+from delt_host.observer import Observer, Work
+
+pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
+
+SMALL = [
+    "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4",
+    "--set", "scheduler.iterations=160", "--set", "protocol.epochs=3", "--precision", "fp32",
+]  # fmt: skip
+ROWS = ["run", "-m", "delt,scheduler.learning_rate=0.125,initializer.selection=lowest", "-b", "cda", *SMALL]
+MAIN = [sys.executable, "-c", "from delt_host.cli import main; main()"]
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def in_terminal(command: list[str], cwd: Path, typed: bytes = b"", until: str = "", **environment: str) -> str:
+    """All that the command writes to a terminal of 80 columns; with `until`, stopped as soon as it shows."""
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 80))
+    known_here = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "CI")}
+    environment = {**known_here, "TERM": "xterm-256color", **environment}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment)
+    os.close(theirs)
+    os.write(ours, typed)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+            if until and until in seen.decode(errors="replace"):
+                process.kill()
+    except OSError:  # Linux: the other end is closed
+        pass
+    os.close(ours)
+    code = process.wait(timeout=60)
+    assert until or code == 0, seen.decode()
+    return seen.decode()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("terminal")
+
+
+@pytest.fixture(scope="module")
+def seen(place: Path) -> str:
+    """A run of four rows in a terminal."""
+    return in_terminal([*MAIN, *ROWS, "--store", "store", "--out", "run"], place)
+
+
+def plain(text: str) -> list[str]:
+    """The lines as written, without colours and moves of the cursor."""
+    return ESCAPE.sub("", text).replace("\r", "\n").split("\n")
+
+
+def test_a_terminal_shows_the_stage_its_terms_and_what_is_left_of_the_run(seen: str) -> None:
+    text = "\n".join(plain(seen))
+    assert "squeeze convnet3" in text and "teacher 1 of 1" in text
+    assert re.search(r"row 1 of 4, seed 1 of 1, (about|a few) .* left", text)
+    assert "row 4 of 4, seed 1 of 1" in text
+    assert re.search(r"^  cross-entropy [\d.]+, mean [\d.]+, variance [\d.]+$", text, flags=re.MULTILINE)
+    assert re.search(r"━+ +\d+ % \d:\d\d:\d\d", text), "the bar, with the time gone and left"
+
+
+def test_nothing_is_cut_at_eighty_columns(seen: str, place: Path) -> None:
+    assert "…" not in seen
+    assert all(len(line) <= 80 for line in plain(seen)), [line for line in plain(seen) if len(line) > 80]
+    for command in (
+        ["runs", "."],
+        ["plugins"],
+        ["store", "--store", "store"],
+        [*ROWS, "--store", "store", "--dry-run"],
+    ):
+        shown = in_terminal([*MAIN, *command], place)
+        assert "…" not in shown, shown
+        assert all(len(line) <= 80 for line in plain(shown)), shown
+
+
+def test_no_color_and_dumb_terminals_are_respected(seen: str, place: Path) -> None:
+    assert "\x1b[1m" in seen and "\x1b[2m" in seen and "\x1b[38" in seen, "colours where nothing speaks against them"
+    again = [*MAIN, *ROWS, "--store", "store", "--set", "protocol.epochs=2", "--out"]
+    colourless = in_terminal([*again, "second"], place, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-9]m", colourless) and "row 4 of 4, seed 1 of 1" in colourless
+    dumb = in_terminal([*again, "third"], place, TERM="dumb")
+    assert "\x1b" not in dumb and "evaluate cda, seed 0, convnet3: from the store" in dumb
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*MAIN, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def test_programs_read_json_and_nothing_else(seen: str, place: Path) -> None:
+    common = ["--store", "store", "--json"]
+    done = run(*ROWS, *common, "--out", "run", cwd=place)
+    results = json.loads(done.stdout, parse_constant=refuse)
+    assert results["folder"] == "run" and len(results["lines"]) == 4 and "from the store" in done.stderr
+    assert results["lines"] == json.loads((place / "run" / "results.json").read_text(), parse_constant=refuse)["lines"]
+    steps = json.loads(run(*ROWS, *common, "--dry-run", cwd=place).stdout)
+    assert {step["stage"] for step in steps} == {"squeeze", "recover", "relabel", "evaluate"} and steps[0]["cached"]
+    done = run("evaluate", "run", "-e", "cost", "--quiet", *common, cwd=place)
+    scored = json.loads(done.stdout, parse_constant=refuse)["lines"]
+    assert {line["score"] for line in scored} == {"time"} and done.stderr == ""
+    for wanted in (["--json"], ["--format", "json"]):
+        shown = CliRunner().invoke(cli, ["report", str(place / "run"), *wanted])
+        lines = json.loads(shown.output)
+        assert [line["label"] for line in lines] == [line["label"] for line in results["lines"]]
+        assert {line["run"] for line in lines} == {"run"}
+
+
+def completed(words: str) -> list[str]:
+    """What bash would offer for the last word."""
+    environment = {**os.environ, "_DELT_HOST_COMPLETE": "bash_complete", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
+    script = "from delt_host.cli import main\ntry: main()\nfinally: import sys; print('torch' in sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=60
+    )
+    assert done.stderr.strip() == "False", "completion does not wait for torch"
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_commands_options_and_names_are_completed_without_torch() -> None:
+    assert completed("delt-host re") == ["report"]
+    assert completed("delt-host run --met") == ["--method"]
+    assert completed("delt-host run --method d") == ["delt", "dm"]
+    assert completed("delt-host run -m delt --matcher b") == ["batch-norm"]
+    assert completed("delt-host evaluate runs/x --student wrn") == ["wrn_16_2"]
+    assert completed("delt-host show early") == ["early-late"]
+    assert completed("delt-host nonsense x") == []
+
+
+def test_every_name_of_ours_is_completed() -> None:
+    """Sources are read and not run, so a hook that returns anything but a plain dict would be missed."""
+    from delt_host.components import STAGES as REAL_STAGES
+    from delt_host.data import DATASETS
+    from delt_host.models import MODELS
+    from delt_host.plugins import load_registry
+    from delt_host.protocols import PROTOCOLS
+
+    registry = load_registry()
+    assert STAGES == REAL_STAGES
+    for kind in ("method", *STAGES):
+        assert set(registry.names(kind)) <= set(known(kind)), kind
+    for kind, table in {"dataset": DATASETS, "model": MODELS, "protocol": PROTOCOLS}.items():
+        assert kind in OWN and set(table) <= set(known(kind)), kind
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_is_one_that_the_shell_takes(shell: str, tmp_path: Path) -> None:
+    script = run("completion", shell, cwd=tmp_path).stdout
+    assert "_DELT_HOST_COMPLETE" in script
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    subprocess.run([shell, "-n", "-c", script], check=True)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
+def test_tab_completes_in_bash(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "delt-host"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from delt_host.cli import main; main()" "$@"\n')
+    program.chmod(0o755)
+    typed = b'eval "$(delt-host completion bash)"\ndelt-host run --baseline cd\t\n'
+    path = f"{program.parent}:{os.environ['PATH']}"
+    text = in_terminal(["bash", "--norc", "--noprofile", "-i"], tmp_path, typed, until="--baseline cda", PATH=path)
+    assert "--baseline cda" in text
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def work(stage: str, row: int, passes: float, like: str = "x") -> Work:
+    return Work(stage, f"row {row}", like, passes, f"row {row} of 2, seed 1 of 1")
+
+
+def test_time_left_is_what_is_to_come_at_the_pace_seen() -> None:
+    clock = Clock()
+    outlook = Outlook(clock)
+    assert outlook.line() == ""
+    outlook.expect([work("recover", 1, 100), work("evaluate", 1, 50), work("recover", 2, 200), work("evaluate", 2, 50)])
+    with outlook.running("recover", "row 1"):
+        assert outlook.line() == "row 1 of 2, seed 1 of 1", "no pace was seen yet"
+        clock.now = 10.0
+        outlook.advance(0.5)
+        # 50 passes took 10 s: 350 to come, all at 0.2 s, since nothing is known of evaluation.
+        assert outlook.seconds_left() == pytest.approx(70)
+        assert outlook.line() == "row 1 of 2, seed 1 of 1, about 1 min left"
+        clock.now = 20.0
+        outlook.advance(0.5)
+    with outlook.running("evaluate", "row 1"):
+        clock.now = 70.0  # 1 s a pass
+    assert outlook.seconds_left() == pytest.approx(200 * 0.2 + 50 * 1.0)
+    with outlook.running("something else", "row 2"):
+        outlook.advance(1.0)
+    assert outlook.seconds_left() == pytest.approx(90), "what nobody expected changes nothing"
+    outlook.reach("recover", "row 2")  # from the store
+    assert (outlook.place, outlook.seconds_left()) == ("row 2 of 2, seed 1 of 1", pytest.approx(50))
+
+
+def test_what_a_failed_row_leaves_undone_is_not_waited_for() -> None:
+    clock = Clock()
+    outlook = Outlook(clock)
+    outlook.expect([work("recover", 1, 100), work("evaluate", 1, 900), work("recover", 2, 100)])
+    with pytest.raises(RuntimeError), outlook.running("recover", "row 1"):
+        clock.now = 5.0
+        raise RuntimeError
+    with outlook.running("recover", "row 2"):
+        clock.now = 15.0
+        outlook.advance(0.5)
+        assert outlook.seconds_left() == pytest.approx(10)
+
+
+def test_times_are_said_no_finer_than_anybody_can_know() -> None:
+    said = [roughly(seconds) for seconds in (0, 37, 56, 250, 3599, 7700, 36000)]
+    expected = [
+        "a few seconds",
+        "about 40 s",
+        "about 1 min",
+        "about 4 min",
+        "about 1 h",
+        "about 2 h 10 min",
+        "about 10 h",
+    ]
+    assert said == expected
+
+
+class Listener(Observer):
+    def __init__(self) -> None:
+        self.expected: list[list[Work]] = []
+
+    def expect(self, works: object) -> None:
+        self.expected.append(list(works))  # type: ignore[call-overload]
+
+
+def test_the_forecast_is_the_plans_and_knows_the_store(tmp_path: Path) -> None:
+    """DELT at IPC 2, T 16 on digits: 300 image-iterations; students see 20 images in each of 3 epochs."""
+    from delt_host import pipeline
+    from delt_host.host import Host
+    from delt_host.plugins import load_registry
+    from delt_host.request import Request
+    from delt_host.resolve import resolve
+    from delt_host.store import Store
+
+    options = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 16, "protocol.epochs": 3}
+    registry = load_registry()
+    request = Request(method=["delt"], baseline=["cda"], ipc=2, seeds="2", set=options, precision="fp32")
+    experiment, heard = resolve(request, registry), Listener()
+    host = Host(registry, Store(tmp_path / "store"), heard)
+    for _ in range(2):
+        prepared = pipeline.prepare(experiment, host)
+        assert not any(m.failure for m in pipeline.run(*prepared, host))
+    before, first, _, second = heard.expected
+    recovered = {f"{row}, seed {seed}": cost for row, cost in (("delt", 300), ("cda", 320)) for seed in (0, 1)}
+    for works in (before, first):
+        assert {w.detail: w.passes for w in works if w.stage == "recover"} == recovered
+        assert {w.passes for w in works if w.stage == "evaluate"} == {60}
+    assert [w.place for w in before if w.stage == "squeeze"] == ["teacher 1 of 1"]
+    assert first[-1].place == "row 4 of 4, seed 2 of 2"
+    assert len(second) == len(first) and not any(w.passes for w in second), "all of it is in the store"
