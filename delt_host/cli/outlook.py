@@ -34,6 +34,8 @@ class Outlook:
 
     def expect(self, works: Sequence[Work]) -> None:
         self.ahead = list(works)
+        if not works:
+            self.place = ""
 
     def reach(self, stage: str, detail: str) -> Work | None:
         """The stage as it was expected. What was expected before it will not come: its row failed."""

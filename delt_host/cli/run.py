@@ -199,6 +199,7 @@ def command(
         if elsewhere is not None:
             description = work.Description(work.recipe_of(experiment), threads, **chosen)
             if tasks := work.tasks(experiment, problem, plans, host):
+                observer.expect(())  # the engine says how far it is
                 elsewhere.fill(tasks, description, problem, host)
         measurements = list(pipeline.run(experiment, problem, plans, host))
     lines = compare.compare(experiment, measurements)
