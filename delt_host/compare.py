@@ -70,9 +70,15 @@ def paired_difference(
     mean = statistics.fmean(deltas)
     if len(deltas) == 1:
         return Difference(name, mean, float("nan"), float("nan"), 1, better, decimals)
-    error = statistics.stdev(deltas) / math.sqrt(len(deltas))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(deltas) - 1)) * error
+    half = half_interval(deltas)
     return Difference(name, mean, mean - half, mean + half, len(deltas), better, decimals)
+
+
+def half_interval(values: Sequence[float]) -> float:
+    """Half the width of the 95 % confidence interval of the mean (Student's t); NaN for fewer than two values."""
+    if len(values) < 2:
+        return float("nan")
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 @dataclass(frozen=True)
