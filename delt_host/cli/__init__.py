@@ -19,7 +19,10 @@ class LazyGroup(click.Group):
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
-        "report": ("delt_host.cli.report", "Print the tables of runs as Markdown, LaTeX or CSV."),
+        "report": (
+            "delt_host.cli.report",
+            "Print the tables of runs as Markdown, LaTeX or CSV, or all as an HTML page.",
+        ),
         "runs": ("delt_host.cli.runs", "List past runs and their best rows."),
         "doctor": ("delt_host.cli.doctor", "Say what machine, versions and plugins a run would see."),
         "store": ("delt_host.cli.store", "List, verify and prune what finished stages left."),

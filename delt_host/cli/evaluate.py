@@ -42,7 +42,7 @@ def command(
     from delt_host.cli.progress import observer_for
     from delt_host.host import Host
     from delt_host.plugins import load_registry
-    from delt_host.report import folder, table
+    from delt_host.report import folder, page, table
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
     from delt_host.store import Store, default_store
@@ -70,6 +70,7 @@ def command(
     lines = compare.compare(experiment, measurements)
     folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
     table.show(console, experiment, lines)
+    page.write_page(path)
     console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
     if failed := sorted({m.row.label for m in measurements if m.failure}):
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

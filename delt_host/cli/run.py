@@ -122,7 +122,7 @@ def command(
 
     from delt_host import compare, estimate, pipeline
     from delt_host.host import Host
-    from delt_host.report import folder, table
+    from delt_host.report import folder, page, table
 
     host = Host(registry, Store(store or default_store(), observer.note, checkpoint_every), observer)
     if dry_run:
@@ -136,7 +136,9 @@ def command(
     lines = compare.compare(experiment, measurements)
     folder.write_results(path, experiment, problem, lines, measurements, registry)
     table.show(console, experiment, lines)
+    page.write_page(path)
     console.print(f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True)
+    console.print(f"  The report, for a browser: {path / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
     failed = sorted({m.row.label for m in measurements if m.failure})
     if failed:
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

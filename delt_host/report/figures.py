@@ -115,17 +115,22 @@ def differences(classes: Sequence[tuple[str, Sequence[float]]], numbers: tuple[i
 
 
 def lines(traces: Sequence[Trace], x_label: str, y_label: str, says: str, log: bool = False) -> Markup:
-    """A thin line for every seed of every row."""
+    """Each row's mean over seeds, on a band from the lowest to the highest seed."""
     axes = _axes(height=230, left=56, right=10, bottom=36, top=6)
+    alike: dict[tuple[int, tuple[float, ...]], list[Sequence[float]]] = {}
     for trace in traces:
-        x, y = _thinned(trace.x), _thinned(trace.y)
-        marker = "o" if len(x) < 12 else ""
-        axes.plot(x, y, color=series(trace.number), lw=1.4, marker=marker, ms=3.5)
+        alike.setdefault((trace.number, tuple(trace.x)), []).append(trace.y)
+    for (number, x), seeds in alike.items():
+        at, colour = _thinned(x), series(number)
+        low, high, mean = (_thinned([of(ys) for ys in zip(*seeds, strict=True)]) for of in (min, max, fmean))
+        if len(seeds) > 1:
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+        axes.plot(at, mean, color=colour, lw=1.4, marker="o" if len(at) < 12 else "", ms=3.5)
     if log and all(value > 0 for trace in traces for value in trace.y):
         axes.set_yscale("log")
         _plain_log(axes.yaxis)
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_ylabel(plain(y_label, LABEL))
     return _done(axes, "both", says)
 
 

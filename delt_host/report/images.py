@@ -44,6 +44,7 @@ class Picture:
     """(3, S, S) uint8."""
     alt: str
     """What it is of, for those who do not see it, and under it when it is enlarged."""
+    iterations: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def strips(label: str, number: int, made: DistilledSet, history: History | None)
         for rank in ranks:
             index = int(own[rank])
             alt = f"{label}, {name}, image {rank + 1} of {len(own)}{_length(history, index)}"
-            pictures[index] = Picture(made.pixels[index], alt)
+            pictures[index] = Picture(made.pixels[index], alt, int(history.iterations[index]) if history else 0)
         found[name] = Strip(label, number, _note(history, own), list(pictures.values()), _pairs(pictures, history))
     return found
 

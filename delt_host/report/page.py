@@ -25,19 +25,19 @@ from delt_host.report.table import duration, size
 GRID_BYTES, PAIR_BYTES = 1_000_000, 250_000  # base64 makes four bytes of three
 
 
-def write_page(runs: Sequence[Path], file: Path) -> None:
-    """Write the report of these runs; InputError where one is not finished, RunError where the file cannot be written."""
-    page = render_page(runs)
+def write_page(run: Path) -> None:
+    """Write `report.html` into a finished run's folder; RunError where it cannot be written."""
+    file = run / "report.html"
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         # Names that are no text, as file systems allow, are no reason to lose the report.
-        file.write_bytes(page.encode("utf-8", "replace"))
+        file.write_bytes(render_page([run]).encode("utf-8", "replace"))
     except OSError as error:
         raise RunError(f"the report cannot be written to {file}: {error.strerror or error}") from None
 
 
 def render_page(runs: Sequence[Path]) -> str:
-    """The report of these runs as HTML. Everything that files and plugins say is escaped."""
+    """The report of these runs as HTML, in which everything that files and plugins say is escaped; InputError where one
+    is not finished."""
     read = [Run.read(path) for path in runs]
     with drawing():
         shown = _content(read)
@@ -117,13 +117,15 @@ def _grid(sets: Sequence[Made]) -> tuple[dict[str, list[tuple[Strip, Coded]]], E
 
 
 def _pairs(sets: Sequence[Made]) -> tuple[dict[str, list[tuple[str, Coded]]], Encoding | None]:
-    """Each row's pairs of start and result, with their class."""
+    """Each row's pairs of start and result, with a caption."""
     strips = [(each.entry.label, name, strip) for each in sets for name, strip in each.strips.items() if strip.pairs]
     both = [picture for *_, strip in strips for pair in strip.pairs for picture in pair]
     coded, encoding = _coded(both, PAIR_BYTES)
     found: dict[str, list[tuple[str, Coded]]] = {}
     for label, name, strip in strips:
-        found.setdefault(label, []).extend((name, [next(coded), next(coded)]) for _ in strip.pairs)
+        for _, result in strip.pairs:
+            caption = f"{name} · {result.iterations:,} iterations"
+            found.setdefault(label, []).append((caption, [next(coded), next(coded)]))
     return found, encoding
 
 

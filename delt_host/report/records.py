@@ -69,6 +69,11 @@ class StudentCurve(_Read):
     tested_epoch: list[FiniteFloat]
     accuracy: list[FiniteFloat]
 
+    @property
+    def whole(self) -> bool:
+        """Whether every epoch has its value."""
+        return len(self.epoch) == len(self.loss) and len(self.tested_epoch) == len(self.accuracy)
+
 
 class Measured(_Read):
     """A row under one seed and evaluator."""
@@ -176,9 +181,17 @@ class Run:
             ("system", str(machine.get("system", ""))),
             ("python", str(machine.get("python", ""))),
             *((name, str(number)) for name, number in dict(machine.get("versions") or {}).items()),
-            ("plugins", "; ".join(results.plugins)),
+            *(("plugins", f"{provider}: {', '.join(names)}") for provider, names in self._plugins().items()),
         ]
         return [(name, value) for name, value in found if value.strip(" [],")]
+
+    def _plugins(self) -> dict[str, list[str]]:
+        """Their names by the distribution that brought them; results.json has `name: distribution version (module)`."""
+        found: dict[str, list[str]] = {}
+        for plugin in self.results.plugins:
+            name, _, provider = plugin.partition(": ")
+            found.setdefault(provider.partition(" (")[0], []).append(name)
+        return found
 
     def tables(self) -> list[list[Row]]:
         """The rows of each evaluator, in the order of the file: a label that comes again opens the next evaluator's."""

@@ -158,12 +158,12 @@ def learning(table: Table) -> list[Markup]:
     accuracies: list[Trace] = []
     for entry in table.entries:
         for curve in (measured.curve for measured in entry.row.measured):
-            if curve is not None and curve.epoch:
+            if curve is not None and curve.epoch and curve.whole:
                 losses.append(Trace(entry.number, curve.epoch, curve.loss))
                 accuracies.append(Trace(entry.number, curve.tested_epoch, curve.accuracy))
     if not losses:
         return []
-    says = f"{table.title} by epoch, a line for every row and seed: "
+    says = f"{table.title} by epoch, the mean of each row: "
     found = [figures.lines(losses, "epoch", "training loss", says + "training loss", log=True)]
     if any(len(trace.x) > 1 for trace in accuracies):
         found.append(figures.lines(accuracies, "epoch", "test top-1 (%)", says + "top-1 on the test split"))
@@ -221,7 +221,7 @@ def recovery(sets: Sequence[Made]) -> list[tuple[str, Markup]]:
         for curve in (curve for history in each.histories for curve in history.curves):
             for name, values in curve.terms.items():
                 terms.setdefault(name, []).append(Trace(each.entry.number, curve.iteration, values))
-    says = "by iteration, a line for every row and seed"
+    says = "by iteration, the mean of each row"
     return [
         (name, figures.lines(traces, "iteration", name, f"Loss term {name} {says}", log=True))
         for name, traces in terms.items()
