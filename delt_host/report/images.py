@@ -97,7 +97,8 @@ def _bytes(picture: Picture, encoding: Encoding) -> bytes:
         image = image.resize((encoding.side, encoding.side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     if encoding.quality:
-        image.save(file, "JPEG", quality=encoding.quality, subsampling=0, optimize=True)
+        # Not optimize=True: Pillow's buffer for it is too small for noise at 4:4:4, which distilled images can be.
+        image.save(file, "JPEG", quality=encoding.quality, subsampling=0)
     else:
         image.save(file, "WEBP", lossless=True)
     return file.getvalue()

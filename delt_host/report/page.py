@@ -82,6 +82,7 @@ def _content(runs: list[Run]) -> dict[str, Any]:
         "version": __version__,
         "runs": runs,
         "tables": tables,
+        "told": [table for table in tables if table.said],
         "legend": [(entry.label, figures.swatch(entry.number)) for entry in entries.values()],
         "bars": bars,
         "over_cost": {title: figures for title, figures in over_cost.items() if figures},
