@@ -207,3 +207,144 @@ def test_curves_of_groups_are_averaged_where_they_were_logged_alike() -> None:
         [{"iteration": [0, 5], "l": [1.0, 2.0]}, {"iteration": [0, 5], "l": [3.0, 6.0]}, {"iteration": [0], "l": [9.0]}]
     )
     assert [(curve.groups, curve.terms["l"]) for curve in made] == [(2, [2.0, 4.0]), (1, [9.0])]
+
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium without a head, which writes down every request and every word on its console."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chromium = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chromium
+    chromium.quit()
+
+
+def opened(browser: Any, file: Path, width: int = 1280, scheme: str = "light") -> Any:
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.get_log("browser"), browser.get_log("performance")
+    browser.get(file.resolve().as_uri())
+    return browser
+
+
+def test_a_browser_loads_it_without_a_word_or_a_request_and_runs_no_script_of_others(
+    browser: Any, run: Path, tmp_path: Path
+) -> None:
+    hostile = tmp_path / "hostile.html"
+    hostile.write_bytes(render_page([with_hostile_classes(run, tmp_path / "copy")]).encode("utf-8", "replace"))
+    for file in (run / "report.html", hostile):
+        opened(browser, file)  # an alert would make the next call fail
+        assert browser.execute_script("return document.scripts.length") == 1
+        assert browser.get_log("browser") == []
+        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        assert asked and {url.partition(":")[0] for url in asked} <= {"file", "data"}
+        assert not browser.execute_script("return [...document.images].some((image) => !image.naturalWidth)")
+    text = browser.execute_script("return document.body.textContent")
+    assert "<script>alert(2)</script>" in text and HOSTILE in text
+
+
+def test_tables_sort_by_click_and_by_key(browser: Any, run: Path) -> None:
+    opened(browser, run / "report.html")
+    by, keys = selenium_names()
+    heading = browser.find_elements(by.CSS_SELECTOR, "table.sortable thead th")[1]
+    means = [line["summary"]["mean"] for line in json.loads((run / "results.json").read_text())["lines"]]
+
+    def column() -> list[float | None]:
+        cells = browser.find_elements(by.CSS_SELECTOR, "table.sortable tbody tr td:nth-child(2)")
+        return [float(value) if (value := cell.get_attribute("data-value")) else None for cell in cells]
+
+    assert column() == means and heading.get_attribute("aria-sort") == "none"
+    heading.find_element(by.TAG_NAME, "button").click()
+    scored = sorted(mean for mean in means if mean is not None)
+    assert column() == [*reversed(scored), None] and heading.get_attribute("aria-sort") == "descending"
+    browser.switch_to.active_element.send_keys(keys.ENTER)
+    assert column() == [*scored, None] and heading.get_attribute("aria-sort") == "ascending", (
+        "the failed row stays last"
+    )
+    other = browser.find_elements(by.CSS_SELECTOR, "table.sortable thead th button")[0]
+    other.send_keys(keys.SPACE)
+    assert heading.get_attribute("aria-sort") == "none" and column() != [*scored, None]
+
+
+def test_images_enlarge_by_mouse_and_by_keyboard(browser: Any, run: Path) -> None:
+    opened(browser, run / "report.html")
+    by, keys = selenium_names()
+    dialog = browser.find_element(by.TAG_NAME, "dialog")
+    tiles = browser.find_elements(by.CSS_SELECTOR, ".class:first-child .tile")
+
+    def focused() -> Any:
+        return browser.execute_script("return document.activeElement.querySelector('img')?.alt")
+
+    tiles[1].click()
+    large = dialog.find_element(by.TAG_NAME, "img")
+    assert dialog.is_displayed() and large.get_attribute("alt") == "delt, 0, image 2 of 2, 14 iterations"
+    assert large.size["width"] > 300 and large.value_of_css_property("image-rendering") == "pixelated"
+    browser.switch_to.active_element.send_keys(keys.ESCAPE)
+    assert not dialog.is_displayed() and focused() == "delt, 0, image 2 of 2, 14 iterations"
+    browser.switch_to.active_element.send_keys(keys.ARROW_LEFT)
+    assert focused() == "delt, 0, image 1 of 2, 16 iterations"
+    browser.switch_to.active_element.send_keys(keys.ARROW_DOWN)
+    browser.switch_to.active_element.send_keys(keys.ENTER)
+    assert dialog.is_displayed() and large.get_attribute("alt") == "cda, 0, image 1 of 2, 16 iterations"
+    browser.switch_to.active_element.send_keys(keys.ARROW_RIGHT)
+    assert large.get_attribute("alt") == "cda, 0, image 2 of 2, 16 iterations"
+    dialog.find_element(by.TAG_NAME, "button").click()
+    assert not dialog.is_displayed() and focused() == "cda, 0, image 2 of 2, 16 iterations"
+    assert (
+        browser.execute_script("return document.querySelectorAll('.class .tile:not([tabindex=\"-1\"])').length") == 10
+    )
+
+
+def selenium_names() -> tuple[Any, Any]:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    return By, Keys
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_sticks_out_and_contrast_is_enough(browser: Any, run: Path, width: int, scheme: str) -> None:
+    opened(browser, run / "report.html", width, scheme)
+    assert browser.execute_script("const page = document.documentElement; return page.scrollWidth <= page.clientWidth")
+    style = "const all = getComputedStyle(document.documentElement); return (name) => all.getPropertyValue(name)"
+    names = ["--paper", "--raised", "--ink", "--muted", "--accent", "--bad", *(f"--series-{n}" for n in range(8))]
+    values = browser.execute_script(f"return arguments[0].map((() => {{ {style} }})())", names)
+    colours = dict(zip(names, map(str.strip, values), strict=True))
+    assert (luminance(colours["--paper"]) > 0.5) == (scheme == "light")
+    for name in ("--ink", "--muted", "--accent", "--bad"):
+        assert contrast(colours[name], colours["--paper"]) >= 4.5, name
+    for number in range(8):
+        assert contrast(colours[f"--series-{number}"], colours["--paper"]) >= 3, number
+    drawn = "getComputedStyle(document.querySelector('#accuracy ~ .figures svg text')).fill"
+    red, green, blue = map(int, re.findall(r"\d+", browser.execute_script(f"return {drawn}"))[:3])
+    assert f"#{red:02x}{green:02x}{blue:02x}" in (colours["--ink"], colours["--muted"]), "figures follow the scheme"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)

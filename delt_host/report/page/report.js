@@ -56,25 +56,27 @@ function neighbour(tile, [down, right]) {
   return tiles?.[down ? Math.min(column, tiles.length - 1) : column + right];
 }
 
+function stopAt(chosen) {
+  for (const tile of chosen.closest(".group").querySelectorAll(".tile")) tile.tabIndex = tile === chosen ? 0 : -1;
+}
+
 for (const group of document.querySelectorAll(".group")) {
-  const tiles = [...group.querySelectorAll(".tile")];
-  const only = (chosen) => tiles.forEach((tile) => { tile.tabIndex = tile === chosen ? 0 : -1; });
-  only(tiles[0]);
+  stopAt(group.querySelector(".tile"));
   group.addEventListener("click", (event) => {
     const tile = event.target.closest(".tile");
-    if (tile) { only(tile); show(tile); }
+    if (tile) show(tile);
   });
   group.addEventListener("keydown", (event) => {
     const next = STEPS[event.key] && neighbour(event.target, STEPS[event.key]);
-    if (next) { event.preventDefault(); only(next); next.focus(); }
+    if (next) { event.preventDefault(); stopAt(next); next.focus(); }
   });
 }
 
-dialog?.addEventListener("keydown", (event) => {
+dialog.addEventListener("keydown", (event) => {
   const next = STEPS[event.key] && neighbour(place, STEPS[event.key]);
   if (next) { event.preventDefault(); show(next); }
 });
-dialog?.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-dialog?.addEventListener("close", () => { place.tabIndex = 0; place.focus(); });
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+dialog.addEventListener("close", () => { stopAt(place); place.focus(); });
 
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => { each.open = true; }));
