@@ -135,7 +135,9 @@ def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> 
     done = [m for m in group if m.evaluation is not None]
     facts = [m.evaluation.facts for m in done if m.evaluation]
     named = [m.evaluation.scores for m in done if m.evaluation]
-    others = [other for other in scores if other != row.label and row.role == "method"]
+    # A row that failed, or was scored under other seeds alone, is no row to differ from.
+    common = [other for other in scores if scores[other].keys() & scores[row.label].keys()]
+    others = [other for other in common if other != row.label and row.role == "method"]
     first = done[0] if done else None
     classes = facts[0].get("per_class", {}) if facts else {}
     return Line(

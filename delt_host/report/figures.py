@@ -57,7 +57,7 @@ class Trace:
     y: Sequence[float]
 
 
-def bars(marks: Sequence[Mark], axis_label: str) -> Markup:
+def bars(marks: Sequence[Mark], axis_label: str, percent: bool) -> Markup:
     """A bar to each row's mean, its confidence interval, and a dot for every seed."""
     axes = _axes(height=36 * len(marks) + 36, left=6, right=8, bottom=34, top=0)
     for place, mark in enumerate(marks):
@@ -69,6 +69,7 @@ def bars(marks: Sequence[Mark], axis_label: str) -> Markup:
             _interval(axes, mark.mean, place, mark.half, "x")
             axes.plot(mark.values, [place] * len(mark.values), "o", ms=5, mfc=PAPER, mec=INK, mew=1.2, clip_on=False)
     axes.set_ylim(len(marks) - 0.6, -0.8)
+    axes.set_xlim(_possible(axes.get_xlim(), marks, percent))
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(axis_label)
@@ -76,7 +77,7 @@ def bars(marks: Sequence[Mark], axis_label: str) -> Markup:
     return _done(axes, "x", f"Bars of {axis_label}: " + "; ".join(f"{m.label} {m.shown}" for m in marks))
 
 
-def scatter(marks: Sequence[Mark], x_label: str, y_label: str) -> Markup:
+def scatter(marks: Sequence[Mark], x_label: str, y_label: str, percent: bool) -> Markup:
     """Each row's mean and confidence interval over its cost."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
@@ -85,6 +86,7 @@ def scatter(marks: Sequence[Mark], x_label: str, y_label: str) -> Markup:
         _interval(axes, mark.at, mark.mean, mark.half, "y", series(mark.number))
         axes.plot(mark.at, mark.mean, MARKERS[mark.number % len(MARKERS)], color=series(mark.number), ms=8, mec=PAPER)
     axes.margins(0.08)
+    axes.set_ylim(_possible(axes.get_ylim(), marks, percent))
     costs = [mark.at for mark in marks]
     if min(costs) > 0 and max(costs) > 30 * min(costs):
         axes.set_xscale("log")
@@ -116,6 +118,8 @@ def differences(classes: Sequence[tuple[str, Sequence[float]]], numbers: tuple[i
 
 def lines(traces: Sequence[Trace], x_label: str, y_label: str, says: str, log: bool = False) -> Markup:
     """Each row's mean over seeds, on a band from the lowest to the highest seed."""
+    from matplotlib.ticker import MaxNLocator
+
     axes = _axes(height=230, left=56, right=10, bottom=36, top=6)
     alike: dict[tuple[int, tuple[float, ...]], list[Sequence[float]]] = {}
     for trace in traces:
@@ -129,6 +133,7 @@ def lines(traces: Sequence[Trace], x_label: str, y_label: str, says: str, log: b
     if log and all(value > 0 for trace in traces for value in trace.y):
         axes.set_yscale("log")
         _plain_log(axes.yaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel(x_label)
     axes.set_ylabel(plain(y_label, LABEL))
     return _done(axes, "both", says)
@@ -157,6 +162,13 @@ def _done(axes: Axes, grid: str, says: str) -> Markup:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=0)
     return inline(axes.get_figure(), says)  # type: ignore[arg-type]
+
+
+def _possible(limits: tuple[float, float], marks: Sequence[Mark], percent: bool) -> tuple[float, float]:
+    """An axis without the room that a whisker would take below zero or above 100 %, where no value can be."""
+    values = [value for mark in marks for value in mark.values]
+    low, high = limits
+    return max(low, 0) if min(values) > 0 else low, min(high, 100) if percent and max(values) < 100 else high
 
 
 def _plain_log(axis: Axis) -> None:

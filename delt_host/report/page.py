@@ -71,7 +71,7 @@ def _content(runs: list[Run]) -> dict[str, Any]:
         for table in training
     }
     bars = {
-        table.title: figures.bars([entry.mark() for entry in table.entries], table.heading)
+        table.title: figures.bars([entry.mark() for entry in table.entries], table.heading, table.percent)
         for table in tables
         if table.scored
     }

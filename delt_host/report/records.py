@@ -27,6 +27,7 @@ class Said(_Read):
     """A difference to another row, as a sentence."""
 
     other: str
+    n: int
     sentence: str = ""
 
 

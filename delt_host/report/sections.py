@@ -50,7 +50,8 @@ class Entry:
         return f"{summary.mean:.{digits}f}" + ("" if summary.std is None else f" ± {summary.std:.{digits}f}")
 
     def mark(self, at: float = 0.0) -> Mark:
-        return Mark(self.label, self.number, self.row.line.values, f"{self.score} {self.row.line.unit}".strip(), at)
+        values, unit = self.row.line.values, self.row.line.unit
+        return Mark(self.label, self.number, values, f"{self.score} {unit}".strip() if values else self.score, at)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class Table:
         line = self.entries[0].row.line
         name = "top-1" if line.score == "top1" else line.score
         return f"{name} ({line.unit})" if line.unit else name
+
+    @property
+    def percent(self) -> bool:
+        return self.entries[0].row.line.unit == "%"
 
     @property
     def trains(self) -> bool:
@@ -86,7 +91,7 @@ class Table:
     @property
     def said(self) -> list[tuple[str, str]]:
         """What can be told from the scores: each row that is compared with others, and a sentence for each of these."""
-        return [(entry.label, each.sentence) for entry in self.entries for each in entry.row.line.differences]
+        return [(entry.label, each.sentence) for entry in self.entries for each in entry.row.line.differences if each.n]
 
     @property
     def failed(self) -> list[Entry]:
@@ -124,7 +129,7 @@ def over_cost(table: Table, cost: Callable[[Row], int], x_label: str) -> Markup 
     marks = [entry.mark(cost(entry.row)) for entry in table.scored if entry.row.line.role != "ceiling"]
     if len({mark.at for mark in marks}) < 2:
         return None
-    return figures.scatter(marks, x_label, table.heading)
+    return figures.scatter(marks, x_label, table.heading, table.percent)
 
 
 def by_class(table: Table) -> list[tuple[str, Markup, list[tuple[str, float]]]]:
