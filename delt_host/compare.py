@@ -70,9 +70,15 @@ def paired_difference(
     mean = statistics.fmean(deltas)
     if len(deltas) == 1:
         return Difference(name, mean, float("nan"), float("nan"), 1, better, decimals)
-    error = statistics.stdev(deltas) / math.sqrt(len(deltas))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(deltas) - 1)) * error
+    half = half_interval(deltas)
     return Difference(name, mean, mean - half, mean + half, len(deltas), better, decimals)
+
+
+def half_interval(values: Sequence[float]) -> float:
+    """Half the width of the 95 % confidence interval of the mean (Student's t); NaN for fewer than two values."""
+    if len(values) < 2:
+        return float("nan")
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,9 @@ def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> 
     done = [m for m in group if m.evaluation is not None]
     facts = [m.evaluation.facts for m in done if m.evaluation]
     named = [m.evaluation.scores for m in done if m.evaluation]
-    others = [other for other in scores if other != row.label and row.role == "method"]
+    # A row that failed, or was scored under other seeds alone, is no row to differ from.
+    common = [other for other in scores if scores[other].keys() & scores[row.label].keys()]
+    others = [other for other in common if other != row.label and row.role == "method"]
     first = done[0] if done else None
     classes = facts[0].get("per_class", {}) if facts else {}
     return Line(

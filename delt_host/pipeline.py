@@ -26,6 +26,7 @@ from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.forecast import forecast
+from delt_host.history import LossCurve, averaged, recorded
 from delt_host.host import Host
 from delt_host.keys import (
     detail,
@@ -115,17 +116,19 @@ def run_row(
 ) -> Iterator[Measurement]:
     """One row under one seed."""
     problem = sized(problem, row)
+    history = None
     if saved is not None:
         distilled = saved(row, problem.seed)
         distilled_key = distilled.fingerprint
     else:
         start, start_key = initialize(problem, row, host)
-        images, images_key, cost = recover(problem, row, plan, start, start_key, host)
+        images, images_key, cost, curves = recover(problem, row, plan, start, start_key, host)
+        history = recorded(plan, start, problem.normalization, curves)
         distilled, distilled_key = finish(problem, images, images_key, cost)
     labels, labels_key = relabel(problem, row, distilled, distilled_key, host)
     for evaluator in experiment.evaluators:
         evaluation = evaluate(problem, row, evaluator, distilled, labels, labels_key, host)
-        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels)
+        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels, history)
 
 
 def load_data(experiment: Experiment, host: Host) -> RealData:
@@ -233,30 +236,33 @@ def initialize(problem: Problem, row: Row, host: Host) -> tuple[ImageSet, str]:
 
 def recover(
     problem: Problem, row: Row, plan: Plan, start: ImageSet, start_key: str, host: Host
-) -> tuple[ImageSet, str, Cost]:
-    """The optimised images, their key, and what recovery took when it ran. One store entry a stack of groups."""
+) -> tuple[ImageSet, str, Cost, tuple[LossCurve, ...]]:
+    """The optimised images, their key, and what recovery took and how its losses fell when it ran. One store entry a
+    stack of groups."""
     if not plan.groups or row.matcher is None:
-        return start, start_key, Cost()
+        return start, start_key, Cost(), ()
     named = row.matcher
     seen = problem.seen_by(named.component)
     key = host.store.key("recover", recover_inputs(problem, named, plan, start_key, host))
     together = stacks(plan, named.component, problem.compute, problem.image_size)
     missing = [stack for stack in together if not host.store.has("recover", {"of": key, "groups": stack})]
     work_left = sum(plan.groups[g].image_iterations for stack in missing for g in stack)
-    images, seconds, peaks = [], 0.0, []
+    images, seconds, peaks, curves = [], 0.0, [], []
     with _stage_or_cached(host, "recover", detail(row, problem), work_left, "image-iterations", bool(missing)):
         for stack in together:
             entry = recover_groups(seen, named, plan, stack, start, key, host)
             images += list(entry.tensors["images"])
             seconds += entry.facts["seconds"]
             peaks.append(entry.facts["peak_bytes"])
+            curves += entry.facts["curves"]
 
     def count() -> tuple[dict[str, Tensor], dict[str, Any]]:
         with host.running("matcher", named):
             return {}, {"multiply_adds": multiply_adds(seen, start, plan, named.component)}
 
     counted = host.store.make("multiply-adds", {"of": key}, count).facts["multiply_adds"]
-    return assemble(start, plan, images), key, Cost(plan.image_iterations, counted, seconds, max(peaks))
+    cost = Cost(plan.image_iterations, counted, seconds, max(peaks))
+    return assemble(start, plan, images), key, cost, averaged(curves)
 
 
 def recover_groups(

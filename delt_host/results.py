@@ -7,6 +7,7 @@ from typing import Any
 
 from delt_host.components import Distilled, Evaluation, Labels
 from delt_host.experiment import Named, Row
+from delt_host.history import History
 from delt_host.plan import Plan
 
 
@@ -21,6 +22,8 @@ class Measurement:
     plan: Plan | None = None
     distilled: Distilled | None = None
     labels: Labels | None = None
+    history: History | None = None
+    """None where nothing was distilled."""
     failure: str = ""
 
     @property

@@ -39,6 +39,8 @@ def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_im
     similar = {line["label"]: line["summary"]["mean"] for line in results["lines"] if line["score"] == "similarity"}
     assert set(similar) == {"delt", "cda"} and all(0 < value < 1 for value in similar.values())
     assert not (tmp_path / "store" / "recover").exists(), "nothing was distilled"
+    page = (tmp_path / "made/evaluations/student-diversity/report.html").read_text(encoding="utf-8")
+    assert 'id="images"' in page and 'id="starts"' in page, "an evaluation's page shows the run's images"
 
     call("evaluate", "made", "--student", "wrn_16_2", "--relabeler", "hard", "-q")
     results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())

@@ -21,7 +21,10 @@ class LazyGroup(click.Group):
         "reproduce": ("delt_host.cli.reproduce", "Measure the DELT paper's tables beside the published figures."),
         "results": ("delt_host.cli.results", "Print and merge the cells that reproduce has finished."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
-        "report": ("delt_host.cli.report", "Print the tables of runs as Markdown, LaTeX or CSV."),
+        "report": (
+            "delt_host.cli.report",
+            "Print the tables of runs as Markdown, LaTeX or CSV, or all as an HTML page.",
+        ),
         "runs": ("delt_host.cli.runs", "List past runs and their best rows."),
         "doctor": ("delt_host.cli.doctor", "Say what machine, versions and plugins a run would see."),
         "store": ("delt_host.cli.store", "List, verify and prune what finished stages left."),

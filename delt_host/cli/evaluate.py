@@ -64,7 +64,7 @@ def command(
     from delt_host.cli.progress import observer_for
     from delt_host.host import Host
     from delt_host.plugins import load_registry
-    from delt_host.report import folder, table
+    from delt_host.report import folder, page, table
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
     from delt_host.store import Store, default_store
@@ -91,6 +91,7 @@ def command(
         measurements = list(pipeline.run(experiment, problem, plans, host, saved))
     lines = compare.compare(experiment, measurements)
     results = folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
+    page.write_page(path)
     if as_json:
         click.echo(json.dumps({"folder": str(path), **results}, indent=1))
     else:

@@ -179,7 +179,7 @@ def command(
 
     from delt_host import compare, compute, estimate, pipeline
     from delt_host.host import Host
-    from delt_host.report import folder, table
+    from delt_host.report import folder, page, table
 
     host = Host(registry, Store(store or default_store(), observer.note, checkpoint_every), observer)
     if dry_run:
@@ -204,13 +204,16 @@ def command(
         measurements = list(pipeline.run(experiment, problem, plans, host))
     lines = compare.compare(experiment, measurements)
     results = folder.write_results(path, experiment, problem, lines, measurements, registry)
+    page.write_page(path)
     if as_json:
         click.echo(json.dumps({"folder": str(path), **results}, indent=1))
     else:
         table.show(console, experiment, lines)
-        console.print(
-            f"  Results, images and the recipe that repeats this run: {path}", highlight=False, soft_wrap=True
-        )
+        for what, where in (
+            ("Results, images and the recipe that repeats this run", path),
+            ("The report, for a browser", path / "report.html"),
+        ):
+            console.print(f"  {what}: {where}", highlight=False, soft_wrap=True, markup=False)
     failed = sorted({m.row.label for m in measurements if m.failure})
     if failed:
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")

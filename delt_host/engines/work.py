@@ -161,7 +161,7 @@ class Worker:
             stack = stacks(plan, row.matcher.component, problem.compute, problem.image_size)[task.part]
             pipeline.recover_groups(seen, row.matcher, plan, stack, start, key, host)
             return
-        images, images_key, cost = pipeline.recover(problem, row, plan, start, start_key, host)
+        images, images_key, cost, _ = pipeline.recover(problem, row, plan, start, start_key, host)
         distilled, distilled_key = pipeline.finish(problem, images, images_key, cost)
         labels, labels_key = pipeline.relabel(problem, row, distilled, distilled_key, host)
         if task.stage == "evaluate":

@@ -1,4 +1,4 @@
-"""What a run leaves: experiment.toml, results.json, and the distilled set and an image grid of every row."""
+"""What a run leaves: experiment.toml, results.json, and the distilled set, its history and an image grid of every row."""
 
 from __future__ import annotations
 
@@ -76,6 +76,8 @@ def write_results(
             continue
         _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
+        if measurement.history is not None:
+            measurement.history.save(folder / "history.safetensors")
     written: dict[str, Any] = json.loads(text)
     return written
 

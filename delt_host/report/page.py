@@ -1,0 +1,163 @@
+"""The report: one HTML file that shows finished runs, from their folders alone, without network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from delt_host import __version__
+from delt_host.errors import RunError
+from delt_host.report import figures, sections
+from delt_host.report.images import PER_CLASS, Encoding, Picture, Strip, encode
+from delt_host.report.records import Run
+from delt_host.report.sections import Made
+from delt_host.report.svg import drawing
+from delt_host.report.table import duration, size
+
+GRID_BYTES, PAIR_BYTES = 1_000_000, 250_000  # base64 makes four bytes of three
+
+
+def write_page(run: Path) -> None:
+    """Write `report.html` into a finished run's folder; RunError where it cannot be written."""
+    file = run / "report.html"
+    try:
+        # Names that are no text, as file systems allow, are no reason to lose the report.
+        file.write_bytes(render_page([run]).encode("utf-8", "replace"))
+    except OSError as error:
+        raise RunError(f"the report cannot be written to {file}: {error.strerror or error}") from None
+
+
+def render_page(runs: Sequence[Path]) -> str:
+    """The report of these runs as HTML, in which everything that files and plugins say is escaped; InputError where one
+    is not finished."""
+    read = [Run.read(path) for path in runs]
+    with drawing():
+        shown = _content(read)
+    environment = Environment(
+        loader=PackageLoader("delt_host.report", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": size, "duration": _duration}
+    script = (files("delt_host.report") / "page" / "report.js").read_text(encoding="utf-8")
+    return environment.get_template("report.html").render(
+        **shown,
+        style=Markup((files("delt_host.report") / "page" / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _content(runs: list[Run]) -> dict[str, Any]:
+    tables = sections.tables(runs)
+    problems: list[str] = []
+    entries = {entry.row.key: entry for table in tables for entry in table.entries}
+    sets = {each.entry.row.key: each for table in tables for each in sections.made(table, problems)}
+    made = list(sets.values())
+    training = [table for table in tables if table.trains]
+    costs = ((lambda row: row.line.image_iterations, "image-iterations"), (_shipped, "KiB of images and labels"))
+    over_cost = {
+        table.title: [figure for cost, label in costs if (figure := sections.over_cost(table, cost, label)) is not None]
+        for table in training
+    }
+    bars = {
+        table.title: figures.bars([entry.mark() for entry in table.entries], table.heading, table.percent)
+        for table in tables
+        if table.scored
+    }
+    grid, grid_encoding = _grid(made)
+    pairs, pair_encoding = _pairs(made)
+    return {
+        "title": _title(runs),
+        "version": __version__,
+        "runs": runs,
+        "tables": tables,
+        "told": [table for table in tables if table.said],
+        "legend": [(entry.label, figures.swatch(entry.number)) for entry in entries.values()],
+        "bars": bars,
+        "over_cost": {title: figures for title, figures in over_cost.items() if figures},
+        "by_class": {table.title: classes for table in training if (classes := sections.by_class(table))},
+        "learning": {table.title: found for table in tables if (found := sections.learning(table))},
+        "recovery": sections.recovery(made),
+        "grid": grid,
+        "grid_encoding": grid_encoding,
+        "grid_seeds": sorted({each.seed for each in made if each.strips}),
+        "class_count": max((each.classes for each in made), default=0),
+        "fewer_images": any(each.per_class > PER_CLASS for each in made),
+        "pairs": pairs,
+        "pair_encoding": pair_encoding,
+        "settings": sections.settings(tables[0]) if tables else ([], {}),
+        "runs_settings": sections.runs_settings(runs),
+        "recipes": [(run, _recipe(run)) for run in runs],
+        "problems": list(dict.fromkeys(problems)),
+    }
+
+
+Coded = list[tuple[str, str]]
+"""Images as (alternative text, `data:` address)."""
+
+
+def _grid(sets: Sequence[Made]) -> tuple[dict[str, list[tuple[Strip, Coded]]], Encoding | None]:
+    """Each class's strips, one for each row."""
+    strips = [(name, strip) for each in sets for name, strip in each.strips.items()]
+    coded, encoding = _coded([picture for _, strip in strips for picture in strip.pictures], GRID_BYTES)
+    found: dict[str, list[tuple[Strip, Coded]]] = {}
+    for name, strip in strips:
+        found.setdefault(name, []).append((strip, [next(coded) for _ in strip.pictures]))
+    return found, encoding
+
+
+def _pairs(sets: Sequence[Made]) -> tuple[dict[str, list[tuple[str, Coded]]], Encoding | None]:
+    """Each row's pairs of start and result, with a caption."""
+    strips = [(each.entry.label, name, strip) for each in sets for name, strip in each.strips.items() if strip.pairs]
+    both = [picture for *_, strip in strips for pair in strip.pairs for picture in pair]
+    coded, encoding = _coded(both, PAIR_BYTES)
+    found: dict[str, list[tuple[str, Coded]]] = {}
+    for label, name, strip in strips:
+        for _, result in strip.pairs:
+            caption = f"{name} · {result.iterations:,} iterations"
+            found.setdefault(label, []).append((caption, [next(coded), next(coded)]))
+    return found, encoding
+
+
+def _coded(pictures: Sequence[Picture], budget: int) -> tuple[Any, Encoding | None]:
+    if not pictures:
+        return iter(()), None
+    addresses, encoding = encode(pictures, budget)
+    return zip((picture.alt for picture in pictures), addresses, strict=True), encoding
+
+
+def _title(runs: Sequence[Run]) -> str:
+    """Who is compared with whom."""
+    lines = [line for run in runs for line in run.results.lines]
+    methods, baselines = (
+        list(dict.fromkeys(line.label for line in lines if line.role == role)) for role in ("method", "baseline")
+    )
+    against = f" against {', '.join(baselines)}" if baselines and methods else ""
+    return (", ".join(methods or baselines) or "Controls") + against
+
+
+def _recipe(run: Run) -> str:
+    file = run.path / "experiment.toml"
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _shipped(row: Any) -> int:
+    return round((row.line.image_bytes + row.line.label_bytes) / 1024)
+
+
+def _duration(seconds: float | None) -> str:
+    return duration(math.nan if seconds is None else seconds)
