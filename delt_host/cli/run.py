@@ -75,6 +75,7 @@ from delt_host.errors import RunError
 @click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
 @click.option("-p", "plugins", multiple=True, metavar="[no:]NAME", help="Load a plugin; no:NAME leaves it out.")
 @click.option("--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names.")
+@click.option("--observer", "-o", "observers", multiple=True, metavar="NAME", help="Also tell this one: tensorboard, …")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
 def command(
     recipe: Path | None,
@@ -88,6 +89,7 @@ def command(
     dry_run: bool,
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
+    observers: tuple[str, ...],
     quiet: bool,
     **said: Any,
 ) -> None:
@@ -101,6 +103,7 @@ def command(
     errors = Console(stderr=True)
     with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
         from delt_host.cli.progress import observer_for
+        from delt_host.observer import with_others
         from delt_host.plugins import load_registry
         from delt_host.request import Request, parse_sets
         from delt_host.resolve import resolve
@@ -111,6 +114,7 @@ def command(
             block=[p.removeprefix("no:") for p in plugins if p.startswith("no:")],
             prefer=prefer,
         )
+        wanted = {name: registry.provider("observer", name) for name in observers}
         lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher")}
         options = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
@@ -130,9 +134,12 @@ def command(
         return
     path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
-    with observer:
+    with with_others(observer, wanted, path) as host.observer:
         experiment, problem, plans = pipeline.prepare(experiment, host)
-        measurements = list(pipeline.run(experiment, problem, plans, host))
+        measurements = []
+        for measurement in pipeline.run(experiment, problem, plans, host):
+            host.observer.measured(measurement)
+            measurements.append(measurement)
     lines = compare.compare(experiment, measurements)
     folder.write_results(path, experiment, problem, lines, measurements, registry)
     table.show(console, experiment, lines)
