@@ -18,6 +18,7 @@ class LazyGroup(click.Group):
         "run": ("delt_host.cli.run", "Distil a dataset with methods and baselines, and compare them."),
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
         "export": ("delt_host.cli.export", "Write a distilled set as a folder: images, soft labels, a card."),
+        "import": ("delt_host.cli.import_set", "Read a published distilled set, to be evaluated here."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
         "report": ("delt_host.cli.report", "Print the tables of runs as Markdown, LaTeX or CSV."),
