@@ -20,6 +20,7 @@ class LazyGroup(click.Group):
         "export": ("delt_host.cli.export", "Write a distilled set as a folder: images, soft labels, a card."),
         "import": ("delt_host.cli.import_set", "Read a published distilled set, to be evaluated here."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
+        "push": ("delt_host.cli.push", "Upload an exported set to a dataset hub."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),
         "report": ("delt_host.cli.report", "Print the tables of runs as Markdown, LaTeX or CSV."),
         "runs": ("delt_host.cli.runs", "List past runs and their best rows."),
