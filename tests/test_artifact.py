@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from huggingface_hub import DatasetCard
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -215,8 +218,6 @@ def test_places_outside_the_set_are_refused_not_read(problem: Problem, tmp_path:
     distilled = real_set(problem)
     saved(problem, distilled, tmp_path)
     (file,) = write_labels(tmp_path, problem, distilled, Fkd().relabel(problem, distilled), {})
-    from safetensors import safe_open
-
     with safe_open(file, "pt") as opened:
         about = opened.metadata()
     tensors = load_file(file)
@@ -397,3 +398,30 @@ def test_mistakes_are_named(made: Path, tmp_path: Path) -> None:
     (made / "delt" / "seed-0" / "distilled.safetensors").write_bytes(b"no")
     assert "cannot be read" in said("export", "made", "--to", "out")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out-*"))
+
+
+def test_the_page_on_the_artifact_does_what_it_says(tmp_path: Path) -> None:
+    """Its commands and snippets, one after the other, on a run of the size of its example."""
+    call(
+        "run", "-m", "delt", "--ipc", "2", "--seeds", "2", "--no-controls", "--set", "teacher.epochs=4", "--set",
+        "scheduler.iterations=16", "--set", "protocol.epochs=3", "-q", "--out", "runs/first",
+    )  # fmt: skip
+    page = (Path(__file__).parents[1] / "docs" / "artifact.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert [language for language, _ in blocks].count("python") >= 4
+    names: dict[str, object] = {}
+    with torch.random.fork_rng(devices=[]):
+        for language, text in blocks:
+            if language == "python":
+                exec(compile(text, "docs/artifact.md", "exec"), names)
+                continue
+            for line in text.splitlines():
+                call(*shlex.split(line)[1:])
+    lines = json.loads(Path("runs/imported/evaluations/student/results.json").read_text())["lines"]
+    assert [line["label"] for line in lines] == ["published"]
+    imported, exported = delt_host.load("runs/imported/published/seed-0"), delt_host.load("digits-delt")
+    assert torch.equal(imported.pixels, exported.pixels)
+    fields = exported.soft_labels.blocks[0].header.model_dump() if exported.soft_labels else {}
+    assert [name for name in fields if f"`{name}`" not in page] == []
+    with safe_open("digits-delt/labels-0000.safetensors", "pt") as file:
+        assert [name for name in file.keys() if f"`{name}`" not in page] == []  # noqa: SIM118
