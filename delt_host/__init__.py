@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from delt_host.errors import InputError, RunError
     from delt_host.hookspecs import hookimpl
     from delt_host.methods import Choice, Method, use
+    from delt_host.observer import Observer
     from delt_host.plan import Curve, Group, Phase, Plan
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
@@ -47,6 +48,7 @@ _HOMES = {
     "errors": "InputError RunError",
     "hookspecs": "hookimpl",
     "methods": "Choice Method use",
+    "observer": "Observer",
     "plan": "Curve Group Phase Plan",
     "problem": "Problem",
     "protocols": "Protocol",
@@ -74,6 +76,7 @@ __all__ = [
     "Matcher",
     "MemorySplit",
     "Method",
+    "Observer",
     "Phase",
     "Plan",
     "Problem",

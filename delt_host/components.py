@@ -159,6 +159,8 @@ class Labels(ABC):
     """`logits`: the protocol's distillation loss applies; `probabilities`: cross-entropy against them."""
     size_bytes: int
     """What has to be stored or shipped beside the images: labels, or the teacher where it runs while training."""
+    epochs: int | None = None
+    """How many epochs have labels of their own; students go through them again and again. None: every epoch has."""
 
     @abstractmethod
     def epoch(self, number: int) -> Iterator[LabelledViews]:
@@ -169,6 +171,12 @@ class Labels(ABC):
 
         Keep it with `Problem.remember`, in parts small enough for memory, and leave out what the store has.
         """
+
+    def stored(self, number: int) -> Mapping[str, Tensor] | None:
+        """Epoch `number` as it is kept: the views of `delt_host.replay.draw_epoch`, and answers that
+        `delt_host.packing` reads. None: nothing is kept, and an export writes down what `epoch` gives.
+        """
+        return None
 
 
 class Relabeler(Component):

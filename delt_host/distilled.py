@@ -1,12 +1,13 @@
-"""The distilled set as a file: uint8 images, targets and all that must be known to use them."""
+"""The distilled set as a file: uint8 images, targets and all that must be known to use them; docs/artifact.md."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors
@@ -15,12 +16,18 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from delt_host.components import Distilled
 from delt_host.errors import InputError, RunError
 from delt_host.normalization import Normalization
 from delt_host.options import build
 
+if TYPE_CHECKING:
+    from delt_host.components import LabelledViews
+    from delt_host.soft_labels import SoftLabels
+
+FILE = "distilled.safetensors"
 METADATA = "delt_host.distilled"
 FORMAT = 1
 
@@ -37,10 +44,29 @@ class DistilledSet:
     normalization: Normalization
     about: dict[str, Any] = field(default_factory=dict)
     """Method, labels' recipe, teacher's fingerprint, cost, codec, versions."""
+    soft_labels: SoftLabels | None = field(default=None, compare=False)
+    """Every epoch's views with the teacher's answers, where the set was exported with them."""
 
     def images(self) -> Tensor:
         """(N, 3, S, S) float32, normalised: what a network takes."""
         return self.normalization.normalize(self.pixels)
+
+    def dataset(self, transform: Callable[[Tensor], Any] | None = None) -> HardLabelled:
+        """A torch Dataset of (image, class). `transform` takes a uint8 image (3, S, S); without one images are normalised."""
+        return HardLabelled(self, transform)
+
+    def loader(self, epoch: int, **options: Any) -> DataLoader[LabelledViews]:
+        """The batches of an epoch of soft labels, counted from 0, each as (images, answers, classes).
+
+        Options are those of `torch.utils.data.DataLoader`, ``num_workers`` for instance; the batches and their order are
+        the labels' own. InputError where the set has no soft labels.
+        """
+        if self.soft_labels is None:
+            raise InputError("the distilled set has no soft labels beside it; `delt-host export --labels` writes them")
+        # The batches are made already: no collating, no sampling. Without a generator of its own the loader would draw
+        # its workers' seed from torch's global one.
+        options = {"generator": torch.Generator(), **options}
+        return DataLoader(self.soft_labels.epoch(epoch), batch_size=None, **options)
 
     def save(self, path: Path) -> None:
         about = {
@@ -58,9 +84,31 @@ class DistilledSet:
             raise RunError(f"the distilled set cannot be written to {path}: {error}") from None
 
 
+class HardLabelled(Dataset[tuple[Any, int]]):
+    """The images of a distilled set, each with its class."""
+
+    def __init__(self, distilled: DistilledSet, transform: Callable[[Tensor], Any] | None = None) -> None:
+        self.transform, self.normalization = transform, distilled.normalization
+        self.pixels, self.targets, self.classes = distilled.pixels, distilled.targets, distilled.class_names
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, place: int) -> tuple[Any, int]:
+        pixels = self.pixels[place]
+        image = self.normalization.normalize(pixels[None])[0] if self.transform is None else self.transform(pixels)
+        return image, int(self.targets[place])
+
+
 def load(path: str | Path) -> DistilledSet:
-    """Read a `distilled.safetensors`; InputError where it is missing, damaged or something else."""
+    """Read a `distilled.safetensors`, or the folder that holds one, with the soft labels beside it.
+
+    InputError where it is missing, damaged or something else.
+    """
+    from delt_host.soft_labels import read_labels
+
     path = Path(path)
+    path = path / FILE if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"no distilled set at {path}")
     try:
@@ -74,7 +122,10 @@ def load(path: str | Path) -> DistilledSet:
         raise InputError(f"the distilled set {path} cannot be read: {error}") from None
     about = build(_Header, header, f"the distilled set {path}")
     _check_tensors(path, pixels, targets, len(about.class_names))
-    return DistilledSet(pixels, targets, about.class_names, Normalization(about.mean, about.std), about.about)
+    if about.format > FORMAT:
+        raise InputError(f"the distilled set {path} is of format {about.format}; this delt-host reads up to {FORMAT}")
+    labels = read_labels(path.parent, Distilled(pixels, targets), len(about.class_names))
+    return DistilledSet(pixels, targets, about.class_names, Normalization(about.mean, about.std), about.about, labels)
 
 
 class _Header(BaseModel):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from delt_host.data import Dataset
     from delt_host.methods import Method
     from delt_host.models import Builder
+    from delt_host.observer import Observer
 
 GROUP = "delt_host"
 
@@ -59,3 +60,8 @@ def delt_datasets() -> dict[str, type[Dataset]]:  # type: ignore[empty-body]
 @hookspec
 def delt_models() -> dict[str, Builder]:  # type: ignore[empty-body]
     """Networks beside the host's own: functions from (number of classes, image size) to a module."""
+
+
+@hookspec
+def delt_observers() -> dict[str, type[Observer]]:  # type: ignore[empty-body]
+    """Who else is told how a run goes, trackers of experiments for instance: classes made with the run's folder."""

@@ -1,10 +1,19 @@
-"""Who is told how a run goes: the terminal, a log, a test."""
+"""Who is told how a run goes: the terminal, a log, a tracker of experiments, a test."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from delt_host.errors import InputError
+
+if TYPE_CHECKING:
+    from delt_host.plugins import Provided
+    from delt_host.results import Measurement
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Work:
 
 
 class Observer:
-    """Hears of every stage; this one says nothing."""
+    """Hears of every stage; this one says nothing. A plugin's is made with the run's folder, where it may write."""
 
     def __enter__(self) -> Observer:
         return self
@@ -47,3 +56,90 @@ class Observer:
 
     def note(self, message: str) -> None:
         """A sentence that the user should read."""
+
+    def measured(self, measurement: Measurement) -> None:
+        """A row's scores under one seed and evaluator, with its images; or `failure`, why there are none."""
+
+
+class Observers(Observer):
+    """The terminal's observer and others by name. One of the others that fails is left out from then on, with a note."""
+
+    def __init__(self, first: Observer, others: Mapping[str, Observer]) -> None:
+        self.first, self.others = first, dict(others)
+
+    def __enter__(self) -> Observers:
+        self.first.__enter__()
+        self._tell("__enter__")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._tell("__exit__", *error)
+        self.first.__exit__(*error)
+
+    def expect(self, works: Sequence[Work]) -> None:
+        self.first.expect(works)
+        self._tell("expect", works)
+
+    @contextmanager
+    def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:
+        entered: dict[str, Any] = {}
+        for key in list(self.others):
+            with self._guarded(key):
+                context = self.others[key].stage(name, detail, total, unit)
+                context.__enter__()
+                entered[key] = context
+        try:
+            with self.first.stage(name, detail, total, unit):
+                yield
+        finally:
+            error = sys.exc_info()
+            for key, context in entered.items():
+                if key in self.others:
+                    with self._guarded(key):
+                        context.__exit__(*error)
+
+    def cached(self, name: str, detail: str) -> None:
+        self.first.cached(name, detail)
+        self._tell("cached", name, detail)
+
+    def advance(self, done: int, terms: Mapping[str, float] | None = None) -> None:
+        self.first.advance(done, terms)
+        self._tell("advance", done, terms)
+
+    def note(self, message: str) -> None:
+        self.first.note(message)
+        self._tell("note", message)
+
+    def measured(self, measurement: Measurement) -> None:
+        self.first.measured(measurement)
+        self._tell("measured", measurement)
+
+    def _tell(self, what: str, *arguments: Any) -> None:
+        for key in list(self.others):
+            with self._guarded(key):
+                getattr(self.others[key], what)(*arguments)
+
+    @contextmanager
+    def _guarded(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.others.pop(key, None)
+            self.first.note(_failed(key, error))
+
+
+def with_others(first: Observer, wanted: Mapping[str, Provided], folder: Path) -> Observer:
+    """`first` and those wanted by name, made for a run's folder. InputError where one says what it is missing."""
+    made: dict[str, Observer] = {}
+    for name, provided in wanted.items():
+        try:
+            made[name] = provided.thing(folder)
+        except InputError:
+            raise
+        except Exception as error:
+            first.note(_failed(f"{name} of {provided.plugin}", error))
+    return Observers(first, made) if made else first
+
+
+def _failed(name: str, error: Exception) -> str:
+    return f"observer {name} failed ({type(error).__name__}: {error}); the run goes on without it"

@@ -16,8 +16,10 @@ from delt_host import hookspecs
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
 from delt_host.hookspecs import GROUP
+from delt_host.observer import Observer
 
-KINDS = (*STAGES, "method", "dataset", "model")
+KINDS = (*STAGES, "method", "dataset", "model", "observer")
+CLASSES = {**CONTRACTS, "observer": Observer}
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
 
 
@@ -109,8 +111,8 @@ def _load(
         manager.check_pending()
         offers = [(kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()]
         for kind, name, thing in offers:
-            if kind in CONTRACTS and not (isinstance(thing, type) and issubclass(thing, CONTRACTS[kind])):
-                raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CONTRACTS[kind].__name__}")
+            if kind in CLASSES and not (isinstance(thing, type) and issubclass(thing, CLASSES[kind])):
+                raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
     except Exception as error:  # a plugin may fail in any way and must not take the host down
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"

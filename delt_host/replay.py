@@ -6,8 +6,10 @@ by any loader.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ from delt_host.augment import (
     shuffle_strips,
 )
 from delt_host.components import Distilled
+from delt_host.normalization import Normalization
 from delt_host.problem import Problem
 from delt_host.protocols import parse_randaugment
 from delt_host.randaugment import apply_operations, draw_operations
@@ -41,6 +44,10 @@ class ViewBatch:
     """(B,) int64: the class of the image mixed in."""
     share: float
     """The image's own share of the mixture; 1 where nothing is mixed."""
+    index: Tensor
+    """(B,) int64: the image's place in the set."""
+    partner_index: Tensor
+    """(B,) int64: the place of the image mixed in."""
 
 
 def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
@@ -81,38 +88,69 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
     return views
 
 
+@dataclass(frozen=True)
+class ViewSettings:
+    """What must be known beside an epoch's drawn views to make them again."""
+
+    batch: int
+    crop: Literal["resized", "pad", "none"]
+    mix: Literal["cutmix", "mixup", "none"]
+    normalization: Normalization
+
+    @classmethod
+    def of(cls, problem: Problem) -> ViewSettings:
+        protocol = problem.protocol
+        batch = protocol.batch_for(problem.ipc, problem.num_classes)
+        return cls(batch, protocol.crop, protocol.mix, problem.view_normalization)
+
+    def steps(self, count: int) -> int:
+        """Batches in an epoch of `count` images."""
+        return math.ceil(count / self.batch)
+
+
 def replay_epoch(problem: Problem, distilled: Distilled, views: Mapping[str, Tensor]) -> Iterator[ViewBatch]:
     """The batches of an epoch drawn by `draw_epoch`."""
-    batch = problem.protocol.batch_for(problem.ipc, problem.num_classes)
-    for step, positions in enumerate(torch.arange(len(views["order"])).split(batch)):
-        index = views["order"][positions].long()
-        pixels = distilled.pixels[index]
-        if "operation" in views:
-            drawn = (views[name][positions] for name in ("operation", "level", "sign"))
-            pixels = apply_operations(pixels, *drawn)
-        unit = pixels.to(problem.compute.device).float() / 255
-        images = problem.view_normalization.normalize(apply_view(unit, *_matrices(problem, views, positions)))
-        share, *box = views["mix"][step].tolist()
-        partner = views["partner"][positions].long() - int(positions[0])
-        if problem.protocol.mix == "cutmix":
-            top, left, bottom, right = (int(v) for v in box)
-            images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
-        elif problem.protocol.mix == "mixup":
-            images = share * images + (1 - share) * images[partner]
-        yield ViewBatch(
-            images.contiguous(memory_format=torch.channels_last),
-            distilled.targets[index],
-            distilled.targets[index[partner]],
-            share,
-        )
+    settings = ViewSettings.of(problem)
+    for step in range(settings.steps(len(views["order"]))):
+        yield replay_batch(settings, distilled.pixels, distilled.targets, views, step, problem.compute.device)
 
 
-def _matrices(problem: Problem, views: Mapping[str, Tensor], positions: Tensor) -> tuple[Tensor, Tensor]:
-    size, protocol = problem.image_size, problem.protocol
+def replay_batch(
+    settings: ViewSettings,
+    pixels: Tensor,
+    targets: Tensor,
+    views: Mapping[str, Tensor],
+    step: int,
+    device: str = "cpu",
+) -> ViewBatch:
+    """Batch `step` of an epoch of images (N, 3, S, S) uint8 with `targets` (N,); it depends on no other batch."""
+    positions = torch.arange(len(views["order"]))[step * settings.batch : (step + 1) * settings.batch]
+    index = views["order"][positions].long()
+    chosen = pixels[index]
+    if "operation" in views:
+        drawn = (views[name][positions] for name in ("operation", "level", "sign"))
+        chosen = apply_operations(chosen, *drawn)
+    unit = chosen.to(device).float() / 255
+    matrices = _matrices(settings, views, positions, pixels.shape[-1])
+    images = settings.normalization.normalize(apply_view(unit, *matrices))
+    share, *box = views["mix"][step].tolist()
+    partner = views["partner"][positions].long() - int(positions[0])
+    if settings.mix == "cutmix":
+        top, left, bottom, right = (int(v) for v in box)
+        images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+    elif settings.mix == "mixup":
+        images = share * images + (1 - share) * images[partner]
+    images = images.contiguous(memory_format=torch.channels_last)
+    return ViewBatch(images, targets[index], targets[index[partner]], share, index, index[partner])
+
+
+def _matrices(
+    settings: ViewSettings, views: Mapping[str, Tensor], positions: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
     box = views["box"][positions].long() if "box" in views else None
     if box is None:
         rows = columns = torch.eye(size).expand(len(positions), -1, -1)
-    elif protocol.crop == "pad":
+    elif settings.crop == "pad":
         rows, columns = shift_matrix(box[:, 0], size), shift_matrix(box[:, 1], size)
     else:
         rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -46,10 +45,6 @@ class TopK(Fkd):
         rest = others - torch.tensor(float(logits.shape[1] - self.k)).log()
         return {"values": values.half(), "classes": classes.to(class_index(logits.shape[1])), "rest": rest.half()}
 
-    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
-        full = stored["rest"].float()[:, None].expand(-1, classes).clone()
-        return full.scatter_(1, stored["classes"].long(), stored["values"].float())
-
 
 def class_index(classes: int) -> torch.dtype:
     """The smallest type that names a class."""
@@ -69,10 +64,6 @@ class EightBit(Fkd):
         step = ((logits.amax(dim=1) - low.float()) / 255).clamp_min(1e-4).half()
         levels = ((logits - low.float()[:, None]) / step.float()[:, None]).round().clamp(0, 255)
         return {"levels": levels.to(torch.uint8), "low": low, "step": step}
-
-    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
-        levels, low, step = (stored[name].float() for name in ("levels", "low", "step"))
-        return low[:, None] + step[:, None] * levels
 
 
 @hookimpl

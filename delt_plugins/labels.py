@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from delt_host import Distilled, LabelledViews, Labels, Problem, Relabeler, hookimpl
 from delt_host.identity import identity
+from delt_host.packing import mixed, one_hot, unpack
 from delt_host.replay import draw_epoch, replay_epoch
 
 BLOCK_BYTES = 16 * 2**20  # what a file of labels, and so memory, holds at most, but for one epoch that is larger
@@ -27,7 +27,7 @@ class StoredLabels(Labels):
     def __init__(self, relabeler: Fkd, problem: Problem, distilled: Distilled) -> None:
         self.relabeler, self.problem, self.distilled = relabeler, problem, distilled
         self.size_bytes = relabeler.size_bytes(problem)
-        self.epochs = relabeler.epochs(problem)
+        self.epochs: int = relabeler.epochs(problem)
         self.per_block = max(BLOCK_BYTES // relabeler.epoch_bytes(problem), 1)
         self.loaded: tuple[int, Mapping[str, Tensor]] = (-1, {})
 
@@ -36,14 +36,17 @@ class StoredLabels(Labels):
             self.block(first)
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
-        number %= self.epochs
-        place = number % self.per_block
-        stored = {name: tensor[place] for name, tensor in self.block(number - place).items()}
+        stored = self.stored(number)
         logits, position = self.relabeler.unpack(stored, self.problem.num_classes), 0
         for batch in replay_epoch(self.problem, self.distilled, stored):
             count = len(batch.images)
             yield LabelledViews(batch.images, logits[position : position + count], batch.targets)
             position += count
+
+    def stored(self, number: int) -> Mapping[str, Tensor]:
+        number %= self.epochs
+        place = number % self.per_block
+        return {name: tensor[place] for name, tensor in self.block(number - place).items()}
 
     def block(self, first: int) -> Mapping[str, Tensor]:
         """The tensors of the epochs from `first` on, whose first dimension is the epoch; from the store, or made now."""
@@ -143,7 +146,7 @@ class Fkd(Relabeler):
 
     def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
         """The logits (N, C) float32 of what `pack` gave."""
-        return stored["logits"].float()
+        return unpack(stored, classes)
 
 
 class OnlineLabels(Labels):
@@ -198,14 +201,11 @@ class HardLabels(Labels):
         self.size_bytes = class_bytes(problem, len(distilled.targets))
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
-        classes = self.problem.num_classes
-        for batch in replay_epoch(
-            self.problem, self.distilled, draw_epoch(self.problem, number, len(self.distilled.targets))
-        ):
-            own = F.one_hot(batch.targets, classes).float()
-            partner = F.one_hot(batch.partner_targets, classes).float()
-            mixed = batch.share * own + (1 - batch.share) * partner
-            yield LabelledViews(batch.images, mixed, batch.targets)
+        for batch in replay_epoch(self.problem, self.distilled, self.stored(number)):
+            yield LabelledViews(batch.images, one_hot(batch, self.problem.num_classes), batch.targets)
+
+    def stored(self, number: int) -> Mapping[str, Tensor]:
+        return draw_epoch(self.problem, number, len(self.distilled.targets))
 
 
 class FixedLabels(Labels):
@@ -231,13 +231,11 @@ class FixedLabels(Labels):
         return {"soft": (logits / self.relabeler.temperature).softmax(dim=1).half()}
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
-        views = draw_epoch(self.problem, number, len(self.distilled.targets))
-        batch = self.problem.protocol.batch_for(self.problem.ipc, self.problem.num_classes)
-        pairs = zip(replay_epoch(self.problem, self.distilled, views), views["order"].long().split(batch), strict=True)
-        for step, (drawn, index) in enumerate(pairs):
-            partner = views["partner"][step * batch : step * batch + len(index)].long() - step * batch
-            own, other = self.soft[index].float(), self.soft[index[partner]].float()
-            yield LabelledViews(drawn.images, drawn.share * own + (1 - drawn.share) * other, drawn.targets)
+        for batch in replay_epoch(self.problem, self.distilled, self.stored(number)):
+            yield LabelledViews(batch.images, mixed(batch, self.soft), batch.targets)
+
+    def stored(self, number: int) -> Mapping[str, Tensor]:
+        return draw_epoch(self.problem, number, len(self.distilled.targets)) | {"soft": self.soft}
 
 
 class Fixed(Relabeler):

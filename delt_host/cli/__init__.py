@@ -17,7 +17,10 @@ class LazyGroup(click.Group):
     commands_at: ClassVar[dict[str, tuple[str, str]]] = {
         "run": ("delt_host.cli.run", "Distil a dataset with methods and baselines, and compare them."),
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
+        "export": ("delt_host.cli.export", "Write a distilled set as a folder: images, soft labels, a card."),
+        "import": ("delt_host.cli.import_set", "Read a published distilled set, to be evaluated here."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
+        "push": ("delt_host.cli.push", "Upload an exported set to a dataset hub."),
         "reproduce": ("delt_host.cli.reproduce", "Measure the DELT paper's tables beside the published figures."),
         "results": ("delt_host.cli.results", "Print and merge the cells that reproduce has finished."),
         "plugins": ("delt_host.cli.plugins", "List installed plugins and what they provide."),

@@ -60,7 +60,7 @@ def command(
     teacher = Teacher(
         architecture=model,
         state=state,
-        class_names=_names(class_names) if class_names else data.class_names,
+        class_names=read_names(class_names) if class_names else data.class_names,
         mean=_channels(mean, "--mean") or data.mean,
         std=_channels(std, "--std") or data.std,
         image_size=data.image_size,
@@ -77,7 +77,8 @@ def command(
     )
 
 
-def _names(path: Path) -> tuple[str, ...]:
+def read_names(path: Path) -> tuple[str, ...]:
+    """The lines of a text file that are not empty."""
     from delt_host.errors import InputError
 
     try:

@@ -124,6 +124,7 @@ from delt_host.errors import RunError
     shell_complete=names("plugin"),
 )
 @click.option("--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names.")
+@click.option("--observer", "-o", "observers", multiple=True, metavar="NAME", help="Also tell this one: tensorboard, …")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
 @click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
 def command(
@@ -141,6 +142,7 @@ def command(
     dry_run: bool,
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
+    observers: tuple[str, ...],
     quiet: bool,
     as_json: bool,
     **said: Any,
@@ -156,6 +158,7 @@ def command(
     with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
         from delt_host.cli.progress import observer_for
         from delt_host.engines import engine_for, work
+        from delt_host.observer import with_others
         from delt_host.plugins import load_registry
         from delt_host.request import Request, parse_sets
         from delt_host.resolve import resolve
@@ -168,6 +171,7 @@ def command(
         }
         registry = load_registry(**chosen)
         elsewhere = engine_for(engine, address)
+        wanted = {name: registry.provider("observer", name) for name in observers}
         lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher")}
         options = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
@@ -194,14 +198,17 @@ def command(
         elsewhere.check(experiment.device)
     path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
-    with observer:
+    with with_others(observer, wanted, path) as host.observer:
         experiment, problem, plans = pipeline.prepare(experiment, host)
         if elsewhere is not None:
             description = work.Description(work.recipe_of(experiment), threads, **chosen)
             if tasks := work.tasks(experiment, problem, plans, host):
-                observer.expect(())  # the engine says how far it is
+                host.observer.expect(())  # the engine says how far it is
                 elsewhere.fill(tasks, description, problem, host)
-        measurements = list(pipeline.run(experiment, problem, plans, host))
+        measurements = []
+        for measurement in pipeline.run(experiment, problem, plans, host):
+            host.observer.measured(measurement)
+            measurements.append(measurement)
     lines = compare.compare(experiment, measurements)
     results = folder.write_results(path, experiment, problem, lines, measurements, registry)
     page.write_page(path)

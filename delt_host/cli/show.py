@@ -10,6 +10,8 @@ import click
 
 from delt_host.cli.completion import STAGES, names
 
+NO_OPTIONS = ("model", "observer")
+
 
 @click.command("show")
 @click.argument("name", shell_complete=names("method", *STAGES, "dataset"))
@@ -22,7 +24,9 @@ def command(name: str, as_json: bool) -> None:
     from delt_host.plugins import load_registry
 
     registry = load_registry()
-    things: dict[str, dict[str, Any]] = {kind: registry.things(kind) for kind in registry.provided if kind != "model"}
+    things: dict[str, dict[str, Any]] = {
+        kind: registry.things(kind) for kind in registry.provided if kind not in NO_OPTIONS
+    }
     things["dataset"] = {**DATASETS, **things["dataset"]}
     found = [(kind, entries[name]) for kind, entries in things.items() if name in entries]
     if not found:

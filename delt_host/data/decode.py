@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,24 @@ def decode(path: Path, report: ReadingReport | None = None) -> Tensor:
     if kind and report is not None:
         with _counting:
             report.converted[kind] = report.converted.get(kind, 0) + 1
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+
+def decode_exact(content: bytes, name: str, size: int, report: ReadingReport | None = None) -> Tensor:
+    """The content of an image file as uint8 RGB (3, size, size), converted as `decode` does.
+
+    InputError for another size, before anything larger is decoded, and for what is no image.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.size != (size, size):
+                raise ValueError(f"it is {image.width} x {image.height} px, not {size} x {size}")
+            image.load()
+            picture, kind = _to_rgb(image)
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"image {name} cannot be taken: {error}") from None
+    if kind and report is not None:
+        report.converted[kind] = report.converted.get(kind, 0) + 1
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 

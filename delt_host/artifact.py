@@ -1,0 +1,158 @@
+"""A distilled set as a folder that others read: safetensors and a card, and the images as PNG files or WebDataset shards."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from PIL import Image
+from torch import Tensor
+
+from delt_host.card import UNKNOWN, card
+from delt_host.components import Distilled
+from delt_host.distilled import FILE, DistilledSet
+from delt_host.errors import InputError
+from delt_host.soft_labels import read_labels
+
+Form = Literal["images", "webdataset", "safetensors"]
+FORMS: tuple[Form, ...] = ("images", "webdataset", "safetensors")
+SPLIT, CLASSES = "train", "classes.json"
+SHARD_BYTES = 256 * 2**20
+LONGEST_NAME = 100  # bytes of a folder's name; file systems take 255
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+FILES = {
+    "images": f"- `{SPLIT}/CLASS/PLACE.png`: the images, lossless; PLACE is the image's place in the set",
+    "webdataset": f"- `{SPLIT}-NNNNN.tar`: WebDataset shards of the images as `.png`, each with its class's index as `.cls`",
+}
+
+
+def export(
+    distilled: DistilledSet,
+    folder: Path,
+    form: Form,
+    scores: Sequence[Mapping[str, Any]] = (),
+    licence: str = UNKNOWN,
+    write_soft_labels: Callable[[Path], object] | None = None,
+) -> DistilledSet:
+    """Write the set to a new folder, whole or not at all, and return it with its labels.
+
+    `write_soft_labels` puts files of labels into a folder; without it those beside the set go along. InputError where
+    the folder is there already or cannot be written.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists already; choose another with --to")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _whole(folder) as place:
+            replace(distilled, soft_labels=None).save(place / FILE)
+            if write_soft_labels is not None:
+                write_soft_labels(place)
+            elif distilled.soft_labels is not None:
+                for block in distilled.soft_labels.blocks:
+                    shutil.copy(block.path, place)
+            made = Distilled(distilled.pixels, distilled.targets)
+            complete = replace(distilled, soft_labels=read_labels(place, made, len(distilled.class_names)))
+            if form == "images":
+                write_images(complete, place)
+            elif form == "webdataset":
+                write_shards(complete, place)
+            text = card(complete, scores, form, licence, _files(complete, form))
+            (place / "README.md").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}; choose another with --to") from None
+    return replace(distilled, soft_labels=read_labels(folder, made, len(distilled.class_names)))
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` that takes its place when all went well, and is gone otherwise."""
+    place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield place
+        place.chmod(0o755)
+        place.rename(folder)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def class_folders(names: Sequence[str]) -> list[str]:
+    """A folder's name for each class, such that readers that sort folders give every class the index it has here.
+
+    Names stay as they are where they are safe on every file system and in alphabetical order; otherwise each has its
+    index in front.
+    """
+    safe = [re.sub(r"[^\w. -]+", "-", name).strip(" .-")[:LONGEST_NAME] for name in names]
+    kept = safe == list(names) == sorted(names) and len({name.casefold() for name in names}) == len(names)
+    if kept and all(len(n.encode()) <= LONGEST_NAME and not RESERVED.fullmatch(n) for n in names):
+        return list(names)
+    digits = len(str(len(names) - 1))
+    short = [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in safe]
+    return [f"{index:0{digits}d}-{name}".rstrip(" .-") for index, name in enumerate(short)]
+
+
+def write_images(distilled: DistilledSet, folder: Path) -> None:
+    """`train/CLASS/PLACE.png`, and `classes.json` with names and folders in the classes' order."""
+    folders = class_folders(distilled.class_names)
+    for name in folders:
+        (folder / SPLIT / name).mkdir(parents=True)
+    digits = _digits(distilled)
+    for place, (pixels, target) in enumerate(zip(distilled.pixels, distilled.targets.tolist(), strict=True)):
+        (folder / SPLIT / folders[target] / f"{place:0{digits}d}.png").write_bytes(png(pixels))
+    _write_classes(distilled, folder, folders)
+
+
+def write_shards(distilled: DistilledSet, folder: Path) -> None:
+    """`train-NNNNN.tar`, in which each image is PLACE.png and PLACE.cls; and `classes.json`."""
+    digits, shards = _digits(distilled), 0
+    waiting: dict[str, bytes] = {}
+    for place, (pixels, target) in enumerate(zip(distilled.pixels, distilled.targets.tolist(), strict=True)):
+        waiting |= {f"{place:0{digits}d}.png": png(pixels), f"{place:0{digits}d}.cls": str(target).encode()}
+        if place == len(distilled.targets) - 1 or sum(map(len, waiting.values())) >= SHARD_BYTES:
+            _write_tar(folder / f"{SPLIT}-{shards:05d}.tar", waiting)
+            shards, waiting = shards + 1, {}
+    _write_classes(distilled, folder, None)
+
+
+def _write_tar(path: Path, contents: Mapping[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)  # owner and time stay 0: the same set gives the same bytes
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def png(pixels: Tensor) -> bytes:
+    """A uint8 image (3, S, S) as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write_classes(distilled: DistilledSet, folder: Path, folders: Sequence[str] | None) -> None:
+    classes = [{"index": index, "name": name} for index, name in enumerate(distilled.class_names)]
+    if folders is not None:
+        classes = [{**each, "folder": name} for each, name in zip(classes, folders, strict=True)]
+    (folder / CLASSES).write_text(json.dumps(classes, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _digits(distilled: DistilledSet) -> int:
+    return max(len(str(len(distilled.targets) - 1)), 5)
+
+
+def _files(distilled: DistilledSet, form: Form) -> str:
+    lines = [f"- `{FILE}`: images, classes, and all that is said here"]
+    if distilled.soft_labels is not None:
+        lines.append("- `labels-NNNN.safetensors`: every epoch's views with the teacher's answers")
+    if form in FILES:
+        lines += [FILES[form], f"- `{CLASSES}`: the classes' names in the order of their indices"]
+    return "\n".join(lines)

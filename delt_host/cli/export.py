@@ -1,0 +1,133 @@
+"""``delt-host export``: a distilled set as a folder with a card, images that other libraries read, and soft labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from delt_host.errors import InputError
+
+if TYPE_CHECKING:
+    from delt_host.experiment import Row
+
+
+@click.command("export")
+@click.argument("source", metavar="RUN_OR_SET", type=click.Path(path_type=Path))
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="The new folder.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["images", "webdataset", "safetensors"]),
+    default="images",
+    show_default=True,
+    help="PNG files in class folders, WebDataset shards, or neither; distilled.safetensors is always there.",
+)
+@click.option("--row", metavar="LABEL", help="Which row of the run (default: its first).")
+@click.option("--seed", type=int, metavar="N", help="Which seed of the run (default: its first).")
+@click.option("--labels", is_flag=True, help="With soft labels: every epoch's views and the teacher's answers.")
+@click.option("--license", "licence", metavar="ID", default="unknown", help="The licence, as hubs name them.")
+@click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now; needed for --labels only.")
+@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only errors.")
+def command(
+    source: Path,
+    folder: Path,
+    form: str,
+    row: str | None,
+    seed: int | None,
+    labels: bool,
+    licence: str,
+    dataset: str | None,
+    store: Path | None,
+    quiet: bool,
+) -> None:
+    """Write one distilled set to a folder that can be used without delt-host, its teacher and its store.
+
+    RUN_OR_SET is a run's folder, a distilled.safetensors, or a folder that export made. Soft labels grow with the epochs
+    that students train: an image's label takes two bytes a class each time, and about twenty for its view.
+    """
+    from delt_host import artifact
+    from delt_host.card import measured
+    from delt_host.distilled import load
+    from delt_host.report.folder import slug
+    from delt_host.report.table import size
+
+    if not (source / "experiment.toml").is_file():
+        if row is not None or seed is not None:
+            raise InputError(f"{source} is not the folder of a run: --row and --seed have no place here")
+        distilled, scores, write = load(source), [], None
+        if labels and distilled.soft_labels is None:
+            raise InputError(f"{source} has no soft labels; give the run's folder, from which they can be made")
+    else:
+        chosen, number = _choose(source, row, seed)
+        distilled = load(source / slug(chosen.label) / f"seed-{number}")
+        scores = measured(source, chosen.label)
+        write = _Labels(source, chosen, number, dataset, store, quiet) if labels else None
+    made = artifact.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
+    if not quiet:
+        about = distilled.about
+        click.echo(f"{folder}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}")
+        if made.soft_labels is not None:
+            click.echo(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
+        click.echo(
+            f"  the card is {folder / 'README.md'}" + ("; its licence is to be filled in" * (licence == "unknown"))
+        )
+
+
+def _choose(run: Path, label: str | None, seed: int | None) -> tuple[Row, int]:
+    """Which of the run's rows and seeds is meant."""
+    from delt_host.errors import unknown
+    from delt_host.plugins import load_registry
+    from delt_host.request import Request
+    from delt_host.resolve import resolve
+
+    experiment = resolve(Request.from_recipe(run / "experiment.toml"), load_registry())
+    rows = {row.label: row for row in experiment.rows}
+    if label is not None and label not in rows:
+        raise unknown("row", label, rows)
+    if seed is not None and seed not in experiment.seeds:
+        raise InputError(f"{run} has no seed {seed}; its seeds are {', '.join(map(str, experiment.seeds))}")
+    return rows[label or next(iter(rows))], experiment.seeds[0] if seed is None else seed
+
+
+class _Labels:
+    """Writes a row's soft labels: from the store where they are there, else answered by the run's teacher anew."""
+
+    def __init__(self, run: Path, row: Row, seed: int, dataset: str | None, store: Path | None, quiet: bool) -> None:
+        self.run, self.row, self.seed, self.dataset, self.store, self.quiet = run, row, seed, dataset, store, quiet
+
+    def __call__(self, folder: Path) -> None:
+        from dataclasses import replace
+
+        from rich.console import Console
+
+        from delt_host import pipeline
+        from delt_host.budget import sized
+        from delt_host.cli.progress import observer_for
+        from delt_host.host import Host
+        from delt_host.plugins import load_registry
+        from delt_host.report.folder import SavedSets
+        from delt_host.request import Request
+        from delt_host.resolve import resolve
+        from delt_host.soft_labels import write_labels
+        from delt_host.store import Store, default_store
+
+        registry = load_registry()
+        request = Request.from_recipe(self.run / "experiment.toml").updated(Request(dataset=self.dataset))
+        experiment = replace(resolve(request, registry), rows=(self.row,), seeds=(self.seed,), match=None)
+        observer = observer_for(Console(stderr=True), self.quiet)
+        host = Host(registry, Store(self.store or default_store(), warn=observer.note), observer, folder)
+        with observer:
+            _, problem, _ = pipeline.prepare(experiment, host)
+            saved = SavedSets(self.run, problem.data)
+            distilled = saved(self.row, self.seed)
+            row = replace(self.row, ipc=len(distilled.targets) // problem.num_classes)
+            problem = sized(problem, row)
+            labels, _ = pipeline.relabel(problem, row, distilled, distilled.fingerprint, host)
+            with (
+                host.running("relabeler", row.relabeler),
+                observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
+            ):
+                write_labels(folder, problem, distilled, labels, row.relabeler.table())

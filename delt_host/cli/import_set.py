@@ -1,0 +1,144 @@
+"""``delt-host import``: a published distilled set as the folder of a run, which `delt-host evaluate` scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from delt_host.errors import InputError
+
+if TYPE_CHECKING:
+    from delt_host.data.base import RealData
+    from delt_host.experiment import Experiment
+    from delt_host.plugins import Registry
+    from delt_host.release import Release
+
+
+@click.command("import")
+@click.argument("release", metavar="PATH", type=click.Path(path_type=Path))
+@click.option("--dataset", required=True, metavar="NAME[:PATH]", help="The dataset that was distilled; it tests.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's new folder.")
+@click.option("--label", metavar="NAME", help="The row's name in tables (default: PATH's).")
+@click.option(
+    "--class-names", type=click.Path(path_type=Path), help="A text file: the folders in class order, one a line."
+)
+@click.option("--inside", metavar="FOLDER", default="", help="The folder in PATH that holds the class folders.")
+@click.option("--teacher", multiple=True, metavar="MODEL|FILE", help="The teacher that labels the images.")
+@click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
+@click.option("--protocol", metavar="NAME", help="fair (default), delt-paper, delt-repo, rded, sre2l.")
+@click.option("--relabeler", metavar="NAME", default="fkd", show_default=True, help="How views get labels.")
+@click.option("--seeds", metavar="N|LIST", help="Seeds of students and views (default 3); the images are the same.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, protocol, …"
+)
+@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+def command(
+    release: Path,
+    dataset: str,
+    out: Path,
+    label: str | None,
+    class_names: Path | None,
+    inside: str,
+    teacher: tuple[str, ...],
+    student: tuple[str, ...],
+    protocol: str | None,
+    relabeler: str,
+    seeds: str | None,
+    sets: tuple[str, ...],
+    device: str | None,
+) -> None:
+    """Read a published set at PATH, a folder or zip file with a folder of images for each class, for evaluation here.
+
+    Folders are matched with the dataset's classes by name, or by number in the dataset's class order, which is said.
+    Images must be of the dataset's size and as many of each class. A zip file is read, not unpacked.
+    """
+    from delt_host.cli.import_teacher import read_names
+    from delt_host.plugins import load_registry
+    from delt_host.release import read_release
+    from delt_host.report.folder import open_folder
+    from delt_host.request import Request, parse_sets
+    from delt_host.resolve import resolve
+
+    if (out / "experiment.toml").exists():
+        raise InputError(f"{out} is the folder of a run already; choose another with --out")
+    registry = load_registry()
+    folders = read_names(class_names) if class_names else ()
+    initializer = {
+        "name": "imported",
+        "path": str(release.resolve()),
+        "sha256": "",
+        "folders": folders,
+        "inside": inside,
+    }
+    row = {
+        "label": label or release.stem,
+        "role": "method",
+        "initializer": initializer,
+        "relabeler": {"name": relabeler},
+    }
+    said = Request(
+        dataset=dataset, teacher=list(teacher), student=list(student), protocol=protocol, seeds=seeds,
+        set=parse_sets(sets), device=device, row=[row],
+    )  # fmt: skip
+    data = resolve(said, registry).dataset.component.load()
+    found = read_release(release, data.class_names, data.image_size, folders, inside)
+    initializer["sha256"] = found.sha256
+    experiment = resolve(said.model_copy(update={"ipc": found.ipc, "row": [row]}), registry)
+    open_folder(out, experiment)
+    _save(out, experiment, data, found)
+    for note in (found.order, *found.notes):
+        click.echo(f"note: {note}")
+    _ask_teacher(experiment, data, found, registry)
+    click.echo(f"{out}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {out}")
+
+
+def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> None:
+    """The set under every seed: the images do not depend on it."""
+    from delt_host.distilled import FILE, DistilledSet
+    from delt_host.normalization import Normalization
+    from delt_host.report.folder import save_grid, slug
+    from delt_host.teacher import Teacher
+
+    (row,), first = experiment.rows, experiment.teachers[0]
+    normalization = Teacher.load(first).normalization if isinstance(first, Path) else Normalization(data.mean, data.std)
+    options = row.initializer.component.model_dump()
+    about = {
+        "method": row.label,
+        "imported": {"file": Path(options["path"]).name, "sha256": found.sha256, "classes": found.order},
+        "ipc": found.ipc,
+        "dataset": {"name": data.name, "fingerprint": data.fingerprint},
+        "protocol": experiment.protocol.model_dump(mode="json"),
+    }
+    for seed in experiment.seeds:
+        folder = out / slug(row.label) / f"seed-{seed}"
+        made = DistilledSet(found.pixels, found.targets, data.class_names, normalization, {**about, "seed": seed})
+        made.save(folder / FILE)
+        save_grid(found.pixels, data.num_classes, folder / "images.png")
+
+
+def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registry: Registry) -> None:
+    """What an imported teacher makes of the images: near chance, the order of the classes is the first suspect."""
+    import torch
+
+    from delt_host.problem import Problem
+    from delt_host.teacher import Teacher, chance_limit
+
+    first = experiment.teachers[0]
+    if not isinstance(first, Path):
+        return
+    teacher = Teacher.load(first)
+    teacher.check_fits(data)
+    models, seed = registry.things("model"), experiment.seeds[0]
+    problem = Problem(data, (teacher,), found.ipc, seed, experiment.protocol, experiment.compute, models)
+    answers = [
+        problem.teacher_logits(problem.normalization.normalize(chunk)).argmax(dim=1)
+        for chunk in found.pixels.split(500)
+    ]
+    agreed = 100 * float((torch.cat(answers) == found.targets).float().mean())
+    click.echo(f"note: the teacher answers with the image's class for {agreed:.1f} % of the images")
+    if agreed < chance_limit(data.num_classes):
+        click.echo(
+            "note: that is near chance: are the folders numbered in another class order? --class-names says which"
+        )

@@ -1,0 +1,258 @@
+"""Soft labels beside a distilled set: files with every epoch's views and answers, which replay without a teacher.
+
+The files ``labels-0000.safetensors``, … hold whole epochs, their tensors' first dimension; an epoch is read at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from delt_host.components import Distilled, LabelledViews, Labels
+from delt_host.errors import InputError, RunError
+from delt_host.normalization import Normalization
+from delt_host.options import build
+from delt_host.packing import PER_IMAGE, PER_VIEW, answers, as_kept
+from delt_host.problem import Problem
+from delt_host.protocols import Protocol
+from delt_host.replay import ViewSettings, draw_epoch, replay_batch
+from delt_host.train import distillation_loss
+
+METADATA = "delt_host.labels"
+FORMAT = 1
+BLOCK_BYTES = 256 * 2**20  # of a file, but for one epoch that is larger: what writing holds in memory
+VIEWS = ("order", "box", "flip", "partner", "mix", "operation", "level", "sign", "strips")
+PATTERN = "labels-*.safetensors"
+
+
+class Header(BaseModel):
+    """What a file of labels says beside its tensors."""
+
+    format: int = FORMAT
+    images: str
+    """SHA-256 of the images and classes that the labels belong to."""
+    kind: Literal["logits", "probabilities"]
+    classes: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    """Of all files together."""
+    first: int = Field(ge=0)
+    """The number of this file's first epoch."""
+    count: int = Field(ge=1)
+    """How many epochs it holds."""
+    batch: int = Field(ge=1)
+    crop: Literal["resized", "pad", "none"]
+    mix: Literal["cutmix", "mixup", "none"]
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    relabeler: dict[str, Any] = Field(default_factory=dict)
+    protocol: dict[str, Any] = Field(default_factory=dict)
+    """The settings that the labels were made for: loss, temperature, learning rate and all others."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One file."""
+
+    path: Path
+    header: Header
+
+
+class SoftLabels(Dataset[LabelledViews]):
+    """The training batches of all epochs, one after another: item i is batch ``i % steps`` of epoch ``i // steps``.
+
+    The images are views: cropped, mirrored and mixed as they were when the teacher answered, in the same batches. Drive
+    it with ``DataLoader(soft_labels.epoch(number), batch_size=None)``, with as many workers as you like.
+    """
+
+    def __init__(self, blocks: Sequence[Block], pixels: Tensor, targets: Tensor) -> None:
+        self.blocks, self.pixels, self.targets = list(blocks), pixels, targets
+        header = blocks[0].header
+        self.kind, self.classes, self.epochs = header.kind, header.classes, header.epochs
+        self.relabeler, self.protocol = header.relabeler, header.protocol
+        self.settings = ViewSettings(header.batch, header.crop, header.mix, Normalization(header.mean, header.std))
+        self.steps = self.settings.steps(len(targets))
+        self.held: tuple[int, dict[str, Tensor]] = (-1, {})
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps
+
+    def __getitem__(self, item: int) -> LabelledViews:
+        if not 0 <= item < len(self):
+            raise IndexError(item)
+        number, step = divmod(item, self.steps)
+        if self.held[0] != number:
+            self.held = (number, self.read(number))
+        stored = self.held[1]
+        batch = replay_batch(self.settings, self.pixels, self.targets, stored, step)
+        return LabelledViews(
+            batch.images, answers(stored, batch, step * self.settings.batch, self.classes), batch.targets
+        )
+
+    def epoch(self, number: int) -> Subset[LabelledViews]:
+        """The batches of one epoch, counted from 0; past the last one it goes on with the first again."""
+        first = number % self.epochs * self.steps
+        return Subset(self, range(first, first + self.steps))
+
+    def read(self, number: int) -> dict[str, Tensor]:
+        """The tensors of one epoch."""
+        block = next(b for b in self.blocks if b.header.first <= number < b.header.first + b.header.count)
+        try:
+            with safetensors.safe_open(block.path, "pt") as file:
+                names = [name for name in file.keys() if name in (*VIEWS, *PER_VIEW)]  # noqa: SIM118
+                stored = {name: file.get_slice(name)[number - block.header.first] for name in names}
+                if PER_IMAGE in file.keys():  # noqa: SIM118
+                    stored[PER_IMAGE] = file.get_tensor(PER_IMAGE)
+        except (OSError, IndexError, safetensors.SafetensorError) as error:
+            raise InputError(f"the labels {block.path} cannot be read: {error}") from None
+        for name in ("order", "partner"):
+            places = stored[name]
+            if len(places) != len(self.targets) or not 0 <= int(places.min()) <= int(places.max()) < len(places):
+                raise InputError(f"the labels {block.path}: {name} must be places of {len(self.targets)} images")
+        return stored
+
+    def loss(self, logits: Tensor, views: LabelledViews) -> Tensor:
+        """The loss that the labels were made for, of a student's float logits (B, C) for a batch of views."""
+        protocol = build(Protocol, self.protocol, f"the protocol of {self.blocks[0].path}")
+        return distillation_loss(logits, views.targets, views.classes, self.kind, protocol)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(block.path.stat().st_size for block in self.blocks)
+
+
+def read_labels(folder: Path, distilled: Distilled, classes: int) -> SoftLabels | None:
+    """The labels beside a distilled set; None where there are none. InputError where they are damaged, incomplete, or
+    another set's."""
+    blocks = [_read_block(path) for path in sorted(folder.glob(PATTERN))]
+    if not blocks:
+        return None
+    blocks.sort(key=lambda block: block.header.first)
+    expected = 0
+    for block in blocks:
+        header = block.header
+        if header.images != distilled.fingerprint or header.classes != classes:
+            raise InputError(f"the labels {block.path} belong to other images than the distilled set beside them")
+        if header.first != expected or header.epochs != blocks[0].header.epochs:
+            raise InputError(f"the labels in {folder} are incomplete: epoch {expected} is in none of the files")
+        expected += header.count
+    if expected != blocks[0].header.epochs:
+        raise InputError(f"the labels in {folder} are incomplete: epoch {expected} is in none of the files")
+    return SoftLabels(blocks, distilled.pixels, distilled.targets)
+
+
+def _read_block(path: Path) -> Block:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(METADATA)
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+        if text is None:
+            raise InputError(f"{path} is a safetensors file, but not of labels")
+        header = build(Header, json.loads(text), f"the labels {path}")
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"the labels {path} cannot be read: {error}") from None
+    wrong = [n for n, shape in shapes.items() if n in (*VIEWS, *PER_VIEW) and shape[:1] != [header.count]]
+    if missing := {"order", "flip", "partner", "mix"} - set(shapes):
+        raise InputError(f"the labels {path} have no tensor {min(missing)!r}")
+    if wrong:
+        raise InputError(f"the labels {path}: {wrong[0]} must have {header.count} epochs, not {shapes[wrong[0]][:1]}")
+    return Block(path, header)
+
+
+def write_labels(
+    folder: Path, problem: Problem, distilled: Distilled, labels: Labels, relabeler: Mapping[str, Any]
+) -> list[Path]:
+    """Write every epoch of the labels; the files. RunError where their views are not the protocol's, and so not replayed.
+
+    What the relabeler keeps is written as it is kept, where it reads the same; else what it gives, in float16 if that
+    loses nothing.
+    """
+    epochs = labels.epochs or problem.protocol.epochs
+    settings = ViewSettings.of(problem)
+    as_stored = _reads_the_same(problem, distilled, labels)
+    written: list[Path] = []
+    waiting: list[Mapping[str, Tensor]] = []
+    first = 0
+    for number in range(epochs):
+        stored = labels.stored(number) if as_stored else None
+        waiting.append(stored or _written_down(problem, distilled, labels, number))
+        problem.advance(1)
+        one = sum(tensor.numel() * tensor.element_size() for tensor in waiting[0].values())
+        if number < epochs - 1 and (len(waiting) + 1) * one <= BLOCK_BYTES:
+            continue
+        header = Header(
+            images=distilled.fingerprint,
+            kind=labels.kind,
+            classes=problem.num_classes,
+            epochs=epochs,
+            first=first,
+            count=len(waiting),
+            batch=settings.batch,
+            crop=settings.crop,
+            mix=settings.mix,
+            mean=settings.normalization.mean,
+            std=settings.normalization.std,
+            relabeler=dict(relabeler),
+            protocol=problem.protocol.model_dump(mode="json"),
+        )
+        written.append(_write_block(folder / f"labels-{len(written):04d}.safetensors", header, waiting))
+        first, waiting = number + 1, []
+    return written
+
+
+def _write_block(path: Path, header: Header, epochs: Sequence[Mapping[str, Tensor]]) -> Path:
+    tensors = {name: torch.stack([epoch[name] for epoch in epochs]) for name in epochs[0] if name != PER_IMAGE}
+    if PER_IMAGE in epochs[0]:
+        tensors[PER_IMAGE] = epochs[0][PER_IMAGE].contiguous()
+    try:
+        safetensors.torch.save_file(tensors, path, metadata={METADATA: header.model_dump_json()})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RunError(f"the labels cannot be written to {path}: {error}") from None
+    return path
+
+
+def _reads_the_same(problem: Problem, distilled: Distilled, labels: Labels) -> bool:
+    """Whether what is kept of epoch 0 is in a form that is read here, and gives what students see."""
+    stored = labels.stored(0)
+    if stored is None or set(stored) - {*VIEWS, *PER_VIEW, PER_IMAGE}:
+        return False
+    try:
+        return all(
+            torch.equal(replayed.images, seen.images) and torch.equal(replayed.targets, seen.targets)
+            for replayed, seen in zip(_replayed(problem, distilled, stored), labels.epoch(0), strict=True)
+        )
+    except (ValueError, KeyError):
+        return False
+
+
+def _replayed(problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> Iterator[LabelledViews]:
+    settings, device = ViewSettings.of(problem), problem.compute.device
+    for step in range(settings.steps(len(distilled.targets))):
+        batch = replay_batch(settings, distilled.pixels, distilled.targets, stored, step, device)
+        found = answers(stored, batch, step * settings.batch, problem.num_classes)
+        yield LabelledViews(batch.images, found, batch.targets)
+
+
+def _written_down(problem: Problem, distilled: Distilled, labels: Labels, number: int) -> Mapping[str, Tensor]:
+    """The protocol's views of an epoch with the answers that the labels give, after a look at whether those are theirs."""
+    views = draw_epoch(problem, number, len(distilled.targets))
+    given = []
+    try:
+        for replayed, seen in zip(_replayed(problem, distilled, views), labels.epoch(number), strict=True):
+            if not torch.equal(replayed.images, seen.images):
+                raise ValueError
+            given.append(seen.targets.float().cpu())
+    except ValueError:
+        raise RunError(
+            f"the labels cannot be written: in epoch {number} they show other views than the protocol {problem.protocol.name}"
+        ) from None
+    return views | {labels.kind: as_kept(torch.cat(given))}

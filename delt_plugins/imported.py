@@ -1,0 +1,34 @@
+"""A published distilled set as a row: its images as they are, nothing optimised. `delt-host import` writes the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delt_host import ImageSet, Initializer, InputError, Problem, hookimpl
+from delt_host.release import read_release
+
+
+class Imported(Initializer):
+    """The images of a published set, a folder or zip file of class folders."""
+
+    path: str
+    """The folder or zip file."""
+    sha256: str
+    """Of the images' files: another content is refused, and is another entry in the store."""
+    folders: tuple[str, ...] = ()
+    """The classes' folders in the dataset's order; empty: by name or number."""
+    inside: str = ""
+    """The folder of the release that holds the class folders, where there are several."""
+
+    def initialize(self, problem: Problem) -> ImageSet:
+        found = read_release(Path(self.path), problem.class_names, problem.image_size, self.folders, self.inside)
+        if found.sha256 != self.sha256:
+            raise InputError(f"{self.path} has changed since it was imported; import it anew")
+        if found.ipc != problem.ipc:
+            raise InputError(f"{self.path} has {found.ipc} images of each class, --ipc is {problem.ipc}")
+        return ImageSet(problem.normalization.normalize(found.pixels), found.targets)
+
+
+@hookimpl
+def delt_initializers() -> dict[str, type[Initializer]]:
+    return {"imported": Imported}
