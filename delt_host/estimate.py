@@ -17,12 +17,11 @@ from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
-from delt_host.keys import recover_inputs, start_inputs, teacher_inputs
+from delt_host.keys import entries, teacher_inputs
 from delt_host.models import Builder, build_model
 from delt_host.pipeline import load_data, plan
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.recover import stacks
 from delt_host.report.table import duration, size
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe
@@ -129,7 +128,7 @@ def _row_steps(
     done = 0
     if len(known) == len(teachers) and row.matcher is not None:
         problems = [problem.with_seed(seed) for seed in experiment.seeds]
-        done = sum(_recovered(p, row, plan, host) for p in problems)
+        done = sum(_recovered(experiment, p, row, plan, host) for p in problems)
     views = protocol.epochs * problem.num_images * seeds
     image_bytes = problem.num_images * 3 * data.image_size**2 * seeds
     steps = []
@@ -152,14 +151,10 @@ def _row_steps(
     return steps
 
 
-def _recovered(problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
+def _recovered(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host) -> bool:
     """Whether all groups of this seed are in the store."""
-    if row.matcher is None:
-        return True
-    start = host.store.key("start", start_inputs(problem, row, host))
-    key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start, host))
-    together = stacks(plan, row.matcher.component, problem.compute, problem.image_size)
-    return all(host.store.has("recover", {"of": key, "groups": stack}) for stack in together)
+    made = entries(experiment, problem, row, plan, host)
+    return all(host.store.holds(*entry) for _, entry in made.groups)
 
 
 def _count(number: int, thing: str) -> str:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from delt_host.budget import sized
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
-from delt_host.keys import (
-    detail,
-    finished_key,
-    label_inputs,
-    recover_inputs,
-    score_inputs,
-    start_inputs,
-    teacher_inputs,
-)
+from delt_host.keys import detail, entries, teacher_inputs
 from delt_host.observer import Work
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.recover import stacks
 from delt_host.squeeze import TeacherRecipe
+from delt_host.store import Name
 
 FORWARD_ALONE = 1 / 3  # of the work of a pass forward and back
 
@@ -41,7 +32,7 @@ class _Forecast:
         self, experiment: Experiment, problem: Problem, plans: Mapping[str, Plan], host: Host, distil: bool
     ) -> None:
         self.experiment, self.problem, self.plans, self.host, self.distil = experiment, problem, plans, host, distil
-        self.made: set[tuple[str, str]] = set()
+        self.made: set[Name] = set()
         """Entries that the stages before will have left in the store: rows share them."""
 
     def works(self) -> Iterator[Work]:
@@ -62,35 +53,32 @@ class _Forecast:
         for nth, recipe in enumerate(asked, 1):
             if isinstance(recipe, TeacherRecipe) and not recipe.weights:
                 images = recipe.epochs * len(data.train)
-                missing = self._missing("teacher", teacher_inputs(self.experiment, recipe, data))
+                key = self.host.store.key("teacher", teacher_inputs(self.experiment, recipe, data))
+                missing = self._missing(("teacher", key))
                 place = f"teacher {nth} of {len(asked)}"
                 yield Work("squeeze", recipe.model, recipe.model, images * missing, place)
 
     def _row(self, problem: Problem, row: Row, place: str) -> Iterator[Work]:
         host, plan, what = self.host, self.plans[row.label], detail(row, problem)
         views = problem.protocol.epochs * problem.num_images
-        start = start_inputs(problem, row, host)
-        key = host.store.key("start", start)
+        made = entries(self.experiment, problem, row, plan, host)
         if self.distil:
             # Choosing images is no such pass, and seldom takes long.
             yield Work("initialize", what, row.initializer.name, 0, place)
-        if plan.groups and row.matcher is not None:
-            key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, key, host))
+        if made.groups and row.matcher is not None:
             left = sum(
                 plan.groups[group].image_iterations
-                for stack in stacks(plan, row.matcher.component, problem.compute, problem.image_size)
-                if self._missing("recover", {"of": key, "groups": stack})
+                for stack, entry in made.groups
+                if self._missing(entry)
                 for group in stack
             )
             if self.distil:
                 yield Work("recover", what, row.matcher.name, left, place)
-        labels = label_inputs(problem, row, finished_key(problem, key), host)
         members = max(len(problem.teachers), 1) if row.relabeler.component.committee else 1
-        passes = views * FORWARD_ALONE * members * (not self.distil or self._missing("relabel", labels))
+        passes = views * FORWARD_ALONE * members * (not self.distil or self._missing(made.labels))
         yield Work("relabel", what, row.relabeler.name, passes, place)
-        for evaluator in self.experiment.evaluators:
-            scores = score_inputs(problem, evaluator, host.store.key("relabel", labels), host)
-            passes = views * (not self.distil or self._missing("scores", scores))
+        for evaluator, entry in zip(self.experiment.evaluators, made.scores, strict=True):
+            passes = views * (not self.distil or self._missing(entry))
             title = evaluator.component.title
             yield Work("evaluate", detail(row, problem, evaluator), f"{title}, {row.relabeler.name}", passes, place)
 
@@ -101,9 +89,8 @@ class _Forecast:
             what = f"whole real set, seed {problem.seed}, {title}"
             yield Work("evaluate", what, f"{title}, online", passes, place)
 
-    def _missing(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+    def _missing(self, entry: Name) -> bool:
         """Whether it will have to be made; asked again, it will have been."""
-        entry = (stage, self.host.store.key(stage, inputs))
-        new = entry not in self.made and not self.host.store.has(stage, inputs)
+        new = entry not in self.made and not self.host.store.holds(*entry)
         self.made.add(entry)
         return new

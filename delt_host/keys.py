@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from delt_host.components import Matcher
@@ -10,8 +11,9 @@ from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
 from delt_host.plan import Plan
 from delt_host.problem import Problem
+from delt_host.recover import stacks
 from delt_host.squeeze import TeacherRecipe
-from delt_host.store import digest
+from delt_host.store import Name, digest
 
 
 def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData) -> dict[str, Any]:
@@ -73,3 +75,32 @@ def score_inputs(problem: Problem, evaluator: Named[Any], labels_key: str, host:
 def detail(row: Row, problem: Problem, evaluator: Named[Any] | None = None) -> str:
     """What a stage of the row is called beside its name, by which observers know it."""
     return f"{row.label}, seed {problem.seed}" + (f", {evaluator.component.title}" if evaluator else "")
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What the stages of one row and seed leave in the store, by name."""
+
+    start: Name
+    groups: tuple[tuple[tuple[int, ...], Name], ...]
+    """Each stack of the plan's groups and its entry; none where nothing is optimised."""
+    labels: Name
+    scores: tuple[Name, ...]
+    """One for each evaluator."""
+
+
+def entries(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host) -> Entries:
+    """The names of all entries; nothing is computed and nothing read."""
+
+    def name(stage: str, inputs: dict[str, Any]) -> Name:
+        return stage, host.store.key(stage, inputs)
+
+    start = name("start", start_inputs(problem, row, host))
+    images_key, groups = start[1], []
+    if plan.groups and row.matcher is not None:
+        images_key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, images_key, host))
+        for stack in stacks(plan, row.matcher.component, problem.compute, problem.image_size):
+            groups.append((stack, name("recover", {"of": images_key, "groups": stack})))
+    labels = name("relabel", label_inputs(problem, row, finished_key(problem, images_key), host))
+    scores = [name("scores", score_inputs(problem, evaluator, labels[1], host)) for evaluator in experiment.evaluators]
+    return Entries(start, tuple(groups), labels, tuple(scores))

@@ -19,7 +19,7 @@ from delt_host.data.base import RealData
 from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
-from delt_host.keys import finished_key, label_inputs, recover_inputs, score_inputs, start_inputs
+from delt_host.keys import entries, recover_inputs
 from delt_host.observer import Observer
 from delt_host.plan import Plan
 from delt_host.plugins import load_registry
@@ -107,22 +107,14 @@ def tasks(experiment: Experiment, shared: Problem, plans: dict[str, Plan], host:
 
 def pieces(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host) -> Iterator[Task]:
     """The tasks of one row and seed; nothing is computed."""
-    store = host.store
-    images_key = store.key("start", start_inputs(problem, row, host))
-    needs: list[Name] = [("start", images_key)]
-    if plan.groups and row.matcher is not None:
-        images_key = store.key("recover", recover_inputs(problem, row.matcher, plan, images_key, host))
-        start = needs[0]
-        for part, stack in enumerate(stacks(plan, row.matcher.component, problem.compute, problem.image_size)):
-            entry = ("recover", store.key("recover", {"of": images_key, "groups": stack}))
-            yield Task("recover", row.label, problem.seed, part, entry, (start,))
-            needs.append(entry)
-    distilled_key = finished_key(problem, images_key)
-    labels_key = store.key("relabel", label_inputs(problem, row, distilled_key, host))
-    yield Task("relabel", row.label, problem.seed, 0, ("relabel", labels_key), tuple(needs))
-    needs.append(("relabel", labels_key))
-    for part, evaluator in enumerate(experiment.evaluators):
-        entry = ("scores", store.key("scores", score_inputs(problem, evaluator, labels_key, host)))
+    made = entries(experiment, problem, row, plan, host)
+    needs = [made.start]
+    for part, (_, entry) in enumerate(made.groups):
+        yield Task("recover", row.label, problem.seed, part, entry, (made.start,))
+        needs.append(entry)
+    yield Task("relabel", row.label, problem.seed, 0, made.labels, tuple(needs))
+    needs.append(made.labels)
+    for part, entry in enumerate(made.scores):
         yield Task("evaluate", row.label, problem.seed, part, entry, tuple(needs))
 
 
