@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -34,6 +34,8 @@ class Plugin:
     module: str
     problem: str = ""
     """Why it is not in use: `blocked`, or the last line of the traceback of its import."""
+    broken: bool = False
+    """Whether it is out of use without anybody having asked for that."""
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} ({self.module})"
@@ -53,6 +55,14 @@ class Registry:
 
     plugins: list[Plugin] = field(default_factory=list)
     provided: dict[str, dict[str, Provided]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+
+    def notes(self) -> list[str]:
+        """A sentence for each plugin that cannot be used."""
+        return [
+            f"plugin {p.name} of {p.distribution} {p.version} is left out: {p.problem}"
+            for p in self.plugins
+            if p.broken
+        ]
 
     def get(self, kind: str, name: str) -> Any:
         """What `name` stands for; InputError with the nearest name, and with broken plugins as a hint."""
@@ -117,7 +127,7 @@ def _load(
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"
         ) else None
-        return _idle(plugin, traceback.format_exception_only(error)[-1].strip())
+        return _idle(plugin, traceback.format_exception_only(error)[-1].strip(), broken=True)
     for kind, name, thing in offers:
         _add(registry, kind, name, Provided(thing, plugin), prefer)
     return plugin
@@ -152,5 +162,5 @@ def _describe(point: EntryPoint) -> Plugin:
     )
 
 
-def _idle(plugin: Plugin, why: str) -> Plugin:
-    return Plugin(plugin.name, plugin.distribution, plugin.version, plugin.module, why)
+def _idle(plugin: Plugin, why: str, broken: bool = False) -> Plugin:
+    return replace(plugin, problem=why, broken=broken)

@@ -89,6 +89,8 @@ def test_a_broken_plugin_is_reported_and_skipped(install: object, source: str, p
     registry = load_registry()
     broken = next(p for p in registry.plugins if p.name == "broken-one")
     assert problem in broken.problem
+    (note,) = registry.notes()
+    assert "broken-one" in note and "is left out" in note and problem in note, "a run begins with it"
     assert "delt" in registry.names("method")
     with pytest.raises(InputError, match="plugins not in use: broken-one from broken-one"):
         registry.get("matcher", "mine-or-not")
@@ -96,6 +98,7 @@ def test_a_broken_plugin_is_reported_and_skipped(install: object, source: str, p
 
 def test_blocked_plugins_are_missing_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = load_registry(block=["delt"])
+    assert registry.notes() == [], "nobody needs to be told what they asked for"
     assert "delt" not in registry.names("method") and "cda" in registry.names("method")
     with pytest.raises(InputError, match=r"unknown method 'delt'.*delt from delt-host \(blocked\)"):
         registry.get("method", "delt")

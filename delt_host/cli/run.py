@@ -178,7 +178,7 @@ def command(
         request = Request(**said, **lists, set=options, control=controls)
         experiment = resolve(Request.from_recipe(recipe).updated(request) if recipe else request, registry)
     observer = observer_for(errors, quiet)
-    for note in experiment.notes:
+    for note in (*registry.notes(), *experiment.notes):
         observer.note(note)
 
     from delt_host import compare, compute, estimate, pipeline
