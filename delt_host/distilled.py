@@ -79,7 +79,7 @@ class DistilledSet:
         tensors = {"images": self.pixels.contiguous(), "targets": self.targets.contiguous()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(tensors, path, metadata={METADATA: json.dumps(about)})
+            path.write_bytes(safetensors.torch.save(tensors, metadata={METADATA: json.dumps(about)}))
         except (OSError, safetensors.SafetensorError) as error:
             raise RunError(f"the distilled set cannot be written to {path}: {error}") from None
 

@@ -52,7 +52,7 @@ class History:
         text = json.dumps({"curves": [curve.model_dump() for curve in self.curves]})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(tensors, path, metadata={METADATA: text})
+            path.write_bytes(safetensors.torch.save(tensors, metadata={METADATA: text}))
         except (OSError, safetensors.SafetensorError) as error:
             raise RunError(f"the history of a set cannot be written to {path}: {error}") from None
 

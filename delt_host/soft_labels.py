@@ -214,7 +214,7 @@ def _write_block(path: Path, header: Header, epochs: Sequence[Mapping[str, Tenso
     if PER_IMAGE in epochs[0]:
         tensors[PER_IMAGE] = epochs[0][PER_IMAGE].contiguous()
     try:
-        safetensors.torch.save_file(tensors, path, metadata={METADATA: header.model_dump_json()})
+        path.write_bytes(safetensors.torch.save(tensors, metadata={METADATA: header.model_dump_json()}))
     except (OSError, safetensors.SafetensorError) as error:
         raise RunError(f"the labels cannot be written to {path}: {error}") from None
     return path

@@ -107,7 +107,7 @@ class Teacher:
         state = {name: tensor.contiguous() for name, tensor in self.state.items()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(state, path, metadata={METADATA: json.dumps(self.facts())})
+            path.write_bytes(safetensors.torch.save(state, metadata={METADATA: json.dumps(self.facts())}))
         except (OSError, safetensors.SafetensorError) as error:
             raise InputError(f"the teacher cannot be written to {path}: {error}") from None
 

@@ -308,6 +308,16 @@ def test_shards_hold_every_image_with_its_class(tmp_path: Path, monkeypatch: pyt
     ]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs file modes")
+def test_what_is_written_to_be_shared_can_be_read_by_others(problem: Problem, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        saved(problem, real_set(problem), tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "distilled.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_hostile_class_names_stay_names_in_the_card(tmp_path: Path) -> None:
     names = ("a | b", "<script>alert(1)</script>", "---\nlicense: mit", "`x` [y](z)", "'\": {}")
     export(named_set(names), tmp_path / "out", "images")
