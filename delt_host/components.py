@@ -174,7 +174,7 @@ class Labels(ABC):
 
     def stored(self, number: int) -> Mapping[str, Tensor] | None:
         """Epoch `number` as it is kept: the views of `delt_host.replay.draw_epoch`, and answers that
-        `delt_host.packing` reads. None: nothing is kept, and an export writes down what `epoch` gives.
+        `delt_host.artifact.packing` reads. None: nothing is kept, and an export writes down what `epoch` gives.
         """
         return None
 

@@ -24,8 +24,8 @@ from delt_host.normalization import Normalization
 from delt_host.options import build
 
 if TYPE_CHECKING:
+    from delt_host.artifact.soft_labels import SoftLabels
     from delt_host.components import LabelledViews
-    from delt_host.soft_labels import SoftLabels
 
 FILE = "distilled.safetensors"
 METADATA = "delt_host.distilled"
@@ -105,7 +105,7 @@ def load(path: str | Path) -> DistilledSet:
 
     InputError where it is missing, damaged or something else.
     """
-    from delt_host.soft_labels import read_labels
+    from delt_host.artifact.soft_labels import read_labels
 
     path = Path(path)
     path = path / FILE if path.is_dir() else path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from delt_host import ImageSet, Initializer, InputError, Problem, hookimpl
-from delt_host.release import read_release
+from delt_host.artifact.release import read_release
 
 
 class Imported(Initializer):

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from delt_host import Distilled, LabelledViews, Labels, Problem, Relabeler, hookimpl
+from delt_host.artifact.packing import mixed, one_hot, unpack
 from delt_host.identity import identity
-from delt_host.packing import mixed, one_hot, unpack
 from delt_host.replay import draw_epoch, replay_epoch
 
 BLOCK_BYTES = 16 * 2**20  # what a file of labels, and so memory, holds at most, but for one epoch that is larger

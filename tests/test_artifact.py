@@ -28,13 +28,13 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 import delt_host
 from conftest import make_problem
 from delt_host import DistilledSet, InputError, LabelledViews, Labels, Problem, RunError
-from delt_host.artifact import class_folders, export
+from delt_host.artifact.export import class_folders, export
+from delt_host.artifact.packing import PER_VIEW
+from delt_host.artifact.soft_labels import write_labels
 from delt_host.cli import cli
 from delt_host.components import Distilled
 from delt_host.data.base import RealData
 from delt_host.normalization import Normalization
-from delt_host.packing import PER_VIEW
-from delt_host.soft_labels import write_labels
 from delt_host.teacher import Teacher
 from delt_plugins.compressed import EightBit, Pruned, TopK
 from delt_plugins.labels import Fixed, Fkd, Hard, Online
@@ -123,7 +123,7 @@ def test_several_files_and_several_workers_give_the_same(
     distilled = real_set(problem)
     labels = Fkd().relabel(problem, distilled)
     saved(problem, distilled, tmp_path)
-    monkeypatch.setattr("delt_host.soft_labels.BLOCK_BYTES", 2 * Fkd().epoch_bytes(problem))
+    monkeypatch.setattr("delt_host.artifact.soft_labels.BLOCK_BYTES", 2 * Fkd().epoch_bytes(problem))
     files = write_labels(tmp_path, problem, distilled, labels, {})
     assert [len(load_file(file)["order"]) for file in files] == [2, 2, 1]
     soft = delt_host.load(tmp_path).soft_labels
@@ -284,7 +284,7 @@ def test_shards_hold_every_image_with_its_class(tmp_path: Path, monkeypatch: pyt
 
     from PIL import Image
 
-    monkeypatch.setattr("delt_host.artifact.SHARD_BYTES", 300)
+    monkeypatch.setattr("delt_host.artifact.export.SHARD_BYTES", 300)
     made = named_set(("bird", "airplane", "x"))
     export(made, tmp_path / "out", "webdataset")
     shards = sorted((tmp_path / "out").glob("train-*.tar"))

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import delt_host
 from delt_host import DistilledSet, InputError, RunError
-from delt_host.artifact import export
+from delt_host.artifact.export import export
 from delt_host.cli import cli
 from delt_host.normalization import Normalization
 

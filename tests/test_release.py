@@ -18,10 +18,10 @@ from torch import Tensor
 import delt_host
 from conftest import make_problem
 from delt_host import InputError
-from delt_host.artifact import png
+from delt_host.artifact.export import png
+from delt_host.artifact.release import match_folders, read_release
 from delt_host.cli import cli
 from delt_host.data.base import RealData
-from delt_host.release import match_folders, read_release
 from delt_host.teacher import Teacher
 from delt_host.testing import check
 from delt_plugins.imported import Imported

@@ -48,8 +48,8 @@ def command(
     RUN_OR_SET is a run's folder, a distilled.safetensors, or a folder that export made. Soft labels grow with the epochs
     that students train: an image's label takes two bytes a class each time, and about twenty for its view.
     """
-    from delt_host import artifact
-    from delt_host.card import measured
+    from delt_host.artifact import export
+    from delt_host.artifact.card import measured
     from delt_host.distilled import load
     from delt_host.report.folder import slug
     from delt_host.report.table import size
@@ -65,7 +65,7 @@ def command(
         distilled = load(source / slug(chosen.label) / f"seed-{number}")
         scores = measured(source, chosen.label)
         write = _Labels(source, chosen, number, dataset, store, quiet) if labels else None
-    made = artifact.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
+    made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
         click.echo(f"{folder}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}")
@@ -104,6 +104,7 @@ class _Labels:
         from rich.console import Console
 
         from delt_host import pipeline
+        from delt_host.artifact.soft_labels import write_labels
         from delt_host.budget import sized
         from delt_host.cli.progress import observer_for
         from delt_host.host import Host
@@ -111,7 +112,6 @@ class _Labels:
         from delt_host.report.folder import SavedSets
         from delt_host.request import Request
         from delt_host.resolve import resolve
-        from delt_host.soft_labels import write_labels
         from delt_host.store import Store, default_store
 
         registry = load_registry()

@@ -10,10 +10,10 @@ import click
 from delt_host.errors import InputError
 
 if TYPE_CHECKING:
+    from delt_host.artifact.release import Release
     from delt_host.data.base import RealData
     from delt_host.experiment import Experiment
     from delt_host.plugins import Registry
-    from delt_host.release import Release
 
 
 @click.command("import")
@@ -54,9 +54,9 @@ def command(
     Folders are matched with the dataset's classes by name, or by number in the dataset's class order, which is said.
     Images must be of the dataset's size and as many of each class. A zip file is read, not unpacked.
     """
+    from delt_host.artifact.release import read_release
     from delt_host.cli.import_teacher import read_names
     from delt_host.plugins import load_registry
-    from delt_host.release import read_release
     from delt_host.report.folder import open_folder
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve

@@ -35,7 +35,7 @@ def command(folder: Path, repo: str, endpoint: str | None, private: bool, messag
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
-    from delt_host.card import UNKNOWN, licence_of
+    from delt_host.artifact.card import UNKNOWN, licence_of
     from delt_host.distilled import load
     from delt_host.report.table import size
 

@@ -17,11 +17,11 @@ from typing import Any, Literal
 from PIL import Image
 from torch import Tensor
 
-from delt_host.card import UNKNOWN, card
+from delt_host.artifact.card import UNKNOWN, card
+from delt_host.artifact.soft_labels import read_labels
 from delt_host.components import Distilled
 from delt_host.distilled import FILE, DistilledSet
 from delt_host.errors import InputError
-from delt_host.soft_labels import read_labels
 
 Form = Literal["images", "webdataset", "safetensors"]
 FORMS: tuple[Form, ...] = ("images", "webdataset", "safetensors")

@@ -18,11 +18,11 @@ from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from delt_host.artifact.packing import PER_IMAGE, PER_VIEW, answers, as_kept
 from delt_host.components import Distilled, LabelledViews, Labels
 from delt_host.errors import InputError, RunError
 from delt_host.normalization import Normalization
 from delt_host.options import build
-from delt_host.packing import PER_IMAGE, PER_VIEW, answers, as_kept
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.replay import ViewSettings, draw_epoch, replay_batch

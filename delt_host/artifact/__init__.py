@@ -1,0 +1,1 @@
+"""The distilled set elsewhere: its folder and card, soft labels that replay, and published sets read."""
