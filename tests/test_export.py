@@ -1,0 +1,153 @@
+"""`delt-host export` on a run: its labels, its card, mistakes, and the page that describes it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from huggingface_hub import DatasetCard
+from safetensors import safe_open
+
+import delt_host
+from conftest import make_problem
+from delt_host import InputError, LabelledViews, Labels
+from delt_host.cli import cli
+from delt_host.teacher import Teacher
+
+RUN = [
+    "run", "-m", "delt", "-b", "cda", "--ipc", "2", "--seeds", "2", "--no-controls", "--set", "dataset.image_size=8",
+    "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set", "protocol.epochs=3", "-q", "--out", "made",
+]  # fmt: skip
+
+
+def call(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def said(*arguments: object) -> str:
+    with pytest.raises(InputError) as caught:
+        CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+    return str(caught.value)
+
+
+def same(one: LabelledViews, other: LabelledViews) -> bool:
+    return all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    call(*RUN)
+    return tmp_path / "made"
+
+
+def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(made: Path, tmp_path: Path) -> None:
+    output = call("export", "made", "--to", "out", "--labels", "--row", "cda", "--seed", "1", "--license", "cc-by-4.0")
+    assert "cda, seed 1, 20 images as images" in output and "soft labels of 3 epochs" in output
+    loaded = delt_host.load("out")
+    original = delt_host.load(made / "cda" / "seed-1")
+    assert torch.equal(loaded.pixels, original.pixels) and loaded.about == original.about
+    assert loaded.soft_labels is not None
+    head = DatasetCard((tmp_path / "out" / "README.md").read_text(encoding="utf-8")).data
+    facts = head.distillation
+    assert head.license == "cc-by-4.0" and head.task_categories == ["image-classification"]
+    assert (facts["method"], facts["seed"], facts["images_per_class"], facts["image_size"]) == ("cda", 1, 2, 8)
+    assert facts["classes"] == [str(digit) for digit in range(10)]
+    assert facts["labels"] == {
+        "relabeler": {"name": "fkd"}, "bytes": loaded.soft_labels.size_bytes, "epochs": 3, "stored": True,
+    }  # fmt: skip
+    results = json.loads((made / "results.json").read_text())
+    line = next(line for line in results["lines"] if line["label"] == "cda")
+    (score,) = facts["measured"]
+    assert score["by_seed"] == line["scores"] and set(score["by_seed"]) == {"0", "1"}
+    assert (score["mean"], score["std"], score["n"]) == (line["summary"]["mean"], line["summary"]["std"], 2)
+    assert facts["cost"]["image_iterations"] == line["image_iterations"]
+
+    call("evaluate", "made", "-e", "diversity", "-q", "--set", "evaluator.real_images=50")
+    call("export", "made", "--to", "again", "-q", "--format", "safetensors")
+    head = DatasetCard((tmp_path / "again" / "README.md").read_text(encoding="utf-8")).data
+    assert [score["score"] for score in head.distillation["measured"]] == ["top1", "similarity"]
+    assert head.distillation["labels"]["stored"] is False and "configs" not in head.to_dict()
+
+    call("export", "out", "--to", "copied", "--format", "webdataset", "-q")
+    copied = delt_host.load("copied")
+    assert copied.soft_labels is not None
+    pairs = zip(copied.loader(2), loaded.loader(2), strict=True)
+    assert all(same(one, other) for one, other in pairs)
+
+
+def test_exported_labels_are_those_that_the_runs_students_saw(made: Path, tmp_path: Path) -> None:
+    """A student trained by the loader alone, as the evaluator trains it, gets the same score to the last digit."""
+    from delt_host.data.digits import Digits
+    from delt_host.train import train_student
+
+    shutil.rmtree(tmp_path / "store" / "labels")  # made anew by the same teacher
+    call("export", "made", "--to", "out", "--labels", "-q")
+    loaded = delt_host.load("out")
+    results = json.loads((made / "results.json").read_text())
+    measured = next(m for m in results["measurements"] if (m["label"], m["seed"]) == ("delt", 0))
+
+    class Replayed(Labels):
+        kind = "logits"
+        size_bytes = 0
+
+        def epoch(self, number: int) -> Iterator[LabelledViews]:
+            yield from loaded.loader(number)
+
+    teacher = Teacher("convnet3", {}, loaded.class_names, *(tuple(v) for v in vars(loaded.normalization).values()), 8)  # type: ignore[arg-type]
+    problem = make_problem(Digits(image_size=8).load(), teacher, ipc=2, **loaded.about["protocol"])
+    from delt_host.compute import Compute
+
+    problem = replace(problem, compute=Compute.choose("cpu", results["experiment"]["precision"]))
+    assert train_student(problem, Replayed(), "convnet3").last == measured["scores"]["last"]
+
+
+def test_mistakes_are_named(made: Path, tmp_path: Path) -> None:
+    assert "did you mean 'delt'" in said("export", "made", "--to", "out", "--row", "delta")
+    assert "its seeds are 0, 1" in said("export", "made", "--to", "out", "--seed", "7")
+    assert "no distilled set at" in said("export", "nowhere", "--to", "out")
+    assert "has no soft labels; give the run's folder" in said("export", "made/delt/seed-0", "--to", "out", "--labels")
+    assert "--row and --seed have no place" in said("export", "made/delt/seed-0", "--to", "out", "--seed", "0")
+    (tmp_path / "there").mkdir()
+    assert "exists already" in said("export", "made", "--to", "there")
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in said("export", "made", "--to", "file/out")
+    (made / "delt" / "seed-0" / "distilled.safetensors").write_bytes(b"no")
+    assert "cannot be read" in said("export", "made", "--to", "out")
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out-*"))
+
+
+def test_the_page_on_the_artifact_does_what_it_says(tmp_path: Path) -> None:
+    """Its commands and snippets, one after the other, on a run of the size of its example."""
+    call(
+        "run", "-m", "delt", "--ipc", "2", "--seeds", "2", "--no-controls", "--set", "teacher.epochs=4", "--set",
+        "scheduler.iterations=16", "--set", "protocol.epochs=3", "-q", "--out", "runs/first",
+    )  # fmt: skip
+    page = (Path(__file__).parents[1] / "docs" / "artifact.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert [language for language, _ in blocks].count("python") >= 4
+    names: dict[str, object] = {}
+    with torch.random.fork_rng(devices=[]):
+        for language, text in blocks:
+            if language == "python":
+                exec(compile(text, "docs/artifact.md", "exec"), names)
+                continue
+            for line in text.splitlines():
+                call(*shlex.split(line)[1:])
+    lines = json.loads(Path("runs/imported/evaluations/student/results.json").read_text())["lines"]
+    assert [line["label"] for line in lines] == ["published"]
+    imported, exported = delt_host.load("runs/imported/published/seed-0"), delt_host.load("digits-delt")
+    assert torch.equal(imported.pixels, exported.pixels)
+    fields = exported.soft_labels.blocks[0].header.model_dump() if exported.soft_labels else {}
+    assert [name for name in fields if f"`{name}`" not in page] == []
+    with safe_open("digits-delt/labels-0000.safetensors", "pt") as file:
+        assert [name for name in file.keys() if f"`{name}`" not in page] == []  # noqa: SIM118
