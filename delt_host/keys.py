@@ -36,14 +36,19 @@ def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
 
 
 def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host) -> dict[str, Any]:
-    """What recovered images depend on; the start's key brings data and precision."""
+    """What recovered pixels depend on, before they are assembled; the start's key brings data and precision."""
     return {
         "start": start_key,
         "teachers": problem.seen_by(matcher.component).inputs()["teachers"],
-        "plan": plan.model_dump(mode="json"),
+        "plan": plan.model_dump(mode="json", exclude={"residual"}),
         "matcher": host.identity("matcher", matcher),
         "seed": problem.seed,
     }
+
+
+def assembled_key(recovered_key: str, plan: Plan) -> str:
+    """The key of the plan's images from that of the recovered pixels, which several residuals share."""
+    return digest([recovered_key, plan.residual]) if plan.residual else recovered_key
 
 
 def finished_key(problem: Problem, images_key: str) -> str:
@@ -101,6 +106,7 @@ def entries(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host
         images_key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, images_key, host))
         for stack in stacks(plan, row.matcher.component, problem.compute, problem.image_size):
             groups.append((stack, name("recover", {"of": images_key, "groups": stack})))
+        images_key = assembled_key(images_key, plan)
     labels = name("relabel", label_inputs(problem, row, finished_key(problem, images_key), host))
     scores = [name("scores", score_inputs(problem, evaluator, labels[1], host)) for evaluator in experiment.evaluators]
     return Entries(start, tuple(groups), labels, tuple(scores))

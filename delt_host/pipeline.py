@@ -29,6 +29,7 @@ from delt_host.forecast import forecast
 from delt_host.history import LossCurve, averaged, recorded
 from delt_host.host import Host
 from delt_host.keys import (
+    assembled_key,
     detail,
     finished_key,
     label_inputs,
@@ -262,7 +263,7 @@ def recover(
 
     counted = host.store.make("multiply-adds", {"of": key}, count).facts["multiply_adds"]
     cost = Cost(plan.image_iterations, counted, seconds, max(peaks))
-    return assemble(start, plan, images), key, cost, averaged(curves)
+    return assemble(start, plan, images), assembled_key(key, plan), cost, averaged(curves)
 
 
 def recover_groups(

@@ -96,6 +96,9 @@ class Plan(_Data):
     """`shared`: one Adam step count for the group, so a joiner's moments start at zero without bias correction, as in
     the published code; `fresh`: each image counts its own steps."""
 
+    residual: float = Field(0.0, ge=0, lt=1)
+    """The share of the starting image in the final one: ``(1 - residual) * recovered + residual * start``."""
+
     @property
     def image_iterations(self) -> int:
         """The plan's exact cost: the sum over iterations of the number of images optimised."""

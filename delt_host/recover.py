@@ -235,10 +235,12 @@ def view_matrices(
 
 
 def assemble(start: ImageSet, plan: Plan, recovered: list[Tensor]) -> ImageSet:
-    """The images of all groups back in the initializer's order; images in no group stay as they were."""
+    """The images of all groups back in the initializer's order, the plan's residual of their starts blended in; images in no
+    group stay as they were."""
     images = start.images.clone()
     for group, pixels in zip(plan.groups, recovered, strict=True):
-        images[torch.tensor(group.images)] = pixels
+        places = torch.tensor(group.images)
+        images[places] = torch.lerp(pixels, start.images[places], plan.residual) if plan.residual else pixels
     return ImageSet(images, start.targets)
 
 

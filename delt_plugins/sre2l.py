@@ -69,6 +69,9 @@ class Optimization(Scheduler):
     """Images optimised in one batch, over which BatchNorm statistics are taken."""
     order: Literal["rank", "class"] = "rank"
     """`rank`: a group holds one image of each of many classes (SRe2L); `class`: consecutive images of few classes."""
+    residual: float = Field(0.0, ge=0, lt=1)
+    """The share of the starting image that is blended back once recovery has ended. FADRM (arXiv 2506.24125) blends
+    real images back several times while it runs."""
 
     @model_validator(mode="after")
     def _roll_is_a_range(self) -> Optimization:
@@ -104,7 +107,9 @@ class Optimization(Scheduler):
     def assemble(self, problem: Problem, groups: list[Group]) -> Plan:
         roll = (0, problem.image_size // 7) if self.roll == "scaled" else self.roll
         crop = self.crop if self.crop in ("pad", "none") else "resized"
-        return Plan(groups=tuple(groups), crop=crop, flip=self.flip, roll=roll, views=self.views)
+        return Plan(
+            groups=tuple(groups), crop=crop, flip=self.flip, roll=roll, views=self.views, residual=self.residual
+        )
 
 
 class Constant(Optimization):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.transforms.v2.functional as TF
+from click.testing import CliRunner
+from safetensors.torch import load_file
 from torch import Tensor
 
 from conftest import make_problem
 from delt_host.augment import draw_crops
+from delt_host.cli import cli
 from delt_host.components import ImageSet, Match, Matcher, Views
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
@@ -317,3 +321,25 @@ def test_assembly_puts_images_back_in_order(problem: Problem) -> None:
     marked = [torch.stack([torch.full((3, 8, 8), float(i)) for i in group.images]) for group in plan.groups]
     images = assemble(start, plan, marked).images
     assert torch.equal(images[:, 0, 0, 0], torch.arange(problem.num_images).float())
+
+
+def test_assembly_blends_a_residual_of_the_start_back_in(problem: Problem) -> None:
+    start = Noise().initialize(problem)
+    plan = EarlyLate(iterations=8, residual=0.25).plan(problem)
+    zeros = [torch.zeros(len(group.images), 3, 8, 8) for group in plan.groups]
+    assert torch.equal(assemble(start, plan, zeros).images, 0.25 * start.images)
+
+
+def test_residuals_share_what_was_recovered(digits: RealData, tmp_path: Path) -> None:
+    """Three rows that differ in the residual alone: one is recovered, and the blends lie between start and pixels."""
+    command = "run --method delt --baseline delt,scheduler.residual=0.5 --control delt,scheduler=none --ipc 2 --seeds 1"
+    options = ["scheduler.iterations=16", "teacher.epochs=1", "protocol.epochs=1"]
+    sets = [part for option in options for part in ("--set", option)]
+    out = tmp_path / "run"
+    result = CliRunner().invoke(cli, [*command.split(), *sets, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "store" / "recover").iterdir())) == 1
+    rows = ["delt-scheduler-none", "delt", "delt-scheduler.residual-0.5"]
+    images = [load_file(out / row / "seed-0" / "distilled.safetensors")["images"].float() for row in rows]
+    assert not torch.equal(images[0], images[1])
+    assert (images[2] - (images[0] + images[1]) / 2).abs().max() <= 1  # whole levels
