@@ -50,12 +50,14 @@ class Method(BaseModel):
     """Models to squeeze beside the first teacher where the user names no teachers; for methods that match several."""
 
     datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
-    """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, and of one
-    IPC as ``{"cifar10 ipc 1": {…}}``; `committee` may be among them."""
+    """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, of one IPC on
+    every dataset as ``{"ipc 1": {…}}``, and of both as ``{"cifar10 ipc 1": {…}}``, the later before the earlier;
+    `committee` may be among them."""
 
     def published(self, dataset: str, ipc: int) -> dict[str, Any]:
         """The published settings for a dataset at an IPC, by ``STAGE.OPTION``."""
-        return {**self.datasets.get(dataset, {}), **self.datasets.get(f"{dataset} ipc {ipc}", {})}
+        keys = (dataset, f"ipc {ipc}", f"{dataset} ipc {ipc}")
+        return {option: value for key in keys for option, value in self.datasets.get(key, {}).items()}
 
     @field_validator("initializer", "scheduler", "matcher", "relabeler", "evaluator", mode="before")
     @classmethod

@@ -1,0 +1,31 @@
+"""DELT for small networks and few iterations: a view of each image, gentle steps, and half of the real start kept.
+
+A recipe of ours, chosen on held-out training images of CIFAR-10; docs/results/cifar10-recipe.md has what each part gives.
+"""
+
+from __future__ import annotations
+
+from delt_host import Method, hookimpl, use
+
+DELT_RESIDUAL = Method(
+    summary="EarlyLate with a view of each image and small steps, half blended with its real start",
+    source="ours, from DELT (arXiv 2411.19946) and FADRM's residuals (arXiv 2506.24125); docs/results/cifar10-recipe.md",
+    initializer=use("ranked", selection="random"),
+    scheduler=use(
+        "early-late",
+        iterations=500,
+        round_iterations=100,
+        learning_rate=0.1,
+        views="image",
+        moments="fresh",
+        residual=0.5,
+    ),
+    matcher=use("batch-norm", weight=0.1),
+    # One image of a class cannot stand for its variety: the one that the teacher is surest of, as it is.
+    datasets={"ipc 1": {"initializer.selection": "highest", "scheduler.iterations": 0, "scheduler.round_iterations": 0}},
+)
+
+
+@hookimpl
+def delt_methods() -> dict[str, Method]:
+    return {"delt-residual": DELT_RESIDUAL}
