@@ -13,8 +13,7 @@ DELT_RESIDUAL = Method(
     initializer=use("ranked", selection="random"),
     scheduler=use(
         "early-late",
-        iterations=500,
-        round_iterations=100,
+        iterations=480,
         learning_rate=0.1,
         views="image",
         moments="fresh",
@@ -22,7 +21,7 @@ DELT_RESIDUAL = Method(
     ),
     matcher=use("batch-norm", weight=0.1),
     # One image of a class cannot stand for its variety: the one that the teacher is surest of, as it is.
-    datasets={"ipc 1": {"initializer.selection": "highest", "scheduler.iterations": 0, "scheduler.round_iterations": 0}},
+    datasets={"ipc 1": {"initializer.selection": "highest", "scheduler.iterations": 0}},
 )
 
 

@@ -16,6 +16,7 @@ from delt_host.plugins import load_registry
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_host.squeeze import TeacherRecipe
+from delt_plugins.delt import DELT
 
 SMALL = [
     "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4",
@@ -99,3 +100,15 @@ def test_components_swapped_by_flag_are_swapped_in_the_rows_of_a_recipe_too() ->
     matchers = {row.label: row.matcher.name for row in swapped if row.matcher}
     assert matchers == {"delt (matcher=general-statistics)": "general-statistics", "cda": "batch-norm"}
     assert {row.relabeler.name for row in swapped} == {"hard"}
+
+
+def test_settings_of_an_ipc_hold_on_every_dataset_and_those_of_both_go_first() -> None:
+    wanted = {
+        "digits": {"scheduler.iterations": 1, "scheduler.roll": 1},
+        "ipc 1": {"scheduler.iterations": 2},
+        "digits ipc 1": {"scheduler.roll": 3},
+    }
+    method = DELT.model_copy(update={"datasets": wanted})
+    assert method.published("digits", 10) == wanted["digits"]
+    assert method.published("another", 1) == wanted["ipc 1"]
+    assert method.published("digits", 1) == {"scheduler.iterations": 2, "scheduler.roll": 3}

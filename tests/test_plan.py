@@ -11,6 +11,8 @@ from delt_host.options import build
 from delt_host.plan import Curve, Group, Phase
 from delt_host.plugins import load_registry
 from delt_host.problem import Problem
+from delt_host.request import Request
+from delt_host.resolve import resolve
 from delt_plugins.delt import EarlyLate, join_rounds
 from delt_plugins.sre2l import Constant
 
@@ -119,3 +121,11 @@ def test_a_scaled_roll_is_a_seventh_of_the_side(problem: Problem) -> None:
     assert Constant(iterations=8, roll=(-2, 2)).plan(problem).roll == (-2, 2)
     methods = load_registry().things("method")
     assert [methods[name].scheduler.options["roll"] for name in ("sre2l", "cda")] == ["scaled", "scaled"]
+
+
+def test_delt_residual_keeps_half_of_the_start_and_optimises_nothing_at_one_image_per_class(problem: Problem) -> None:
+    runs = [resolve(Request(method=["delt-residual"], ipc=ipc), load_registry()).rows[0] for ipc in (10, 1)]
+    plans = [run.scheduler.component.plan(problem) for run in runs if run.scheduler]
+    assert (plans[0].residual, plans[0].views, plans[0].moments) == (0.5, "image", "fresh")
+    assert plans[0].image_iterations > 0 and plans[1].image_iterations == 0
+    assert runs[1].initializer.component.model_dump()["selection"] == "highest"
