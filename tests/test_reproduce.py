@@ -20,7 +20,7 @@ from delt_host.errors import InputError
 from delt_host.plugins import Registry, load_registry
 from delt_host.reproduce.agreement import agreement
 from delt_host.reproduce.cell import Mine, job, jobs
-from delt_host.reproduce.records import Folder, Measured, Record, merge, record_of
+from delt_host.reproduce.records import Folder, Measured, Record, by_number, merge, record_of
 from delt_host.reproduce.table import Published, Table, load_table, select, shipped
 from delt_host.testing import random_teacher
 
@@ -356,3 +356,8 @@ def test_the_guide_s_commands_are_read(registry: Registry) -> None:
         given = reproduce_command.make_context("reproduce", list(arguments)).params
         if given["table"]:
             assert select(load_table(given["table"]), given["only"])
+
+
+def test_cells_are_in_the_order_of_their_numbers() -> None:
+    names = [f"table1/cifar10_{ipc}_resnet18.json" for ipc in (1, 2, 10, 50, 100)]
+    assert sorted(map(Path, reversed(names)), key=by_number) == [*map(Path, names)]

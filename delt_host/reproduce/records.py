@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class Folder:
         """Every cell in it, by path; InputError for a folder that is not there."""
         if not self.root.is_dir():
             raise InputError(f"there is no folder of results at {self.root}; `delt-host reproduce` makes one")
-        return [read(path) for path in sorted(self.root.glob("*/*.json"))]
+        return [read(path) for path in sorted(self.root.glob("*/*.json"), key=by_number)]
 
     def find(self, record: Record) -> Record:
         """What is there of the same cell and settings, with its published figure of today; `record` if nothing is."""
@@ -218,7 +219,12 @@ def merge(folders: Sequence[Folder], prefer: Path | None = None) -> tuple[list[R
                 scores = {folder: measured.score for folder, measured in found.items()}
                 conflicts.append(Conflict(record.name, seed, scores))
         merged[path] = record.model_copy(update={"seeds": seeds})
-    return [merged[path] for path in sorted(merged)], conflicts
+    return [merged[path] for path in sorted(merged, key=by_number)], conflicts
+
+
+def by_number(path: Path) -> list[str | int]:
+    """A key that sorts IPC 1, 10, 50 and 100 in this order."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
 
 
 def mixed(record: Record) -> Iterator[str]:
