@@ -19,7 +19,7 @@ from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
 from delt_host.keys import entries, teacher_inputs
 from delt_host.models import Builder, build_model
-from delt_host.pipeline import load_data, plan
+from delt_host.pipeline import check_ipc, load_data, plan
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.report.table import duration, size
@@ -76,10 +76,14 @@ def show(console: Console, experiment: Experiment, steps: Sequence[Step]) -> Non
 Timing = Callable[[str, RealData, Compute, dict[str, Builder]], Speed]
 
 
-def plan_run(experiment: Experiment, host: Host, timed: Timing | None = None) -> list[Step]:
-    """Every stage of the run, in order, for all seeds; networks' passes are timed by `timed`."""
+def plan_run(
+    experiment: Experiment, host: Host, timed: Timing | None = None, data: RealData | None = None
+) -> list[Step]:
+    """Every stage of the run, in order, for all seeds; networks' passes are timed by `timed`. `data` that are at hand are taken
+    as they are."""
     timed = timed or time_passes
-    data = load_data(experiment, host)
+    data = data or load_data(experiment.dataset, host)
+    check_ipc(experiment, data)
     models = host.registry.things("model")
     teachers: list[Teacher | None] = []
     speeds, steps = [], []

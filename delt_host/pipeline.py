@@ -21,7 +21,7 @@ from delt_host.budget import check_stretchable, sized, with_budget
 from delt_host.components import Cost, Distilled, Evaluation, ImageSet, Labels, Matcher
 from delt_host.compute import Compute, keep_freed_memory
 from delt_host.cost import multiply_adds, peak_memory
-from delt_host.data.base import RealData
+from delt_host.data.base import Dataset, RealData
 from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
@@ -64,7 +64,8 @@ def prepare(
     the observer is told to expect depends on it.
     """
     keep_freed_memory()
-    data = data or load_data(experiment, host)
+    data = data or load_data(experiment.dataset, host)
+    check_ipc(experiment, data)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
@@ -132,19 +133,23 @@ def run_row(
         yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels, history)
 
 
-def load_data(experiment: Experiment, host: Host) -> RealData:
-    """The dataset, its notes passed on, and enough images in every class."""
-    with host.observer.stage("load", experiment.dataset.name, 0, "images"):
-        data = experiment.dataset.component.load()
+def load_data(dataset: Named[Dataset], host: Host) -> RealData:
+    """The dataset, its notes passed on."""
+    with host.observer.stage("load", dataset.name, 0, "images"):
+        data = dataset.component.load()
     for note in data.notes:
         host.observer.note(f"{data.name}: {note}")
+    return data
+
+
+def check_ipc(experiment: Experiment, data: RealData) -> None:
+    """InputError for a class that has fewer images than are asked for."""
     counts = torch.bincount(data.train.targets, minlength=data.num_classes)
     if int(counts.min()) < experiment.ipc:
         name = data.class_names[int(counts.argmin())]
         raise InputError(
             f"--ipc {experiment.ipc} is more than class {name!r} of {data.name} has: {int(counts.min())} training images"
         )
-    return data
 
 
 def check_students(experiment: Experiment, data: RealData, host: Host) -> None:

@@ -23,7 +23,7 @@ from delt_host.host import Host
 from delt_host.models import Builder
 from delt_host.report.table import size
 from delt_host.reproduce.cell import Job
-from delt_host.reproduce.measure import Shelf, with_data
+from delt_host.reproduce.measure import Shelf
 from delt_host.reproduce.records import Folder, record_of
 from delt_host.reproduce.table import KnownDataset, Table
 from delt_host.squeeze import TeacherRecipe
@@ -138,7 +138,7 @@ def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, cloc
         if known is None:
             return Forecast(record.name, done, seeds, missing=missing)
         data = stand_in(dataset, known, _image_size(experiment) or known.image_size)
-    steps = plan_run(with_data(experiment, data), host, clock)
+    steps = plan_run(experiment, host, clock, data)
     one = data.num_classes * experiment.ipc * 3 * data.image_size**2 * len(left)
     real = one * sum(row.scheduler is None for row in experiment.rows)
     return Forecast(record.name, done, seeds, tuple(steps), real, missing)

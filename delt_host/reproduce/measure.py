@@ -12,25 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from delt_host import pipeline
-from delt_host.data.base import Dataset, RealData
+from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
-from delt_host.experiment import Experiment, Named
 from delt_host.host import Host
 from delt_host.problem import Problem
 from delt_host.report.folder import machine
 from delt_host.reproduce.cell import Job
 from delt_host.reproduce.records import Folder, Measured, Record, record_of
 from delt_host.results import Measurement
-
-
-class AtHand(Dataset):
-    """A dataset that is loaded already, or that stands in for one."""
-
-    data: Any
-
-    def load(self) -> RealData:
-        loaded: RealData = self.data
-        return loaded
 
 
 @dataclass
@@ -46,8 +35,7 @@ class Shelf:
         key = experiment.dataset.component.model_dump_json() + experiment.dataset.name
         if key not in self.loaded:
             try:
-                with self.host.observer.stage("load", experiment.dataset.name, 0, "images"):
-                    self.loaded[key] = experiment.dataset.component.load()
+                self.loaded[key] = pipeline.load_data(experiment.dataset, self.host)
             except InputError as error:
                 self.loaded[key] = InputError(
                     f"no {wanted}: {error} (for this command: --dataset {wanted}=folder:PATH)"
@@ -56,11 +44,6 @@ class Shelf:
         if isinstance(found, InputError):
             raise found
         return found
-
-
-def with_data(experiment: Experiment, data: RealData) -> Experiment:
-    """The experiment on data that are loaded."""
-    return dataclasses.replace(experiment, dataset=Named(experiment.dataset.name, AtHand(data=data)))
 
 
 @dataclass
@@ -103,8 +86,8 @@ def _run(
             f"{folder.root / record.path} has seeds measured on other data than {data.name} here "
             f"(fingerprint {data.fingerprint[:12]}); keep these in another folder with --out"
         )
-    experiment = with_data(dataclasses.replace(job.experiment, seeds=seeds), data)
-    experiment, problem, plans = pipeline.prepare(experiment, host)
+    experiment = dataclasses.replace(job.experiment, seeds=seeds)
+    experiment, problem, plans = pipeline.prepare(experiment, host, data=data)
     about = {
         "data": data.fingerprint,
         "teacher": _teacher(problem),
