@@ -26,7 +26,8 @@ from delt_host.testing import random_teacher
 
 TABLES = [f"table{number}" for number in range(1, 13)] + ["figure2", "figure8", "figure12"]
 
-GUIDE = Path(__file__).parents[1] / "docs" / "reproduce.md"
+ROOT = Path(__file__).parents[1]
+GUIDE = ROOT / "docs" / "reproduce.md"
 
 OWN = """
 title = "A table of the test's own"
@@ -361,3 +362,18 @@ def test_the_guide_s_commands_are_read(registry: Registry) -> None:
 def test_cells_are_in_the_order_of_their_numbers() -> None:
     names = [f"table1/cifar10_{ipc}_resnet18.json" for ipc in (1, 2, 10, 50, 100)]
     assert sorted(map(Path, reversed(names)), key=by_number) == [*map(Path, names)]
+
+
+def test_the_tables_of_the_results_can_be_run(registry: Registry) -> None:
+    paths = sorted((ROOT / "docs" / "results" / "tables").glob("*.toml"))
+    assert paths
+    for path in paths:
+        table = load_table(str(path))
+        assert len(jobs(table, table.cells, ["fair"], "cpu", Mine(), registry)) == len(table.cells)
+
+
+def test_the_results_that_are_kept_can_be_drawn_again() -> None:
+    """Each of its figures on the results page is that of a file beside it."""
+    page = (ROOT / "docs" / "results" / "cifar10-paper-tables.md").read_text(encoding="utf-8")
+    for record in Folder(ROOT / "docs" / "results" / "cifar10").records():
+        assert f"| {record.summary.mean:.1f} |" in page, record.name
