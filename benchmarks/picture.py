@@ -20,7 +20,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     figure, axes = plt.subplots(len(arguments.rows), arguments.classes, squeeze=False)
-    figure.set_size_inches(arguments.classes * 0.8 + 1.2, len(arguments.rows) * 0.8 + 0.3)
+    margin = 0.2 + 0.08 * max(map(len, arguments.rows))  # inches for the rows' names
+    width = arguments.classes * 0.8 + margin
+    figure.set_size_inches(width, len(arguments.rows) * 0.8 + 0.3)
     for row, name in enumerate(arguments.rows):
         distilled = delt_host.load(arguments.run / name / f"seed-{arguments.seed}" / "distilled.safetensors")
         for column in range(arguments.classes):
@@ -34,7 +36,7 @@ def main() -> None:
                 axis.set_title(distilled.class_names[column], fontsize=8)
             if column == 0:
                 axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    figure.subplots_adjust(left=0.13, right=0.995, top=0.93, bottom=0.01, wspace=0.06, hspace=0.06)
+    figure.subplots_adjust(left=margin / width, right=0.995, top=0.93, bottom=0.01, wspace=0.06, hspace=0.06)
     figure.savefig(arguments.out, dpi=110, facecolor="white")
 
 
