@@ -224,7 +224,7 @@ def merge(folders: Sequence[Folder], prefer: Path | None = None) -> tuple[list[R
 
 def by_number(path: Path) -> list[str | int]:
     """A key that sorts IPC 1, 10, 50 and 100 in this order."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
 def mixed(record: Record) -> Iterator[str]:
