@@ -220,6 +220,17 @@ class Evaluator(Component):
         """The column's heading in the comparison table."""
         return type(self).__name__
 
+    @property
+    def trainings(self) -> dict[str, float]:
+        """The networks that it trains, each with the trainings of the protocol that it takes at most.
+
+        The host checks before anything runs that they take the images, and a dry run counts them. As it is: one of each that
+        the options `model`, `network` and `models` name.
+        """
+        options = self.model_dump()
+        one = [options[name] for name in ("model", "network") if name in options]
+        return dict.fromkeys((*one, *options.get("models", ())), 1.0)
+
 
 CONTRACTS: dict[str, type[Component]] = {
     "initializer": Initializer,

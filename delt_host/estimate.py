@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -25,6 +25,7 @@ from delt_host.problem import Problem
 from delt_host.report.table import duration, size
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe
+from delt_host.store import digest
 from delt_host.teacher import Teacher
 
 PROBE_BATCH, REPEATS = 50, 5  # images in the timed passes, and how often each is timed
@@ -40,6 +41,8 @@ class Step:
     work: str
     seconds: float
     bytes: int = 0
+    of: str = ""
+    """What recovered images are made of, as a digest: of several rows with the same one, the first recovers for all."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,19 @@ def plan_run(
         teachers.append(teacher)
         steps.append(step)
     plans = {row.label: plan(experiment, data, row, host) for row in experiment.rows}
-    students = {name: timed(name, data, experiment.compute, models) for name in _students(experiment)}
+    students = {name: timed(name, data, experiment.compute, models) for name in _trainings(experiment)}
     for row in experiment.rows:
         steps += _row_steps(experiment, data, host, row, plans[row.label], teachers, speeds, students)
-    return steps
+    return each_once(steps)
+
+
+def each_once(steps: Sequence[Step]) -> list[Step]:
+    """The steps, with those whose images a step before recovers as ones in the store."""
+    made, found = set[str](), []
+    for step in steps:
+        found.append(replace(step, cached=True, bytes=0) if step.of and step.of in made else step)
+        made.add(step.of)
+    return found
 
 
 def _teacher_step(
@@ -142,16 +154,19 @@ def _row_steps(
         members = speeds if row.matcher and row.matcher.component.committee else speeds[:1]
         seconds = cost * fmean(speed.pixels for speed in members) * (seeds - done) / seeds
         detail = f"{row.label}: {_count(len(plan.groups), 'group')}, {_count(seeds, 'seed')}, {done} done"
-        steps.append(Step("recover", detail, done == seeds, f"{cost:,} image-its", seconds, image_bytes))
+        parts = [host.identity("initializer", row.initializer), plan.model_dump(mode="json", exclude={"residual"})]
+        of = digest([*parts, row.matcher and host.identity("matcher", row.matcher)])
+        steps.append(Step("recover", detail, done == seeds, f"{cost:,} image-its", seconds, image_bytes, of))
     label_bytes = row.relabeler.component.size_bytes(problem) * seeds
     labelled = f"{row.label}: {row.relabeler.name}"
     labellers = speeds if row.relabeler.component.committee else speeds[:1]
     seconds = views * sum(speed.forward for speed in labellers)
     steps.append(Step("relabel", labelled, False, f"{views:,} views", seconds, label_bytes))
     tests = 1 + (protocol.epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
-    for name, student in students.items():
-        seconds = views * student.training + tests * seeds * len(data.test) * student.forward
-        steps.append(Step("evaluate", f"{row.label}: {name}", False, f"{views:,} images", seconds))
+    for name, times in _trainings(experiment).items():
+        student = students[name]
+        seconds = times * (views * student.training + tests * seeds * len(data.test) * student.forward)
+        steps.append(Step("evaluate", f"{row.label}: {name}", False, f"{round(times * views):,} images", seconds))
     return steps
 
 
@@ -165,12 +180,13 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
 
 
-def _students(experiment: Experiment) -> Sequence[str]:
-    """What the evaluators train, each once, by the options that name networks."""
-    options = [named.component.model_dump() for named in experiment.evaluators]
-    return [
-        name for o in options for name in (*(o[key] for key in ("model", "network") if key in o), *o.get("models", ()))
-    ]
+def _trainings(experiment: Experiment) -> dict[str, float]:
+    """How many trainings the evaluators give each network."""
+    counted: dict[str, float] = {}
+    for named in experiment.evaluators:
+        for name, times in named.component.trainings.items():
+            counted[name] = counted.get(name, 0) + times
+    return counted
 
 
 def time_passes(

@@ -153,14 +153,9 @@ def check_ipc(experiment: Experiment, data: RealData) -> None:
 
 
 def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
-    """InputError for a student that does not exist or cannot take the images: now, not after an hour of distilling.
-
-    An evaluator names its networks in options called `model`, `network` or `models`.
-    """
+    """InputError for a student that does not exist or cannot take the images: now, not after an hour of distilling."""
     for named in experiment.evaluators:
-        options = named.component.model_dump()
-        given = [options[name] for name in ("model", "network") if name in options]
-        for model in (*given, *options.get("models", ())):
+        for model in named.component.trainings:
             with isolated_rng(0, "check"):
                 build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
 

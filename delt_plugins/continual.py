@@ -43,6 +43,10 @@ class Continual(Evaluator):
     def title(self) -> str:
         return f"continual, {self.steps} steps, {self.model}"
 
+    @property
+    def trainings(self) -> dict[str, float]:
+        return {self.model: (self.steps + 1) / 2}  # step k of K has k/K of the images
+
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         classes = problem.num_classes
         if self.steps > classes:

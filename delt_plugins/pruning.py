@@ -35,6 +35,10 @@ class Pruning(Evaluator):
     def title(self) -> str:
         return f"{self.network} slimmed by {self.ratio:.0%}"
 
+    @property
+    def trainings(self) -> dict[str, float]:
+        return {self.network: 2}
+
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         def penalty(student: nn.Module) -> Tensor:
             return self.sparsity * torch.stack([norm.weight.abs().sum() for norm in norms(student)]).sum()

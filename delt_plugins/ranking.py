@@ -48,6 +48,10 @@ class LabelRobust(Evaluator):
     def title(self) -> str:
         return f"label-robust score of {self.model}"
 
+    @property
+    def trainings(self) -> dict[str, float]:
+        return {self.model: 2 * len(REGIMES)}  # those on random images are for all rows of a seed
+
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         real = real_accuracy(problem, self.model)
         own = {name: _accuracy(problem, regime, distilled, self.model) for name, regime in REGIMES.items()}
@@ -77,6 +81,10 @@ class AugmentationRobust(Evaluator):
     @property
     def title(self) -> str:
         return f"augmentation-robust score of {self.model}"
+
+    @property
+    def trainings(self) -> dict[str, float]:
+        return {self.model: 4}
 
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         bare = problem.under(problem.protocol.model_copy(update=WITHOUT_AUGMENTATION))

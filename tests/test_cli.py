@@ -156,6 +156,20 @@ def test_dry_run_says_what_is_there_and_computes_nothing(first: Path, monkeypatc
     assert sorted(path for path in (first / "store").rglob("*")) == before
 
 
+def test_a_dry_run_counts_every_training_and_shared_images_once(tmp_path: Path) -> None:
+    rows = ["-m", "delt", "-b", "delt,scheduler.residual=0.5", "-b", "delt,scheduler.views=image", "--no-controls"]
+    seen = ["--evaluator", "student", "--evaluator", "continual", "--evaluator", "pruning", "--dry-run", "--json"]
+    done = delt_host(
+        "run", *rows, *seen, "--seeds", "1", *SMALL, "--set", "dataset.image_size=32", "--store", tmp_path, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(done.stdout)
+    assert [step["cached"] for step in steps if step["stage"] == "recover"] == [False, True, False]
+    views = 3 * 10 * 2
+    images = [step["work"] for step in steps if step["stage"] == "evaluate" and step["detail"].startswith("delt: ")]
+    assert images == [f"{views * (1 + 3)} images", f"{views * 2} images"]  # five growing steps are three trainings
+
+
 BAD_INPUT = [
     (["-m", "delta"], "unknown method 'delta'; did you mean 'delt'?"),
     (["-m", "delt", "-b", "cdaa"], "unknown method 'cdaa'; did you mean 'cda'?"),

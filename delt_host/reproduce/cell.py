@@ -149,9 +149,8 @@ def iterations(experiment: Experiment) -> int:
 
 
 def epochs(experiment: Experiment) -> int:
-    """Of the cell's students; 0 where its evaluator trains none, going by the options in which evaluators name networks."""
-    options = type(experiment.evaluators[0].component).model_fields
-    return experiment.protocol.epochs if {"model", "network", "models"} & set(options) else 0
+    """Of the cell's students; 0 where its evaluator trains none."""
+    return experiment.protocol.epochs if experiment.evaluators[0].component.trainings else 0
 
 
 def check_names(table: Table, mine: Mine) -> None:

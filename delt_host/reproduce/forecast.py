@@ -115,9 +115,7 @@ def _identity(job: Job, step: Step) -> str:
     if step.stage == "squeeze":
         return digest([step.stage, step.detail, settings["dataset"]])
     if step.stage == "recover":
-        place = next(n for n, row in enumerate(job.experiment.rows) if step.detail.startswith(f"{row.label}:"))
-        row = {stage: options for stage, options in settings["row"][place].items() if stage != "relabeler"}
-        return digest([step.stage, row, settings["dataset"], settings["teacher"], settings["ipc"]])
+        return digest([step.stage, step.of, settings["dataset"], settings["teacher"], settings["ipc"]])
     return ""
 
 
