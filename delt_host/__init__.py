@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from delt_host.component import Component
     from delt_host.components import (
-        Component,
         Cost,
         Distilled,
         Evaluation,
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "component": "Component",
     "components": (
-        "Component Cost Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
+        "Cost Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
         "Scheduler Views"
     ),
     "data.base": "Dataset MemorySplit RealData Split",

@@ -1,8 +1,6 @@
 """The five contracts, and the data that flows between them.
 
-A component is a frozen pydantic model whose fields are its options: they give the command line (``--set
-matcher.weight=0.5``), the recipe file, the docs and the store key. Options hold no tensors; what runs is made from a
-`Problem`. Images flow as float32 in the teacher's normalised space until recovery ends, and as uint8 from then on.
+Images flow as float32 in the teacher's normalised space until recovery ends, and as uint8 from then on.
 """
 
 from __future__ import annotations
@@ -14,8 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from delt_host.component import Component
 from delt_host.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,19 +23,6 @@ if TYPE_CHECKING:
     from delt_host.problem import Problem
 
 STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")
-
-
-class Component(BaseModel, ABC):
-    """A named, validated set of options. Unknown options and wrong types are refused with the field's name."""
-
-    # Docstrings under the fields are their descriptions: for `delt-host show`, the docs and the JSON schema.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    source: ClassVar[str] = ""
-    """Paper, section, equation or table the component comes from."""
-    committee: ClassVar[bool] = False
-    """Whether it makes use of every teacher of the run. Otherwise it is shown the first alone, and its results do not
-    depend on the others."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import tomli_w
 
-from delt_host.components import Component, Evaluator, Initializer, Matcher, Relabeler, Scheduler
+from delt_host.component import Component
+from delt_host.components import Evaluator, Initializer, Matcher, Relabeler, Scheduler
 from delt_host.compute import Compute
 from delt_host.data.base import Dataset
 from delt_host.errors import InputError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from delt_host.components import Component
+from delt_host.component import Component
 from delt_host.confine import confined
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Named

@@ -8,7 +8,8 @@ import inspect
 import sys
 from typing import Any
 
-from delt_host.components import Component
+from delt_host.component import Component
+from delt_host.components import CONTRACTS
 
 
 def identity(component: Component) -> dict[str, Any]:
@@ -17,7 +18,9 @@ def identity(component: Component) -> dict[str, Any]:
     With the source in the key, someone who edits a matcher never sees the results of the one before.
     """
     cls = type(component)
-    bases = [base for base in cls.__mro__ if issubclass(base, Component) and base.__module__ != Component.__module__]
+    bases = [
+        base for base in cls.__mro__ if issubclass(base, Component) and base not in (Component, *CONTRACTS.values())
+    ]
     return {
         "class": f"{cls.__module__}.{cls.__qualname__}",
         "options": component.model_dump(mode="json"),

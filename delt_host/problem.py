@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from delt_host.components import Component
+from delt_host.component import Component
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData
 from delt_host.errors import InputError

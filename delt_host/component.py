@@ -1,0 +1,25 @@
+"""What every component is: a frozen set of options.
+
+Its fields are the options: they give the command line (``--set matcher.weight=0.5``), the recipe file, the docs and the store
+key. Options hold no tensors; what runs is made from a `Problem`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Component(BaseModel, ABC):
+    """A named, validated set of options. Unknown options and wrong types are refused with the field's name."""
+
+    # Docstrings under the fields are their descriptions: for `delt-host show`, the docs and the JSON schema.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    source: ClassVar[str] = ""
+    """Paper, section, equation or table the component comes from."""
+    committee: ClassVar[bool] = False
+    """Whether it makes use of every teacher of the run. Otherwise it is shown the first alone, and its results do not
+    depend on the others."""
