@@ -51,11 +51,11 @@ class Method(BaseModel):
 
     datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, of one IPC on
-    every dataset as ``{"ipc 1": {…}}``, and of both as ``{"cifar10 ipc 1": {…}}``, the later before the earlier;
-    `committee` may be among them."""
+    every dataset as ``{"ipc 1": {…}}``, and of both as ``{"cifar10 ipc 1": {…}}``, the later before the earlier. A
+    component, or none, in place of the method's own is ``{"initializer": "noise"}``; `committee` may be among them."""
 
     def published(self, dataset: str, ipc: int) -> dict[str, Any]:
-        """The published settings for a dataset at an IPC, by ``STAGE.OPTION``."""
+        """The published settings for a dataset at an IPC, by ``STAGE.OPTION`` or ``STAGE``."""
         keys = (dataset, f"ipc {ipc}", f"{dataset} ipc {ipc}")
         return {option: value for key in keys for option, value in self.datasets.get(key, {}).items()}
 

@@ -259,21 +259,23 @@ class _RowMaker:
         own: Mapping[str, Any],
     ) -> Row:
         parts: dict[str, Named[Any] | None] = {}
+        published = method.published(self.dataset, self.ipc)
         for stage in ("initializer", "scheduler", "matcher", "relabeler"):
             choice: Choice | None = getattr(method, stage)
-            if stage in chosen and (choice is None or chosen[stage] != choice.name):
-                choice = None if chosen[stage] == NOTHING else Choice(name=chosen[stage])
+            wanted = chosen.get(stage, published.get(stage))
+            if wanted and (choice is None or wanted != choice.name):
+                choice = None if wanted == NOTHING else Choice(name=wanted)
             parts[stage] = self._component(stage, choice, method, _of(stage, own)) if choice else None
         if (parts["scheduler"] is None) != (parts["matcher"] is None):
             if chosen.get("scheduler") == NOTHING or chosen.get("matcher") == NOTHING:
                 parts["scheduler"] = parts["matcher"] = None
             else:
                 missing = "scheduler" if parts["scheduler"] is None else "matcher"
-                raise InputError(f"{label}: {name} has no {missing}; give one with --{missing} NAME")
+                here = f" on {self.dataset} at IPC {self.ipc}" if missing in published else ""
+                raise InputError(f"{label}: {name} has no {missing}{here}; give one with --{missing} NAME")
         if any(part is not None and part.component.committee for part in parts.values()):
-            wanted = method.published(self.dataset, self.ipc).get("committee", method.committee)
-            wanted = self.suggested.get("committee", wanted)
-            self.committee += [model for model in wanted if model not in self.committee]
+            members = self.suggested.get("committee", published.get("committee", method.committee))
+            self.committee += [model for model in members if model not in self.committee]
         return Row(label=label, role=role, method=name, **parts)  # type: ignore[arg-type]
 
     def _component(self, stage: str, choice: Choice, method: Method, own: Mapping[str, Any]) -> Named[Any]:

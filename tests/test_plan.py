@@ -124,8 +124,14 @@ def test_a_scaled_roll_is_a_seventh_of_the_side(problem: Problem) -> None:
 
 
 def test_delt_residual_keeps_half_of_the_start_and_optimises_nothing_at_one_image_per_class(problem: Problem) -> None:
-    runs = [resolve(Request(method=["delt-residual"], ipc=ipc), load_registry()).rows[0] for ipc in (10, 1)]
-    plans = [run.scheduler.component.plan(problem) for run in runs if run.scheduler]
-    assert (plans[0].residual, plans[0].views, plans[0].moments) == (0.5, "image", "fresh")
-    assert plans[0].image_iterations > 0 and plans[1].image_iterations == 0
-    assert runs[1].initializer.component.model_dump()["selection"] == "highest"
+    registry = load_registry()
+    many, one = (resolve(Request(method=["delt-residual"], ipc=ipc), registry).rows for ipc in (10, 1))
+    assert many[0].scheduler is not None and one[0].scheduler is None and one[0].matcher is None
+    plan = many[0].scheduler.component.plan(problem)
+    assert (plan.residual, plan.views, plan.moments) == (0.5, "image", "fresh") and plan.image_iterations > 0
+    assert one[0].initializer.component.model_dump()["selection"] == "highest"
+    assert [row.label for row in one] == ["delt-residual", "random-real"]  # its start would be itself
+    own = resolve(Request(method=["delt-residual,scheduler=early-late,matcher=batch-norm"], ipc=1), registry).rows[0]
+    assert own.scheduler == many[0].scheduler and own.matcher == many[0].matcher
+    with pytest.raises(InputError, match="has no scheduler on digits at IPC 1; give one with --scheduler NAME"):
+        resolve(Request(method=["delt-residual"], ipc=1, matcher="batch-norm"), registry)
