@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from delt_host.cli.reproduce import shareable
 from delt_host.errors import InputError
 from test_cli import delt_host
 from test_reproduce import OWN, RATIO, invoke, own_table
@@ -174,3 +175,18 @@ def test_missing_data_are_one_sentence_and_the_other_cells_run(first: Path) -> N
     assert "not all cells could be run: no cifar10: " in output and "not run yet" in output
     (record,) = records(first / "missing")
     assert record["cell"]["dataset"] == "digits"
+
+
+def test_a_record_does_not_say_where_its_machine_keeps_things() -> None:
+    typed = [
+        "reproduce",
+        "/home/me/my.toml",
+        "--dataset",
+        "cifar10=folder:/data/cifar10/",
+        "--set",
+        "teacher.model=a/b",
+        "--out",
+        "x/y",
+    ]
+    told = "delt-host reproduce my.toml --dataset cifar10=folder:cifar10 --set teacher.model=a/b --out x/y"
+    assert shareable(typed) == told

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def command(
         forecast.show(console, title, jobs, forecast.forecast(jobs, chosen_table, folder, host))
         return
     with observer:
-        outcome = measure.measure(jobs, folder, host, title, _command())
+        outcome = measure.measure(jobs, folder, host, title, shareable(sys.argv[1:]))
     show.show(console, title, outcome.records)
     if chosen_table.file.note:
         console.print(f"  {chosen_table.file.note}", markup=False, highlight=False)
@@ -132,8 +134,9 @@ def _teachers(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _command() -> str:
-    return shlex.join(["delt-host", *sys.argv[1:]])
+def shareable(arguments: Sequence[str]) -> str:
+    """The command as it was typed, absolute paths by their last part alone: records go to others, who have other folders."""
+    return shlex.join(["delt-host", *(re.sub(r"(?<![^=:,])/([^=:,]*/)?", "", text.rstrip("/")) for text in arguments)])
 
 
 def _list() -> None:
