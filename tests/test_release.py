@@ -242,7 +242,11 @@ def test_an_imported_set_is_evaluated_and_is_a_row_of_its_own_recipe(
     output = call("import", "SRe2L.zip", "--dataset", "digits", "--out", "made", "--student", "convnet3", *small)
     assert "folders are numbered: taken as places in the dataset's class order (new000 is 0" in output
     assert "made: 20 images, 2 of each class" in output
+    (listed,) = json.loads(call("runs", ".", "--json"))
+    assert (listed["run"], listed["best"]) == ("made", "imported; not evaluated")
     call("evaluate", "made", "-q")
+    (listed,) = json.loads(call("runs", ".", "--json"))
+    assert listed["best"].startswith("SRe2L: ") and listed["dataset"] == "digits, IPC 2, 2 seeds"
     results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
     (line,) = results["lines"]
     assert line["label"] == "SRe2L" and line["summary"]["n"] == 2

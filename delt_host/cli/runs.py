@@ -38,17 +38,26 @@ def command(folder: Path, as_json: bool) -> None:
     Console().print(table)
 
 
+def _results(path: Path) -> dict[str, Any]:
+    """The run's own results, or those of its newest evaluation: an imported set has no others."""
+    from delt_host.report.formats import read_results
+
+    if not (path / "results.json").exists():
+        found = path.glob("evaluations/*/results.json")
+        path = max(found, key=lambda file: file.stat().st_mtime, default=path / "results.json").parent
+    return read_results(path)
+
+
 def _summary(path: Path) -> dict[str, Any]:
     """What a run's folder says, as far as it can be read."""
     import datetime
 
     from delt_host.errors import InputError
-    from delt_host.report.formats import read_results
 
     moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
     about = {"run": path.name, "when": f"{moment:%Y-%m-%d %H:%M}", "dataset": "", "rows": "", "best": "unfinished"}
     try:
-        results = read_results(path)
+        results = _results(path)
         lines, experiment = results["lines"], results["experiment"]
         seeds = len(experiment["seeds"])
         about["dataset"] = f"{experiment['dataset']['name']}, IPC {experiment['ipc']}, {seeds} seed{'s' * (seeds != 1)}"
@@ -62,7 +71,10 @@ def _summary(path: Path) -> dict[str, Any]:
         else:
             about["best"] = "every row failed"
     except InputError as error:
-        about["best"] = "unfinished" if "is not finished" in str(error) else str(error)
+        if "is not finished" not in str(error):
+            about["best"] = str(error)
+        elif any(path.glob("*/seed-*/distilled.safetensors")):  # a run writes its results first
+            about["best"] = "imported; not evaluated"
     except (KeyError, TypeError, IndexError, AttributeError):
         about["best"] = "of another version"
     return about
