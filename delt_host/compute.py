@@ -66,7 +66,9 @@ class Compute:
         if kind not in ("cpu", "cuda"):
             raise InputError(f"device {device!r} is not supported; use cpu or cuda")
         if kind == "cuda" and not torch.cuda.is_available():
-            raise InputError(f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device")
+            raise InputError(
+                f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device; use --device auto"
+            )
         if precision == "auto":
             fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
             precision = "bf16" if fast else "fp32"

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from delt_host.cli import cli
 from delt_host.errors import InputError
+from delt_host.teacher import Teacher
 
 RUN = [
     "run", "-m", "delt", "-b", "cda", "--ipc", "2", "--seeds", "2", "--no-controls", "--set", "dataset.image_size=8",
@@ -46,6 +47,49 @@ def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_im
     results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
     assert {line["labels"] for line in results["lines"]} == {"hard"}
     assert results["lines"][0]["evaluator"] == "wrn_16_2"
+
+
+def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path: Path) -> None:
+    call(*RUN)
+    ran = json.loads((tmp_path / "made/results.json").read_text())
+    said = call("squeeze", "made/experiment.toml", "--out", "there/teacher.safetensors")
+    assert (
+        "squeeze convnet3: from the store" in " ".join(said.split()) and "use it with --teacher there/teacher" in said
+    )
+    assert Teacher.load(tmp_path / "there/teacher.safetensors").fingerprint == ran["teachers"][0]["fingerprint"]
+
+    # Another machine: an empty store, and a recipe that names a device which is not here.
+    recipe = tmp_path / "made/experiment.toml"
+    recipe.write_text(recipe.read_text().replace('device = "cpu"', 'device = "cuda:7"'))
+    asked = ["evaluate", "made", "-e", "student", "--store", "empty"]
+    with pytest.raises(InputError, match=r"sees no CUDA device; use --device auto"):
+        CliRunner().invoke(cli, asked, catch_exceptions=False)
+    output = call(*asked, "--device", "cpu", "--teacher", "there/teacher.safetensors")
+    assert "another teacher" not in output and not (tmp_path / "empty/teacher").exists()
+    results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
+    assert [line["scores"] for line in results["lines"]] == [line["scores"] for line in ran["lines"]]
+
+    output = call(*asked, "--device", "cpu", "--set", "teacher.seed=1")
+    assert "the labels are another teacher's than the run's" in " ".join(output.split())
+
+
+def test_squeezing_alone(tmp_path: Path) -> None:
+    small = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "-q"]
+    call("squeeze", *small)
+    assert Teacher.load(tmp_path / "convnet3.teacher.safetensors").recipe["epochs"] == 4
+    said = call("squeeze", "--teacher", "convnet3", "--teacher", "resnet18", *small)
+    members = [line.partition(".teacher")[0] for line in said.splitlines()]
+    assert members == ["convnet3", "resnet18"] and (tmp_path / "resnet18.teacher.safetensors").is_file()
+    assert "convnet3.teacher.safetensors: a file already" in call(
+        "squeeze", "--teacher", "convnet3.teacher.safetensors", "--set", "dataset.image_size=8"
+    )
+    for arguments, message in (
+        (["-m", "gvbsm", "--out", "one.safetensors"], "--out names one file, and these are"),
+        (["--teacher", "convnt3"], "unknown model 'convnt3'; nearest: convnet3"),
+        (["--set", "teacher.epoch=4"], "did you mean 'epochs'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            CliRunner().invoke(cli, ["squeeze", *arguments], catch_exceptions=False)
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

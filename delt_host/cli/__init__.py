@@ -19,6 +19,7 @@ class LazyGroup(click.Group):
         "evaluate": ("delt_host.cli.evaluate", "Score the distilled sets of a run with other evaluators."),
         "export": ("delt_host.cli.export", "Write a distilled set as a folder: images, soft labels, a card."),
         "import": ("delt_host.cli.import_set", "Read a published distilled set, to be evaluated here."),
+        "squeeze": ("delt_host.cli.squeeze", "Train teachers and write each to a file."),
         "import-teacher": ("delt_host.cli.import_teacher", "Make a teacher from a published checkpoint."),
         "push": ("delt_host.cli.push", "Upload an exported set to a dataset hub."),
         "reproduce": ("delt_host.cli.reproduce", "Measure the DELT paper's tables beside the published figures."),

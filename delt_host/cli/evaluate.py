@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from delt_host.cli import options
 from delt_host.cli.completion import names
 from delt_host.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from delt_host.problem import Problem
 
 
 @click.command("evaluate")
@@ -28,6 +33,13 @@ from delt_host.errors import InputError, RunError
     help="Student to train, for evaluators that train one.",
     shell_complete=names("model"),
 )
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="MODEL|FILE",
+    help="Another teacher for the labels, or where the run's file lies now.",
+    shell_complete=names("model", files=True),
+)
 @click.option("--protocol", metavar="NAME", help="Another protocol than the run's.", shell_complete=names("protocol"))
 @click.option("--relabeler", metavar="NAME", help="Another relabeler for every row.", shell_complete=names("relabeler"))
 @click.option(
@@ -37,7 +49,10 @@ from delt_host.errors import InputError, RunError
     shell_complete=names("dataset"),
 )
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of evaluator or protocol.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@options.device
+@options.precision
+@options.threads
+@options.store
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (default RUN/evaluations/NAMES).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the tables and errors.")
 @click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
@@ -45,22 +60,23 @@ def command(
     run: Path,
     evaluator: tuple[str, ...],
     student: tuple[str, ...],
-    protocol: str | None,
-    relabeler: str | None,
-    dataset: str | None,
+    teacher: tuple[str, ...],
     sets: tuple[str, ...],
+    threads: int | None,
     store: Path | None,
     out: Path | None,
     quiet: bool,
     as_json: bool,
+    **said: Any,
 ) -> None:
     """Score the distilled sets of RUN, a folder that `delt-host run` left, without distilling again.
 
-    The images are read from the folder; the teacher comes from the store, or is squeezed anew by the run's recipe.
+    The images are read from the folder; the teacher comes from its file or the store, or is squeezed anew by the run's
+    recipe, which on another device or in another precision gives another teacher.
     """
     from rich.console import Console
 
-    from delt_host import compare, pipeline
+    from delt_host import compare, compute, pipeline
     from delt_host.cli.progress import observer_for
     from delt_host.host import Host
     from delt_host.plugins import load_registry
@@ -72,21 +88,22 @@ def command(
     if not (run / "experiment.toml").is_file():
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
     registry, console = load_registry(), Console()
-    said = Request(
+    asked = Request(
         evaluator=list(evaluator) or (["student"] if student else []),
         student=list(student),
-        protocol=protocol,
-        relabeler=relabeler,
-        dataset=dataset,
+        teacher=list(teacher),
         set=parse_sets(sets),
+        **said,
     )
-    experiment = resolve(Request.from_recipe(run / "experiment.toml").updated(said), registry)
+    experiment = resolve(Request.from_recipe(run / "experiment.toml").updated(asked), registry)
     observer = observer_for(Console(stderr=True), quiet)
     path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
+    compute.use_threads(threads)
     host = Host(registry, Store(store or default_store(), warn=observer.note), observer, path)
     folder.open_folder(path, experiment)
     with observer:
         experiment, problem, plans = pipeline.prepare(experiment, host, distil=False)
+        _note_other_teachers(run, problem)
         saved = folder.SavedSets(run, problem.data)
         measurements = list(pipeline.run(experiment, problem, plans, host, saved))
     lines = compare.compare(experiment, measurements)
@@ -99,3 +116,16 @@ def command(
         console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
     if failed := sorted({m.row.label for m in measurements if m.failure}):
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
+
+
+def _note_other_teachers(run: Path, problem: Problem) -> None:
+    """Say that labels come from others than the run's teachers; a set that was imported comes from no run."""
+    from delt_host.report.formats import read_results
+
+    if not (run / "results.json").exists():
+        return
+    theirs = [teacher["fingerprint"] for teacher in read_results(run).get("teachers", ())]
+    if theirs and theirs != [teacher.fingerprint for teacher in problem.teachers]:
+        problem.observer.note(
+            "the labels are another teacher's than the run's: do not compare the scores with the run's"
+        )

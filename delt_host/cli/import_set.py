@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from delt_host.cli import options
 from delt_host.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, protocol, …"
 )
-@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+@options.device
 def command(
     release: Path,
     dataset: str,
@@ -103,10 +104,10 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
 
     (row,), first = experiment.rows, experiment.teachers[0]
     normalization = Teacher.load(first).normalization if isinstance(first, Path) else Normalization(data.mean, data.std)
-    options = row.initializer.component.model_dump()
+    chosen = row.initializer.component.model_dump()
     about = {
         "method": row.label,
-        "imported": {"file": Path(options["path"]).name, "sha256": found.sha256, "classes": found.order},
+        "imported": {"file": Path(chosen["path"]).name, "sha256": found.sha256, "classes": found.order},
         "ipc": found.ipc,
         "dataset": {"name": data.name, "fingerprint": data.fingerprint},
         "protocol": experiment.protocol.model_dump(mode="json"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from delt_host.cli import options
 from delt_host.cli.completion import names
 
 
@@ -30,7 +31,7 @@ from delt_host.cli.completion import names
 @click.option("--std", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
 @click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
 @click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default: CHECKPOINT's name).")
-@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+@options.device
 def command(
     checkpoint: Path,
     model: str,

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from delt_host.cli import options
 from delt_host.errors import InputError, RunError
 
 
@@ -42,10 +43,11 @@ from delt_host.errors import InputError, RunError
 @click.option(
     "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every chosen cell; the table says so."
 )
-@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
-@click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
-@click.option("--stack", type=int, metavar="N", help="Groups in one forward pass of recovery.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@options.device
+@options.precision
+@options.stack
+@options.threads
+@options.store
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -66,6 +68,7 @@ def command(
     dataset: tuple[str, ...],
     teacher: tuple[str, ...],
     sets: tuple[str, ...],
+    threads: int | None,
     store: Path | None,
     out: Path,
     dry_run: bool,
@@ -85,6 +88,7 @@ def command(
         raise InputError("name a table, e.g. delt-host reproduce table1; --list prints them")
     from rich.console import Console
 
+    from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.host import Host
     from delt_host.plugins import load_registry
@@ -107,6 +111,7 @@ def command(
     if dry_run:
         forecast.show(console, title, jobs, forecast.forecast(jobs, chosen_table, folder, host))
         return
+    compute.use_threads(threads)
     with observer:
         outcome = measure.measure(jobs, folder, host, title, shareable(sys.argv[1:]))
     show.show(console, title, outcome.records)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from delt_host.cli import options
 from delt_host.cli.completion import names
 from delt_host.errors import RunError
 
@@ -86,14 +87,9 @@ from delt_host.errors import RunError
     metavar="BUDGET",
     help="Give every row the first one's image-iterations, seconds or bytes; BUDGET=AMOUNT gives all that much.",
 )
-@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
-@click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
-@click.option(
-    "--stack",
-    type=int,
-    metavar="N",
-    help="Groups in one forward pass of recovery (default: 500 images up to 32 px, else 1 group).",
-)
+@options.device
+@options.precision
+@options.stack
 @click.option(
     "--engine",
     metavar="NAME",
@@ -101,10 +97,8 @@ from delt_host.errors import RunError
     help="Where groups and students are computed: local (default), ray, slurm; NAME,OPTION=VALUE sets its options.",
 )
 @click.option("--address", metavar="HOST:PORT", help="The Ray cluster to use, rather than one of this machine.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads of each piece of work (default: all)."
-)
-@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@options.threads
+@options.store
 @click.option(
     "--checkpoint-every",
     type=click.FloatRange(min=0),
@@ -173,9 +167,9 @@ def command(
         elsewhere = engine_for(engine, address)
         wanted = {name: registry.provider("observer", name) for name in observers}
         lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher")}
-        options = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
+        settings = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
-        request = Request(**said, **lists, set=options, control=controls)
+        request = Request(**said, **lists, set=settings, control=controls)
         experiment = resolve(Request.from_recipe(recipe).updated(request) if recipe else request, registry)
     observer = observer_for(errors, quiet)
     for note in (*registry.notes(), *experiment.notes):

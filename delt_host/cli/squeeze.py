@@ -1,0 +1,111 @@
+"""``delt-host squeeze``: the first stage alone, its teachers as files that go to other machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from delt_host.cli import options
+from delt_host.cli.completion import names
+from delt_host.errors import InputError
+
+if TYPE_CHECKING:
+    from delt_host.squeeze import TeacherRecipe
+
+
+@click.command("squeeze")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--dataset",
+    metavar="NAME[:PATH]",
+    help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
+    shell_complete=names("dataset"),
+)
+@click.option(
+    "--teacher",
+    multiple=True,
+    metavar="MODEL",
+    help="Model to squeeze (default: the dataset's).",
+    shell_complete=names("model"),
+)
+@click.option(
+    "--method", "-m", multiple=True, metavar="NAME", help="With its committee.", shell_complete=names("method")
+)
+@click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of teacher or dataset.")
+@options.device
+@options.precision
+@options.threads
+@options.store
+@click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default MODEL.teacher.safetensors).")
+@click.option("--quiet", "-q", is_flag=True, help="No progress; only the files' names and errors.")
+def command(
+    recipe: Path | None,
+    dataset: str | None,
+    teacher: tuple[str, ...],
+    method: tuple[str, ...],
+    sets: tuple[str, ...],
+    device: str | None,
+    precision: str | None,
+    threads: int | None,
+    store: Path | None,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Train teachers and write each to a file, which `--teacher FILE` takes on any machine.
+
+    RECIPE is a TOML file, such as the experiment.toml of a run: its teachers, from the store where they are there.
+    """
+    from rich.console import Console
+
+    from delt_host import compute, pipeline
+    from delt_host.cli.progress import observer_for
+    from delt_host.host import Host
+    from delt_host.plugins import load_registry
+    from delt_host.request import Request, parse_sets
+    from delt_host.resolve import resolve
+    from delt_host.store import Store, default_store
+
+    registry = load_registry()
+    request = Request(
+        dataset=dataset, teacher=list(teacher), method=list(method), set=parse_sets(sets), device=device,
+        precision=precision,
+    )  # fmt: skip
+    if recipe is not None:
+        request = Request.from_recipe(recipe).updated(request)
+    elif not method:
+        request = request.updated(Request(method=["random-real"]))  # the least that is an experiment
+    experiment = resolve(request, registry)
+    recipes = [asked for asked in experiment.teachers if not isinstance(asked, Path)]
+    for file in (asked for asked in experiment.teachers if isinstance(asked, Path)):
+        click.echo(f"{file}: a file already")
+    if out is not None and len(recipes) > 1:
+        raise InputError(f"--out names one file, and these are {len(recipes)} teachers: leave it out")
+    observer = observer_for(Console(stderr=True), quiet)
+    host = Host(registry, Store(store or default_store(), observer.note), observer)
+    compute.use_threads(threads)
+    with observer:
+        data = pipeline.load_data(experiment.dataset, host)
+        for asked, path in zip(recipes, _files(recipes, out), strict=True):
+            made = pipeline.squeeze_teacher(experiment, asked, data, host)
+            made.save(path)
+            click.echo(
+                f"{path}: {made.architecture}, {len(made.class_names)} classes, {made.image_size} px, "
+                f"top-1 {made.accuracy:.1f} % on the test split of {data.name}; use it with --teacher {path}"
+            )
+
+
+def _files(recipes: Sequence[TeacherRecipe], out: Path | None) -> list[Path]:
+    """Each teacher's file: its model's name, numbered from the second of the same model on."""
+    if out is not None:
+        return [out]
+    seen: Counter[str] = Counter()
+    files = []
+    for recipe in recipes:
+        seen[recipe.model] += 1
+        number = f"-{seen[recipe.model]}" if seen[recipe.model] > 1 else ""
+        files.append(Path(f"{recipe.model}{number}.teacher.safetensors"))
+    return files
