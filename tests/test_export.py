@@ -111,6 +111,22 @@ def test_exported_labels_are_those_that_the_runs_students_saw(made: Path, tmp_pa
     assert train_student(problem, Replayed(), "convnet3").last == measured["scores"]["last"]
 
 
+def test_a_run_is_exported_on_another_machine(made: Path, tmp_path: Path) -> None:
+    call("squeeze", "made/experiment.toml", "--out", "teacher.safetensors", "-q")
+    recipe = made / "experiment.toml"
+    recipe.write_text(recipe.read_text().replace('device = "cpu"', 'device = "cuda:7"'))
+    call("export", "made", "--to", "images", "-q")
+    there = ["export", "made", "--labels", "--store", "empty", "-q", "--device", "cpu"]
+    call(*there, "--to", "labelled", "--teacher", "teacher.safetensors")
+    assert not (tmp_path / "empty" / "teacher").exists()
+    labels = delt_host.load("labelled").soft_labels
+    assert labels is not None and labels.epochs == 3
+
+    call("squeeze", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "teacher.seed=1", "-q")
+    message = said(*there, "--to", "other", "--teacher", "convnet3.teacher.safetensors")
+    assert "the labels would be another teacher's" in message and not (tmp_path / "other").exists()
+
+
 def test_mistakes_are_named(made: Path, tmp_path: Path) -> None:
     assert "did you mean 'delt'" in said("export", "made", "--to", "out", "--row", "delta")
     assert "its seeds are 0, 1" in said("export", "made", "--to", "out", "--seed", "7")

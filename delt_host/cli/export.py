@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from delt_host.errors import InputError
+from delt_host.cli import options
+from delt_host.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from delt_host.experiment import Row
+    from delt_host.problem import Problem
 
 
 @click.command("export")
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 @click.option("--labels", is_flag=True, help="With soft labels: every epoch's views and the teacher's answers.")
 @click.option("--license", "licence", metavar="ID", default="unknown", help="The licence, as hubs name them.")
 @click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now; needed for --labels only.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+@click.option("--teacher", metavar="FILE", help="Where the run's teacher lies now, if not in the store; for --labels.")
+@options.device
+@options.store
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only errors.")
 def command(
     source: Path,
@@ -40,6 +44,8 @@ def command(
     labels: bool,
     licence: str,
     dataset: str | None,
+    teacher: str | None,
+    device: str | None,
     store: Path | None,
     quiet: bool,
 ) -> None:
@@ -62,9 +68,10 @@ def command(
             raise InputError(f"{source} has no soft labels; give the run's folder, from which they can be made")
     else:
         chosen, number = _choose(source, row, seed)
-        distilled = load(source / slug(chosen.label) / f"seed-{number}")
-        scores = measured(source, chosen.label)
-        write = _Labels(source, chosen, number, dataset, store, quiet) if labels else None
+        distilled = load(source / slug(chosen) / f"seed-{number}")
+        scores = measured(source, chosen)
+        places = {"dataset": dataset, "teacher": [teacher] if teacher else [], "device": device}
+        write = _Labels(source, chosen, number, distilled.about, places, store, quiet) if labels else None
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
@@ -76,27 +83,39 @@ def command(
         )
 
 
-def _choose(run: Path, label: str | None, seed: int | None) -> tuple[Row, int]:
-    """Which of the run's rows and seeds is meant."""
-    from delt_host.errors import unknown
-    from delt_host.plugins import load_registry
-    from delt_host.request import Request
-    from delt_host.resolve import resolve
+def _choose(run: Path, label: str | None, seed: int | None) -> tuple[str, int]:
+    """Which of the run's rows, by its label, and seeds is meant. Read, not resolved: its device and files may be elsewhere."""
+    from delt_host.request import Request, parse_seeds
 
-    experiment = resolve(Request.from_recipe(run / "experiment.toml"), load_registry())
-    rows = {row.label: row for row in experiment.rows}
-    if label is not None and label not in rows:
-        raise unknown("row", label, rows)
-    if seed is not None and seed not in experiment.seeds:
-        raise InputError(f"{run} has no seed {seed}; its seeds are {', '.join(map(str, experiment.seeds))}")
-    return rows[label or next(iter(rows))], experiment.seeds[0] if seed is None else seed
+    request = Request.from_recipe(run / "experiment.toml")
+    labels, seeds = [str(row.get("label")) for row in request.row], parse_seeds(request.seeds)
+    if not labels:
+        raise InputError(f"{run / 'experiment.toml'} has no row: it is no finished run's")
+    if label is not None and label not in labels:
+        raise unknown("row", label, labels)
+    if seed is not None and seed not in seeds:
+        raise InputError(f"{run} has no seed {seed}; its seeds are {', '.join(map(str, seeds))}")
+    return label or labels[0], seeds[0] if seed is None else seed
 
 
 class _Labels:
-    """Writes a row's soft labels: from the store where they are there, else answered by the run's teacher anew."""
+    """Writes a row's soft labels: from the store where they are there, else answered by the run's teacher anew.
 
-    def __init__(self, run: Path, row: Row, seed: int, dataset: str | None, store: Path | None, quiet: bool) -> None:
-        self.run, self.row, self.seed, self.dataset, self.store, self.quiet = run, row, seed, dataset, store, quiet
+    `places`: where dataset, teacher and device are here, if elsewhere than the run found them.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        label: str,
+        seed: int,
+        about: Mapping[str, Any],
+        places: dict[str, Any],
+        store: Path | None,
+        quiet: bool,
+    ) -> None:
+        self.run, self.label, self.seed, self.about = run, label, seed, about
+        self.places, self.store, self.quiet = places, store, quiet
 
     def __call__(self, folder: Path) -> None:
         from dataclasses import replace
@@ -115,15 +134,17 @@ class _Labels:
         from delt_host.store import Store, default_store
 
         registry = load_registry()
-        request = Request.from_recipe(self.run / "experiment.toml").updated(Request(dataset=self.dataset))
-        experiment = replace(resolve(request, registry), rows=(self.row,), seeds=(self.seed,), match=None)
+        request = Request.from_recipe(self.run / "experiment.toml").updated(Request(**self.places))
+        experiment = resolve(request, registry)
+        row = next(row for row in experiment.rows if row.label == self.label)
+        experiment = replace(experiment, rows=(row,), seeds=(self.seed,), match=None)
         observer = observer_for(Console(stderr=True), self.quiet)
         host = Host(registry, Store(self.store or default_store(), warn=observer.note), observer, folder)
         with observer:
             _, problem, _ = pipeline.prepare(experiment, host)
-            saved = SavedSets(self.run, problem.data)
-            distilled = saved(self.row, self.seed)
-            row = replace(self.row, ipc=len(distilled.targets) // problem.num_classes)
+            self._check_teacher(problem)
+            distilled = SavedSets(self.run, problem.data)(row, self.seed)
+            row = replace(row, ipc=len(distilled.targets) // problem.num_classes)
             problem = sized(problem, row)
             labels, _ = pipeline.relabel(problem, row, distilled, distilled.fingerprint, host)
             with (
@@ -131,3 +152,12 @@ class _Labels:
                 observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
             ):
                 write_labels(folder, problem, distilled, labels, row.relabeler.table())
+
+    def _check_teacher(self, problem: Problem) -> None:
+        """InputError where the labels would be another teacher's than the one that the set names."""
+        theirs = (self.about.get("teacher") or {}).get("fingerprint")
+        if theirs and theirs != problem.teacher.fingerprint:
+            raise InputError(
+                f"the labels would be another teacher's than the set's; where {self.run} was made, "
+                f"delt-host squeeze {self.run / 'experiment.toml'} writes its teacher, then give it with --teacher FILE"
+            )
