@@ -87,6 +87,7 @@ def test_squeezing_alone(tmp_path: Path) -> None:
         (["-m", "gvbsm", "--out", "one.safetensors"], "--out names one file, and these are"),
         (["--teacher", "convnt3"], "unknown model 'convnt3'; nearest: convnet3"),
         (["--set", "teacher.epoch=4"], "did you mean 'epochs'"),
+        (["--set", "protocol.epochs=4"], "protocol.epochs has no place here"),
     ):
         with pytest.raises(InputError, match=message):
             CliRunner().invoke(cli, ["squeeze", *arguments], catch_exceptions=False)

@@ -69,9 +69,12 @@ def command(
     from delt_host.resolve import resolve
     from delt_host.store import Store, default_store
 
-    registry = load_registry()
+    registry, settings = load_registry(), parse_sets(sets)
+    for key in settings:
+        if key.partition(".")[0] not in ("teacher", "dataset"):
+            raise InputError(f"--set {key} has no place here; only options of teacher and dataset do")
     request = Request(
-        dataset=dataset, teacher=list(teacher), method=list(method), set=parse_sets(sets), device=device,
+        dataset=dataset, teacher=list(teacher), method=list(method), set=settings, device=device,
         precision=precision,
     )  # fmt: skip
     if recipe is not None:
