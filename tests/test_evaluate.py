@@ -77,6 +77,11 @@ def test_squeezing_alone(tmp_path: Path) -> None:
     small = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "-q"]
     call("squeeze", *small)
     assert Teacher.load(tmp_path / "convnet3.teacher.safetensors").recipe["epochs"] == 4
+    with pytest.raises(
+        InputError, match=r"convnet3\.teacher\.safetensors exists already; name another file with --out"
+    ):
+        CliRunner().invoke(cli, ["squeeze", "--set", "teacher.seed=1", *small], catch_exceptions=False)
+    (tmp_path / "convnet3.teacher.safetensors").rename("first.safetensors")
     said = call("squeeze", "--teacher", "convnet3", "--teacher", "resnet18", *small)
     members = [line.partition(".teacher")[0] for line in said.splitlines()]
     assert members == ["convnet3", "resnet18"] and (tmp_path / "resnet18.teacher.safetensors").is_file()

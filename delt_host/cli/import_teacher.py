@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from delt_host.cli import options
 from delt_host.cli.completion import names
+
+if TYPE_CHECKING:
+    from delt_host.teacher import Teacher
 
 
 @click.command("import-teacher")
@@ -55,6 +59,8 @@ def command(
     from delt_host.squeeze import measured
     from delt_host.teacher import Teacher, check_accuracy
 
+    path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors")
+    check_new(path)
     registry = load_registry()
     state = read_checkpoint(checkpoint)
     data = load_named_dataset(dataset, registry, parse_sets(sets))
@@ -70,11 +76,23 @@ def command(
     teacher.check_fits(data)
     teacher = measured(teacher, data, Compute.choose(device or "auto"), registry.things("model"))
     check_accuracy(teacher, data, teacher.accuracy)
-    path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors")
+    write_teacher(teacher, path)
+
+
+def check_new(path: Path) -> None:
+    """InputError where there is a file already: it may be another teacher, which took hours."""
+    from delt_host.errors import InputError
+
+    if path.exists():
+        raise InputError(f"{path} exists already; name another file with --out, or move it away")
+
+
+def write_teacher(teacher: Teacher, path: Path) -> None:
+    """Save it, and say what and how good it is."""
     teacher.save(path)
     click.echo(
-        f"{path}: {model}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
-        f"top-1 {teacher.accuracy:.1f} % on the test split of {data.name}; use it with --teacher {path}"
+        f"{path}: {teacher.architecture}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
+        f"top-1 {teacher.accuracy:.1f} % on the test split of {teacher.dataset}; use it with --teacher {path}"
     )
 
 

@@ -6,6 +6,14 @@ from pathlib import Path
 
 import click
 
+from delt_host.cli.completion import names
+
+dataset = click.option(
+    "--dataset",
+    metavar="NAME[:PATH]",
+    help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
+    shell_complete=names("dataset"),
+)
 device = click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 precision = click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
 stack = click.option(

@@ -43,12 +43,7 @@ from delt_host.errors import RunError
 @click.option("--no-controls", is_flag=True, help="No control rows.")
 @click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
 @click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
-@click.option(
-    "--dataset",
-    metavar="NAME[:PATH]",
-    help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
-    shell_complete=names("dataset"),
-)
+@options.dataset
 @click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
 @click.option(
     "--teacher",

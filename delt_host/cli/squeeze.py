@@ -11,6 +11,7 @@ import click
 
 from delt_host.cli import options
 from delt_host.cli.completion import names
+from delt_host.cli.import_teacher import check_new, write_teacher
 from delt_host.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("squeeze")
 @click.argument("recipe", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--dataset",
-    metavar="NAME[:PATH]",
-    help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
-    shell_complete=names("dataset"),
-)
+@options.dataset
 @click.option(
     "--teacher",
     multiple=True,
@@ -33,7 +29,12 @@ if TYPE_CHECKING:
     shell_complete=names("model"),
 )
 @click.option(
-    "--method", "-m", multiple=True, metavar="NAME", help="With its committee.", shell_complete=names("method")
+    "--method",
+    "-m",
+    multiple=True,
+    metavar="NAME",
+    help="With the committee that it wants.",
+    shell_complete=names("method"),
 )
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of teacher or dataset.")
 @options.device
@@ -87,18 +88,17 @@ def command(
         click.echo(f"{file}: a file already")
     if out is not None and len(recipes) > 1:
         raise InputError(f"--out names one file, and these are {len(recipes)} teachers: leave it out")
+    files = _files(recipes, out)
+    for path in files:
+        check_new(path)
     observer = observer_for(Console(stderr=True), quiet)
     host = Host(registry, Store(store or default_store(), observer.note), observer)
     compute.use_threads(threads)
     with observer:
         data = pipeline.load_data(experiment.dataset, host)
-        for asked, path in zip(recipes, _files(recipes, out), strict=True):
+        for asked, path in zip(recipes, files, strict=True):
             made = pipeline.squeeze_teacher(experiment, asked, data, host)
-            made.save(path)
-            click.echo(
-                f"{path}: {made.architecture}, {len(made.class_names)} classes, {made.image_size} px, "
-                f"top-1 {made.accuracy:.1f} % on the test split of {data.name}; use it with --teacher {path}"
-            )
+            write_teacher(made, path)
 
 
 def _files(recipes: Sequence[TeacherRecipe], out: Path | None) -> list[Path]:
