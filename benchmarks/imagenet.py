@@ -20,8 +20,8 @@ from delt_host.estimate import time_passes
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
 from delt_host.protocols import protocol
-from delt_host.report.table import duration, size
 from delt_host.seeding import isolated_rng
+from delt_host.units import duration, size
 from delt_plugins.labels import Fkd
 from harness import machine, told
 

@@ -20,29 +20,7 @@ from delt_host.errors import InputError
 TIMEOUT = 300  # seconds for reading one checkpoint
 SHOWN = 3  # keys of each kind in an error
 
-# Runs in the other process, which knows torch and safetensors only. Its last line on stderr is the reason of a failure.
-READER = """
-import sys
-import torch, safetensors.torch
-
-def find(loaded):
-    for key in ("state_dict", "model_state_dict", "model", "net", "teacher"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
-            return find(loaded[key])
-    return loaded
-
-try:
-    loaded = torch.load(sys.argv[1], map_location="cpu", weights_only=True)
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
-state = find(loaded)
-if not isinstance(state, dict):
-    sys.exit(f"holds a {type(state).__name__}, not a state dict")
-tensors = {str(k): v.clone().contiguous() for k, v in state.items() if isinstance(v, torch.Tensor)}
-if not tensors:
-    sys.exit("holds no tensors")
-safetensors.torch.save_file(tensors, sys.argv[2])
-"""
+READER = Path(__file__).with_name("checkpoint_reader.py")
 
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.")  # what wrappers put before every key
 
@@ -56,17 +34,24 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             return _without_prefixes(safetensors.torch.load_file(path))
         with tempfile.TemporaryDirectory() as folder:
             result = Path(folder) / "state.safetensors"
-            # -I: nothing of the user's folder or environment is imported into the process that reads the file.
-            reader = [sys.executable, "-I", "-c", READER, str(path), str(result)]
-            done = subprocess.run(reader, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-            if done.returncode:
-                lines = done.stderr.strip().splitlines()
-                raise InputError(f"the checkpoint {path} cannot be read: {lines[-1] if lines else 'the reader died'}")
+            if reason := _converted(path, result):
+                raise InputError(f"the checkpoint {path} cannot be read: {reason}")
             return _without_prefixes(safetensors.torch.load_file(result))
     except subprocess.TimeoutExpired:
         raise InputError(f"the checkpoint {path} took more than {TIMEOUT} s to read") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"the checkpoint {path} cannot be read: {error}") from None
+
+
+def _converted(path: Path, result: Path) -> str:
+    """Have a process of its own write the tensors of a torch file as safetensors; why it could not."""
+    # -I: nothing of the user's folder or environment is imported into the process that reads the file.
+    reader = [sys.executable, "-I", str(READER), str(path), str(result)]
+    done = subprocess.run(reader, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    if not done.returncode:
+        return ""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else "the reader died"
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from scipy import stats
 
 from delt_host.experiment import Experiment, Row
 from delt_host.results import Measurement
+from delt_host.units import decimals
 
 CONFIDENCE = 0.95
 
@@ -165,11 +166,6 @@ def _line(group: Sequence[Measurement], scores: dict[str, dict[int, float]]) -> 
         labels=row.relabeler.name,
         failures=tuple(m.failure for m in group if m.failure),
     )
-
-
-def decimals(unit: str) -> int:
-    """Figures behind the point: one where there is a unit, three for plain numbers."""
-    return 1 if unit else 3
 
 
 def line_record(line: Line) -> dict[str, Any]:

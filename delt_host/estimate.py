@@ -15,6 +15,7 @@ from rich.table import Table
 
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
+from delt_host.entry import digest
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
 from delt_host.keys import entries, teacher_inputs
@@ -22,11 +23,10 @@ from delt_host.models import Builder, build_model
 from delt_host.pipeline import check_ipc, load_data, plan
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.report.table import duration, size
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe
-from delt_host.store import digest
 from delt_host.teacher import Teacher
+from delt_host.units import duration, size
 
 PROBE_BATCH, REPEATS = 50, 5  # images in the timed passes, and how often each is timed
 

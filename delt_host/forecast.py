@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from delt_host.budget import sized
+from delt_host.entry import Name
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
 from delt_host.keys import detail, entries, teacher_inputs
@@ -12,7 +13,6 @@ from delt_host.observer import Work
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.squeeze import TeacherRecipe
-from delt_host.store import Name
 
 FORWARD_ALONE = 1 / 3  # of the work of a pass forward and back
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from delt_host.observer import Observer
 
 GROUP = "delt_host"
+NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
+"""The variable that keeps plugins from being loaded unless they are named."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)

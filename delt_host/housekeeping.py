@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from delt_host.store import FACTS, TENSORS, UNFINISHED, damage
+from delt_host.catalogue import FILE as CATALOGUE
+from delt_host.entry import FACTS, TENSORS, UNFINISHED, WRITING, damage
 
 DAY = 24 * 3600.0
-LEFT_OVER = ".writing-"
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,14 @@ class Item:
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Everything in the store by stage; checkpoints as `unfinished`, remains of interrupted writes as `left over`."""
+    """Everything in the store by stage; checkpoints as `unfinished`, remains of interrupted writes as `left over`, and the
+    names of what is installed as `catalogue`."""
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.name == UNFINISHED:
             yield from (_item("unfinished", path) for path in sorted(folder.iterdir()))
-        elif folder.name.startswith(LEFT_OVER):
+        elif folder.name == CATALOGUE:
+            yield _item("catalogue", folder)
+        elif folder.name.startswith(WRITING):
             yield _item("left over", folder)
         elif folder.is_dir() and not folder.name.startswith("."):
             yield from (_item(folder.name, path) for path in sorted(folder.iterdir()) if path.is_dir())

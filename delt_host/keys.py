@@ -7,13 +7,13 @@ from typing import Any
 
 from delt_host.components import Matcher
 from delt_host.data.base import RealData
+from delt_host.entry import Name, digest
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import stacks
 from delt_host.squeeze import TeacherRecipe
-from delt_host.store import Name, digest
 
 
 def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData) -> dict[str, Any]:

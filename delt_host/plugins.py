@@ -15,12 +15,11 @@ import pluggy
 from delt_host import hookspecs
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
-from delt_host.hookspecs import GROUP
+from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
 
 KINDS = (*STAGES, "method", "dataset", "model", "observer")
 CLASSES = {**CONTRACTS, "observer": Observer}
-NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
 
 
 @dataclass(frozen=True)

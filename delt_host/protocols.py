@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from delt_host.entry import digest
 from delt_host.errors import InputError, unknown
 from delt_host.options import first_problem
-from delt_host.store import digest
 
 
 class Protocol(BaseModel):

@@ -13,6 +13,7 @@ from delt_host.errors import InputError
 from delt_host.options import build, parse_assignment
 
 DEFAULT_SEEDS = 3
+MOST_SEEDS = 1000
 
 
 class Request(BaseModel):
@@ -92,13 +93,16 @@ def dotted(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_seeds(given: Any) -> tuple[int, ...]:
-    """``3`` is the seeds 0, 1, 2; ``0,7`` and [0, 7] are those two."""
+    """``3`` is the seeds 0, 1, 2; ``0,7`` and [0, 7] are those two. InputError for anything else, and for too many."""
     if given is None:
         given = DEFAULT_SEEDS
     try:
         if isinstance(given, str) and "," in given:
             given = [int(part) for part in given.split(",") if part.strip()]
-        seeds = tuple(range(int(given))) if not isinstance(given, Sequence) or isinstance(given, str) else tuple(given)
+        listed = isinstance(given, Sequence) and not isinstance(given, str)
+        if not listed and int(given) > MOST_SEEDS:  # before so many are counted out
+            raise InputError(f"seeds must be {MOST_SEEDS:,} at most")
+        seeds = tuple(given) if listed else tuple(range(int(given)))
         if not seeds or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
             raise ValueError
     except ValueError:

@@ -1,13 +1,11 @@
 """Every stage's output, kept under a key of everything it depends on, so that nothing is computed twice.
 
-An entry is a folder ``STAGE/KEY/`` with `tensors.safetensors` and `facts.json`, which names its inputs and the checksum
-of both. It is written beside its place and renamed, so it is there as a whole or not at all; a damaged entry is
+An entry (`entry.py`) is written beside its place and renamed, so it is there as a whole or not at all; a damaged one is
 named, removed and made anew. Only safetensors and JSON are ever read.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -24,17 +22,23 @@ import safetensors.torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from delt_host.entry import (
+    FACTS,
+    LOCKS,
+    TENSORS,
+    UNFINISHED,
+    UNREADABLE,
+    WRITING,
+    Name,
+    digest,
+    file_digest,
+    read_record,
+)
 from delt_host.errors import InputError, RunError
 from delt_host.resume import EVERY, Checkpoint
 
 FORMAT = 3  # raise when what a stage computes changes although its inputs do not
-TENSORS, FACTS = "tensors.safetensors", "facts.json"
-UNFINISHED, LOCKS = ".unfinished", ".locks"
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
-
-
-Name = tuple[str, str]
-"""What an entry is found by: its stage and key."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,6 @@ class Entry:
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
     cached: bool = True
-
-
-def default_store() -> Path:
-    """`$DELT_HOST_STORE`, or `delt-host` in the user's cache folder."""
-    if given := os.environ.get("DELT_HOST_STORE"):
-        return Path(given).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "delt-host"
-
-
-def digest(value: object) -> str:
-    """SHA-256 of a JSON-able value in canonical form."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Store:
@@ -180,7 +165,7 @@ class Store:
         """Let `fill` write an entry's files, and put them into their place as a whole."""
         place = self.folder(stage, key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.root))
+        temporary = Path(tempfile.mkdtemp(prefix=WRITING, dir=self.root))
         try:
             fill(temporary)
             if not place.exists():
@@ -228,22 +213,6 @@ class Store:
         return Entry(key, contiguous, json.loads(json.dumps(facts)), cached=False)
 
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError)
-
-
-def damage(folder: Path) -> str:
-    """What is wrong with an entry's files; empty where nothing is."""
-    try:
-        _read_entry(folder, folder.name)
-    except UNREADABLE as error:
-        return str(error)
-    return ""
-
-
 def _read_entry(folder: Path, key: str) -> Entry:
-    record = json.loads((folder / FACTS).read_text())
-    if record.pop("checksum") != digest(record):
-        raise ValueError(f"checksum of {FACTS} differs")
-    if record["tensors"] != file_digest(folder / TENSORS):
-        raise ValueError(f"checksum of {TENSORS} differs")
+    record = read_record(folder)
     return Entry(key, safetensors.torch.load_file(folder / TENSORS), record["facts"])

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+from commands import ONE_THREAD, delt_host
+
+os.environ.update(ONE_THREAD)  # two processes share two cores; before torch reads it
+
 import torch
 
+from delt_host import housekeeping
 from delt_host.compute import Compute
 from delt_host.data import DATASETS
 from delt_host.data.base import RealData
+from delt_host.hookspecs import GROUP
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.teacher import Teacher
 from delt_host.testing import random_teacher
 
 FP32 = Compute("cpu", "fp32")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first: begun last, one would be waited for with a processor idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +54,77 @@ def make_problem(data: RealData, teacher: Teacher, ipc: int = 4, seed: int = 0, 
 @pytest.fixture
 def problem(digits: RealData, teacher: Teacher) -> Problem:
     return make_problem(digits, teacher)
+
+
+SQUEEZED = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4"]
+"""The digits at 8 px and their teacher, as small as runs are compared with."""
+SMALL_RUN = [
+    "run", "-m", "delt", "-b", "cda", "--ipc", "2", "--seeds", "2", "--no-controls", *SQUEEZED, "--set",
+    "scheduler.iterations=16", "--set", "protocol.epochs=3", "-q", "--out", "made",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def primed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a `store`, which has the teacher in both precisions, and the small run `made`: once for a whole test run.
+
+    Its files are lent as hard links, so that nobody may write into one; whether somebody did is checked at the end.
+    """
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "primed"
+    with FileLock(place.with_suffix(".lock")):
+        if not place.is_dir():
+            making = place.with_name("priming")
+            making.mkdir()
+            environment = {**os.environ, "DELT_HOST_STORE": str(making / "store")}
+            fp32 = ["squeeze", *SQUEEZED, "--precision", "fp32", "-q", "--out", "fp32.safetensors"]
+            for arguments in (SMALL_RUN, fp32):
+                done = delt_host(*arguments, cwd=making, env=environment)
+                assert done.returncode == 0, done.stderr
+            making.rename(place)
+    yield place
+    assert list(housekeeping.damaged(place / "store")) == [], "a test wrote into the store that is lent to all"
+
+
+def lend(primed: Path, to: Path, stages: str = "*") -> None:
+    """Put the primed store's entries, or those of one stage, into the store `to`."""
+    for stage in (primed / "store").glob(stages):
+        if stage.is_dir() and not stage.name.startswith("."):
+            shutil.copytree(stage, to / stage.name, copy_function=os.link)
+
+
+@pytest.fixture
+def with_teacher(primed: Path, tmp_path: Path, _own_store: None) -> None:
+    """The test's store has the small teacher already."""
+    lend(primed, tmp_path / "store", "teacher")
+
+
+@pytest.fixture
+def small_run(primed: Path, tmp_path: Path, _own_store: None) -> Path:
+    """The folder of a finished run of DELT and CDA under two seeds, `made` in the working folder; its store is the test's."""
+    lend(primed, tmp_path / "store")
+    return Path(shutil.copytree(primed / "made", tmp_path / "made"))
+
+
+class Install(typing.Protocol):
+    def __call__(self, distribution: str, source: str, version: str = "1.2") -> None: ...
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a distribution with one plugin module, as pip would leave it on the path, which is the test's folder."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(distribution: str, source: str, version: str = "1.2") -> None:
+        module = distribution.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{distribution} = {module}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return make
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +20,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 import delt_host
+from commands import cold
 from conftest import make_problem
 from delt_host import DistilledSet, InputError, LabelledViews, Labels, Problem, RunError
 from delt_host.artifact.export import class_folders, export
@@ -166,9 +165,7 @@ for epoch in range(loaded.soft_labels.epochs):
 print(repr(total))
 """
     environment = {**os.environ, "DELT_HOST_STORE": str(tmp_path / "nowhere")}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    done = cold("-c", script, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     expected = sum(float(views.targets.sum()) for epoch in range(3) for views in labels.epoch(epoch))
     assert float(done.stdout) == pytest.approx(expected, rel=1e-6)

@@ -24,6 +24,8 @@ from delt_plugins.delt import EarlyLate
 from delt_plugins.labels import Hard
 from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
 
+pytestmark = pytest.mark.usefixtures("with_teacher")
+
 RUN = [
     "run", "-m", "delt", "-b", "cda", "--ipc", "4", "--seeds", "1", "--set", "dataset.image_size=8", "--set",
     "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set", "protocol.epochs=2", "-q", "--out", "made",

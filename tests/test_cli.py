@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from importlib.metadata import distribution
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
 from PIL import Image
 
+from commands import MAIN, cold, delt_host, python, start
 from delt_host import load
 from delt_host.errors import InputError
 
@@ -21,12 +22,6 @@ SMALL = [
     "--ipc", "2", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16",
     "--set", "protocol.epochs=3", "--precision", "fp32",
 ]  # fmt: skip
-
-
-def delt_host(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the installed command as a user does."""
-    command = [sys.executable, "-c", "from delt_host.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +39,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def again(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> subprocess.CompletedProcess[str]:
+def again(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> CompletedProcess[str]:
     monkeypatch.setenv("DELT_HOST_STORE", str(root / "store"))
     done = delt_host("run", *arguments, cwd=root)
     assert done.returncode == 0, done.stderr
@@ -139,7 +134,7 @@ def test_experiment_toml_repeats_the_run_in_an_empty_store(first: Path, monkeypa
 
 
 def test_another_evaluator_option_recomputes_only_that(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = again(first, monkeypatch, "run/experiment.toml", "--set", "evaluator.model=resnet18", "--out", "other")
+    done = again(first, monkeypatch, "run/experiment.toml", "--set", "evaluator.model=convnet3_in", "--out", "other")
     computed = {
         line.split()[0]
         for line in done.stderr.splitlines()
@@ -195,6 +190,7 @@ BAD_INPUT = [
     (["-m", "delt", "--ipc", "0"], "--ipc must be at least 1, not 0"),
     (["-m", "delt", "--ipc", "500"], "--ipc 500 is more than class '8' of digits has: 131 training images"),
     (["-m", "delt", "--seeds", "x"], "seeds must be a count (3) or a list"),
+    (["-m", "delt", "--seeds", "1000000000000"], "seeds must be 1,000 at most"),
     (["-m", "delt", "--seeds", "1,1"], "a seed is given twice"),
     (["-m", "delt", "--device", "tpu"], "device 'tpu' is not"),
     (["-m", "delt", "--precision", "fp8"], "precision 'fp8' is not known"),
@@ -209,7 +205,7 @@ BAD_INPUT = [
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[int, str]]:
-    """All bad commands in one process, one after the other: starting Python thirty times would take minutes."""
+    """All bad commands in one process, one after the other."""
     root = tmp_path_factory.mktemp("bad")
     script = (
         "import json, sys, io, contextlib\n"
@@ -227,10 +223,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[int, st
     commands = [[*arguments, *SMALL[2:], *([] if "--ipc" in arguments else SMALL[:2])] for arguments, _ in BAD_INPUT]
     commands = [_without_clash(arguments, command) for (arguments, _), command in zip(BAD_INPUT, commands, strict=True)]
     environment = {**os.environ, "DELT_HOST_STORE": str(root / "store")}
-    done = subprocess.run(
-        [sys.executable, "-c", script, json.dumps(commands)],
-        capture_output=True, text=True, cwd=root, env=environment, check=False, timeout=300,
-    )  # fmt: skip
+    done = python("-c", script, json.dumps(commands), cwd=root, env=environment)
     assert done.returncode == 0, done.stderr
     return dict(enumerate(json.loads(done.stdout.splitlines()[-1])))
 
@@ -272,11 +265,6 @@ def test_a_folder_with_a_bad_image_names_it_before_anything_runs(tmp_path: Path)
     assert done.returncode == 2 and "b/1.png cannot be read" in done.stderr and "squeeze" not in done.stderr
 
 
-def test_an_unknown_command_suggests_one() -> None:
-    done = delt_host("rnu")
-    assert done.returncode == 2 and "Did you mean 'run'?" in done.stderr
-
-
 def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
     from delt_host.request import Request
 
@@ -298,7 +286,7 @@ def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
 def test_the_example_trains_on_a_distilled_set_from_python(first: Path) -> None:
     script = Path(__file__).parents[1] / "examples" / "train_from_python.py"
     file = first / "run" / "delt" / "seed-0" / "distilled.safetensors"
-    done = subprocess.run([sys.executable, script, file], capture_output=True, text=True, check=False, timeout=200)
+    done = python(script, file)
     assert done.returncode == 0, done.stderr
     assert "20 images of 10 classes, 8 px, made by delt" in done.stdout
     assert float(done.stdout.split()[-2]) > 25, "far above chance on ten classes"
@@ -354,11 +342,8 @@ def test_a_recipes_method_is_checked(tmp_path: Path, table: str, said: str) -> N
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
-    # A runner in the background hands its children an ignored SIGINT, which Python then leaves ignored.
-    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    command = [sys.executable, "-c", f"{heard}\nfrom delt_host.cli import main; main()", "run", "-m", "delt"]
-    long = [*command, *SMALL[:6], *SMALL[8:], "--set", "scheduler.iterations=80000", "--seeds", "1"]
-    process = subprocess.Popen(long, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    long = ["run", "-m", "delt", *SMALL[:6], *SMALL[8:], "--set", "scheduler.iterations=80000", "--seeds", "1"]
+    process = start(*MAIN, *long, cwd=tmp_path)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("initialize delt"):
@@ -373,13 +358,35 @@ def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
     assert "initialize delt, seed 0: from the store" in done.stderr
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    script = "import sys; sys.argv = ['delt-host', '--help']\nfrom delt_host.cli import cli\ncli(standalone_mode=False)"
-    check = f"{script}\nassert not {{'torch', 'rich', 'pydantic'}} & set(sys.modules), 'imported too much'"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and "import-teacher" in done.stdout, done.stderr
-    for name in ("run", "import-teacher", "plugins", "show"):
-        assert delt_host(name, "--help").returncode == 0
+HEAVY = ("torch", "torchvision", "scipy", "sklearn", "numpy", "pydantic", "matplotlib")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["store"], ["runs", "."], ["show", "delt"], ["plugins"]]
+)
+def test_what_only_tells_does_not_wait_for_torch(tmp_path: Path, arguments: list[str]) -> None:
+    """In an interpreter that has imported nothing. What is installed was looked at once before."""
+    (tmp_path / "store" / "recover" / "k").mkdir(parents=True)
+    if arguments[0] in ("show", "plugins"):
+        assert delt_host(*arguments).returncode == 0
+    check = (
+        f"import sys; sys.argv = ['delt-host', *{arguments!r}]\nfrom delt_host.cli import cli\n"
+        f"cli(standalone_mode=False)\nprint(sorted({set(HEAVY)} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = cold("-c", check, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout and done.stderr.strip() == "[]", done.stderr
+    assert "rich" not in done.stderr
+
+
+def test_the_console_script_is_the_command_line() -> None:
+    """As pip left it beside this interpreter, or what it would hold, in an interpreter that has imported nothing."""
+    (point,) = (p for p in distribution("delt-host").entry_points if p.group == "console_scripts")
+    assert (point.name, point.value) == ("delt-host", "delt_host.cli:main")
+    module, function = point.value.split(":")
+    done = cold("-c", f"from {module} import {function}; {function}()", "rnu")
+    assert done.returncode == 2 and "Did you mean 'run'?" in done.stderr
+    done = cold("-c", f"from {module} import {function}; {function}()", "--help")
+    assert done.returncode == 0 and "import-teacher" in done.stdout
 
 
 def test_show_and_plugins_list_what_is_installed() -> None:

@@ -18,6 +18,8 @@ from delt_host.resolve import resolve
 from delt_host.squeeze import TeacherRecipe
 from delt_plugins.delt import DELT
 
+pytestmark = pytest.mark.usefixtures("with_teacher")
+
 SMALL = [
     "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4",
     "--set", "scheduler.iterations=8", "--set", "protocol.epochs=2", "-q",

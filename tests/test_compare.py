@@ -8,7 +8,8 @@ import pytest
 
 from delt_host.compare import Summary, paired_difference
 from delt_host.report.folder import slug
-from delt_host.report.table import duration, size, spread
+from delt_host.report.table import spread
+from delt_host.units import duration, size
 
 
 def test_paired_difference_and_its_interval() -> None:

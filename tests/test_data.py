@@ -322,7 +322,7 @@ def test_tiny_imagenet_that_is_not_whole(tmp_path: Path) -> None:
 
 
 def test_file_digests_are_sha256(tmp_path: Path) -> None:
-    from delt_host.store import file_digest
+    from delt_host.entry import file_digest
 
     (tmp_path / "x").write_bytes(b"abc")
     assert file_digest(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

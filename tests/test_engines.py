@@ -6,16 +6,16 @@ import json
 import os
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess, Popen
 
 import numpy as np
 import pytest
 import torch
 
+from commands import MAIN, Process, delt_host, start
 from delt_host.data.base import MemorySplit, RealData
 from delt_host.engines import engine_for
 from delt_host.engines.parcel import pack_data, pack_teachers, unpack_data, unpack_teachers
@@ -23,6 +23,8 @@ from delt_host.engines.work import Description, Task
 from delt_host.errors import InputError, RunError
 from delt_host.store import Store
 from delt_host.teacher import Teacher
+
+pytestmark = pytest.mark.long
 
 # DELT's images in groups of eight, and a row whose loss is not finite: small, yet with every kind of piece.
 RUN = shlex.split(
@@ -32,14 +34,8 @@ RUN = shlex.split(
 )
 
 
-def command(*more: object) -> list[str]:
-    return [sys.executable, "-c", "from delt_host.cli import main; main()", "run", *RUN, *map(str, more)]
-
-
-def run(store: Path, *more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("--store", store, "--out", store / "run", *more), capture_output=True, text=True, timeout=400
-    )
+def run(store: Path, *more: object) -> CompletedProcess[str]:
+    return delt_host("run", *RUN, "--store", store, "--out", store / "run", *more, timeout=400)
 
 
 def made(store: Path) -> dict[str, str]:
@@ -63,7 +59,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store
 
 
-def check_same(store: Path, local: Path, done: subprocess.CompletedProcess[str]) -> None:
+def check_same(store: Path, local: Path, done: CompletedProcess[str]) -> None:
     assert done.returncode == 1, "one row of the two has failed"
     assert "Traceback" not in done.stderr, done.stderr
     assert made(store) == made(local)
@@ -77,12 +73,8 @@ def test_ray_with_a_node_killed_in_the_middle(local: Path, tmp_path: Path) -> No
     second = cluster.add_node(num_cpus=1)
     process = None
     try:
-        process = subprocess.Popen(
-            command("--store", tmp_path, "--out", tmp_path / "run", "--engine", "ray", "--address", cluster.address),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        cluster_of = ["--engine", "ray", "--address", cluster.address]
+        process = start(*MAIN, "run", *RUN, "--store", tmp_path, "--out", tmp_path / "run", *cluster_of)
         wait_for(lambda: any(tmp_path.glob("recover/*")), process)
         cluster.remove_node(second, allow_graceful=False)
         out, errors = process.communicate(timeout=400)
@@ -90,11 +82,11 @@ def test_ray_with_a_node_killed_in_the_middle(local: Path, tmp_path: Path) -> No
         if process is not None:
             process.kill()
         cluster.shutdown()
-    check_same(tmp_path, local, subprocess.CompletedProcess([], process.returncode, out, errors))
+    check_same(tmp_path, local, CompletedProcess([], process.returncode, out, errors))
     assert "on 2 nodes of Ray" in errors and "1 of 2 nodes are gone" in errors
 
 
-def wait_for(seen, process: subprocess.Popen[str], seconds: float = 300) -> None:  # type: ignore[no-untyped-def]
+def wait_for(seen, process: Popen[str] | Process, seconds: float = 300) -> None:  # type: ignore[no-untyped-def]
     end = time.monotonic() + seconds
     while not seen():
         assert process.poll() is None, process.communicate()
@@ -116,8 +108,8 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     from delt_host.engines.slurm import Job
 
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    description, task = one_group(whole, iterations=1500)
-    one_group(halves, iterations=1500)
+    description, task = one_group(whole, iterations=600)
+    one_group(halves, iterations=600)
     assert Job(description, str(whole), 30.0)([task.to_json()]) == {}
 
     executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")

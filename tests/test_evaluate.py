@@ -13,11 +13,6 @@ from delt_host.cli import cli
 from delt_host.errors import InputError
 from delt_host.teacher import Teacher
 
-RUN = [
-    "run", "-m", "delt", "-b", "cda", "--ipc", "2", "--seeds", "2", "--no-controls", "--set", "dataset.image_size=8",
-    "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set", "protocol.epochs=2", "-q", "--out", "made",
-]  # fmt: skip
-
 
 def call(*arguments: str) -> str:
     result = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
@@ -25,8 +20,8 @@ def call(*arguments: str) -> str:
     return result.output
 
 
+@pytest.mark.usefixtures("small_run")
 def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_images(tmp_path: Path) -> None:
-    call(*RUN)
     plain = {
         line["label"]: line["scores"] for line in json.loads((tmp_path / "made/results.json").read_text())["lines"]
     }
@@ -49,8 +44,8 @@ def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_im
     assert results["lines"][0]["evaluator"] == "wrn_16_2"
 
 
+@pytest.mark.usefixtures("small_run")
 def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path: Path) -> None:
-    call(*RUN)
     ran = json.loads((tmp_path / "made/results.json").read_text())
     said = call("squeeze", "made/experiment.toml", "--out", "there/teacher.safetensors")
     assert (
@@ -73,6 +68,7 @@ def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path:
     assert "the labels are another teacher's than the run's" in " ".join(output.split())
 
 
+@pytest.mark.usefixtures("with_teacher")
 def test_squeezing_alone(tmp_path: Path) -> None:
     small = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "-q"]
     call("squeeze", *small)
@@ -82,9 +78,9 @@ def test_squeezing_alone(tmp_path: Path) -> None:
     ):
         CliRunner().invoke(cli, ["squeeze", "--set", "teacher.seed=1", *small], catch_exceptions=False)
     (tmp_path / "convnet3.teacher.safetensors").rename("first.safetensors")
-    said = call("squeeze", "--teacher", "convnet3", "--teacher", "resnet18", *small)
+    said = call("squeeze", "--teacher", "convnet3", "--teacher", "convnet3_in", *small)
     members = [line.partition(".teacher")[0] for line in said.splitlines()]
-    assert members == ["convnet3", "resnet18"] and (tmp_path / "resnet18.teacher.safetensors").is_file()
+    assert members == ["convnet3", "convnet3_in"] and (tmp_path / "convnet3_in.teacher.safetensors").is_file()
     assert "convnet3.teacher.safetensors: a file already" in call(
         "squeeze", "--teacher", "convnet3.teacher.safetensors", "--set", "dataset.image_size=8"
     )
@@ -98,6 +94,7 @@ def test_squeezing_alone(tmp_path: Path) -> None:
             CliRunner().invoke(cli, ["squeeze", *arguments], catch_exceptions=False)
 
 
+@pytest.mark.usefixtures("small_run")
 def test_mistakes_are_named(tmp_path: Path) -> None:
     def said(*arguments: str) -> str:
         with pytest.raises(InputError) as caught:
@@ -105,7 +102,6 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "nowhere is not the folder of a run" in said("nowhere")
-    call(*RUN)
     assert "did you mean 'diversity'" in said("made", "-e", "diversty")
     (tmp_path / "made/cda/seed-1/distilled.safetensors").unlink()
     assert "no distilled set at made/cda/seed-1/distilled.safetensors" in said("made", "-e", "diversity")

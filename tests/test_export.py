@@ -22,10 +22,7 @@ from delt_host import InputError, LabelledViews, Labels
 from delt_host.cli import cli
 from delt_host.teacher import Teacher
 
-RUN = [
-    "run", "-m", "delt", "-b", "cda", "--ipc", "2", "--seeds", "2", "--no-controls", "--set", "dataset.image_size=8",
-    "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set", "protocol.epochs=3", "-q", "--out", "made",
-]  # fmt: skip
+pytestmark = pytest.mark.long
 
 
 def call(*arguments: object) -> str:
@@ -44,17 +41,11 @@ def same(one: LabelledViews, other: LabelledViews) -> bool:
     return all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Path:
-    call(*RUN)
-    return tmp_path / "made"
-
-
-def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(made: Path, tmp_path: Path) -> None:
+def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(small_run: Path, tmp_path: Path) -> None:
     output = call("export", "made", "--to", "out", "--labels", "--row", "cda", "--seed", "1", "--license", "cc-by-4.0")
     assert "cda, seed 1, 20 images as images" in output and "soft labels of 3 epochs" in output
     loaded = delt_host.load("out")
-    original = delt_host.load(made / "cda" / "seed-1")
+    original = delt_host.load(small_run / "cda" / "seed-1")
     assert torch.equal(loaded.pixels, original.pixels) and loaded.about == original.about
     assert loaded.soft_labels is not None
     head = DatasetCard((tmp_path / "out" / "README.md").read_text(encoding="utf-8")).data
@@ -65,7 +56,7 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(m
     assert facts["labels"] == {
         "relabeler": {"name": "fkd"}, "bytes": loaded.soft_labels.size_bytes, "epochs": 3, "stored": True,
     }  # fmt: skip
-    results = json.loads((made / "results.json").read_text())
+    results = json.loads((small_run / "results.json").read_text())
     line = next(line for line in results["lines"] if line["label"] == "cda")
     (score,) = facts["measured"]
     assert score["by_seed"] == line["scores"] and set(score["by_seed"]) == {"0", "1"}
@@ -85,7 +76,7 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(m
     assert all(same(one, other) for one, other in pairs)
 
 
-def test_exported_labels_are_those_that_the_runs_students_saw(made: Path, tmp_path: Path) -> None:
+def test_exported_labels_are_those_that_the_runs_students_saw(small_run: Path, tmp_path: Path) -> None:
     """A student trained by the loader alone, as the evaluator trains it, gets the same score to the last digit."""
     from delt_host.data.digits import Digits
     from delt_host.train import train_student
@@ -93,7 +84,7 @@ def test_exported_labels_are_those_that_the_runs_students_saw(made: Path, tmp_pa
     shutil.rmtree(tmp_path / "store" / "labels")  # made anew by the same teacher
     call("export", "made", "--to", "out", "--labels", "-q")
     loaded = delt_host.load("out")
-    results = json.loads((made / "results.json").read_text())
+    results = json.loads((small_run / "results.json").read_text())
     measured = next(m for m in results["measurements"] if (m["label"], m["seed"]) == ("delt", 0))
 
     class Replayed(Labels):
@@ -111,9 +102,9 @@ def test_exported_labels_are_those_that_the_runs_students_saw(made: Path, tmp_pa
     assert train_student(problem, Replayed(), "convnet3").last == measured["scores"]["last"]
 
 
-def test_a_run_is_exported_on_another_machine(made: Path, tmp_path: Path) -> None:
+def test_a_run_is_exported_on_another_machine(small_run: Path, tmp_path: Path) -> None:
     call("squeeze", "made/experiment.toml", "--out", "teacher.safetensors", "-q")
-    recipe = made / "experiment.toml"
+    recipe = small_run / "experiment.toml"
     recipe.write_text(recipe.read_text().replace('device = "cpu"', 'device = "cuda:7"'))
     call("export", "made", "--to", "images", "-q")
     there = ["export", "made", "--labels", "--store", "empty", "-q", "--device", "cpu"]
@@ -127,7 +118,7 @@ def test_a_run_is_exported_on_another_machine(made: Path, tmp_path: Path) -> Non
     assert "the labels would be another teacher's" in message and not (tmp_path / "other").exists()
 
 
-def test_mistakes_are_named(made: Path, tmp_path: Path) -> None:
+def test_mistakes_are_named(small_run: Path, tmp_path: Path) -> None:
     assert "did you mean 'delt'" in said("export", "made", "--to", "out", "--row", "delta")
     assert "its seeds are 0, 1" in said("export", "made", "--to", "out", "--seed", "7")
     assert "no distilled set at" in said("export", "nowhere", "--to", "out")
@@ -137,7 +128,7 @@ def test_mistakes_are_named(made: Path, tmp_path: Path) -> None:
     assert "exists already" in said("export", "made", "--to", "there")
     (tmp_path / "file").write_text("")
     assert "cannot be written" in said("export", "made", "--to", "file/out")
-    (made / "delt" / "seed-0" / "distilled.safetensors").write_bytes(b"no")
+    (small_run / "delt" / "seed-0" / "distilled.safetensors").write_bytes(b"no")
     assert "cannot be read" in said("export", "made", "--to", "out")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out-*"))
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from conftest import lend
 from delt_host.cli import cli
 from delt_host.distilled import load
 from delt_host.errors import InputError, RunError
@@ -24,6 +25,8 @@ from delt_host.history import averaged, load_history
 from delt_host.report.images import ENCODINGS, Picture, encode
 from delt_host.report.page import render_page
 from delt_host.report.settings import differing
+
+pytestmark = pytest.mark.long
 
 HOSTILE = """"><script>alert('1')</script>"""
 PLUGIN = f"""
@@ -45,9 +48,10 @@ def delt_matchers():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two seeds of DELT and CDA on the digits, a row whose matcher fails, and one whose matcher has a hostile name."""
     root = tmp_path_factory.mktemp("report")
+    lend(primed, root / "store", "teacher")
     info = root / "plugin" / "hostile-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n")

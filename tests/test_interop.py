@@ -30,6 +30,8 @@ from delt_host.cli import cli
 from delt_host.data.digits import Digits
 from delt_host.models import build_model
 
+pytestmark = pytest.mark.long
+
 SEEDS, EPOCHS, SIZE, BATCH = range(4), 30, 8, 20
 WIDEST = 4.0  # points of accuracy that an interval may reach to either side
 # Views that a small student learns in few steps, so that its seeds do not scatter.

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from delt_host import checkpoint, checkpoint_reader
 from delt_host.checkpoint import fit_state, read_checkpoint
 from delt_host.errors import InputError
 from delt_host.models import build_model, pretrained_model
@@ -109,6 +110,17 @@ def _refuse(*_args: object, **_options: object) -> None:
     raise OSError("no network")
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same code without a process of its own, which takes seconds to start."""
+
+    def converted(path: Path, result: Path) -> str:
+        return checkpoint_reader.convert(str(path), str(result))
+
+    monkeypatch.setattr(checkpoint, "_converted", converted)
+
+
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_published_checkpoints_are_unwrapped(tmp_path: Path, wrap: object, prefix: str) -> None:
@@ -127,15 +139,32 @@ class Malicious:
         return (open, (str(self.target), "w"))
 
 
-def test_a_malicious_checkpoint_is_refused_and_does_nothing(tmp_path: Path) -> None:
+FORMS = {"zip.pth": torch.save, "raw.pth": lambda thing, path: path.write_bytes(pickle.dumps(thing))}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_malicious_checkpoint_is_refused_and_does_nothing(
+    tmp_path: Path, name: str, request: pytest.FixtureRequest
+) -> None:
+    if name == "raw.pth":  # one of the two in the process of its own
+        request.getfixturevalue("in_this_process")
     target = tmp_path / "harm"
-    for name, save in (("zip.pth", torch.save), ("raw.pth", lambda thing, path: path.write_bytes(pickle.dumps(thing)))):
-        save({"state_dict": Malicious(target)}, tmp_path / name)
-        with pytest.raises(InputError, match=f"{name} cannot be read: .*Unpickling"):
-            read_checkpoint(tmp_path / name)
+    FORMS[name]({"state_dict": Malicious(target)}, tmp_path / name)
+    with pytest.raises(InputError, match=f"{name} cannot be read: .*Unpickling"):
+        read_checkpoint(tmp_path / name)
     assert not target.exists()
 
 
+def test_a_checkpoint_is_read_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """Which imports nothing of the folder that the user is in."""
+    (tmp_path / "torch.py").write_text("raise SystemExit('the wrong torch')")
+    state = build("convnet3", 10, 8).state_dict()
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "c.pth")
+    read = read_checkpoint(tmp_path / "c.pth")
+    assert all(torch.equal(read[name], state[name]) for name in state)
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_checkpoints_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no checkpoint at"):
         read_checkpoint(tmp_path / "missing.pth")

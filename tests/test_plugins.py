@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import delt_host
+from conftest import Install
 from delt_host.errors import InputError
-from delt_host.hookspecs import GROUP
-from delt_host.plugins import NO_AUTOLOAD, load_registry
+from delt_host.hookspecs import NO_AUTOLOAD
+from delt_host.plugins import load_registry
 
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    """Install a distribution with one plugin module, as pip would leave it on the path."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def make(distribution: str, source: str, version: str = "1.2") -> None:
-        module = distribution.replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(source)
-        info = tmp_path / f"{module}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{distribution} = {module}\n")
-        monkeypatch.delitem(sys.modules, module, raising=False)
-
-    return make
+pytestmark = pytest.mark.usefixtures("with_teacher")
 
 
 MATCHER = """
@@ -49,14 +34,14 @@ def test_our_own_plugins_are_found_by_entry_points() -> None:
     assert (provider.distribution, provider.module) == ("delt-host", "delt_plugins.sre2l")
 
 
-def test_a_third_partys_matcher_is_listed_with_its_provenance(install: object) -> None:
-    install("my-matcher", MATCHER.replace("NAME", "mine"))  # type: ignore[operator]
+def test_a_third_partys_matcher_is_listed_with_its_provenance(install: Install) -> None:
+    install("my-matcher", MATCHER.replace("NAME", "mine"))
     plugin = load_registry().provider("matcher", "mine").plugin
     assert (plugin.distribution, plugin.version) == ("my-matcher", "1.2")
 
 
-def test_two_plugins_with_one_name_are_refused_unless_one_is_preferred(install: object) -> None:
-    install("other-dist", MATCHER.replace("NAME", "batch-norm"), "3.4")  # type: ignore[operator]
+def test_two_plugins_with_one_name_are_refused_unless_one_is_preferred(install: Install) -> None:
+    install("other-dist", MATCHER.replace("NAME", "batch-norm"), "3.4")
     with pytest.raises(InputError) as caught:
         load_registry()
     message = str(caught.value)
@@ -84,8 +69,8 @@ def test_two_plugins_with_one_name_are_refused_unless_one_is_preferred(install: 
         (MATCHER.replace('{"NAME": Mine}', "1 / 0"), "ZeroDivisionError: division by zero"),
     ],
 )
-def test_a_broken_plugin_is_reported_and_skipped(install: object, source: str, problem: str) -> None:
-    install("broken-one", source)  # type: ignore[operator]
+def test_a_broken_plugin_is_reported_and_skipped(install: Install, source: str, problem: str) -> None:
+    install("broken-one", source)
     registry = load_registry()
     broken = next(p for p in registry.plugins if p.name == "broken-one")
     assert problem in broken.problem
@@ -109,13 +94,9 @@ def test_blocked_plugins_are_missing_and_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_without_any_plugin_the_host_starts_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NO_AUTOLOAD, "1")
-    script = "from delt_host.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", script, "run", "-m", "delt"], capture_output=True, text=True, check=False
-    )
+    done = delt_host("run", "-m", "delt")
     assert done.returncode == 2 and "unknown method 'delt'" in done.stderr and NO_AUTOLOAD in done.stderr
-    done = subprocess.run([sys.executable, "-c", script, "plugins"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
+    assert delt_host("plugins").returncode == 0
 
 
 def test_the_host_never_imports_its_plugins() -> None:
@@ -128,7 +109,7 @@ def test_the_host_never_imports_its_plugins() -> None:
     assert offenders == []
 
 
-def test_a_third_partys_matcher_runs_beside_a_baseline(install: object, tmp_path: Path) -> None:
+def test_a_third_partys_matcher_runs_beside_a_baseline(install: Install, tmp_path: Path) -> None:
     """The researcher's evening: a matcher from another package in the same table."""
     import json
 
@@ -136,7 +117,7 @@ def test_a_third_partys_matcher_runs_beside_a_baseline(install: object, tmp_path
 
     from delt_host.cli import cli
 
-    install("my-matcher", MATCHER.replace("NAME", "mine"))  # type: ignore[operator]
+    install("my-matcher", MATCHER.replace("NAME", "mine"))
     settings = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=8"]
     arguments = ["run", "-m", "delt", "--matcher", "mine", "-b", "delt", "--ipc", "1", "--seeds", "1", *settings]
     result = CliRunner().invoke(
@@ -170,7 +151,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("how", [*BROKEN])
 def test_a_row_whose_matcher_fails_leaves_the_others_complete(
-    install: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     from click.testing import CliRunner
 
@@ -183,7 +164,7 @@ def test_a_row_whose_matcher_fails_leaves_the_others_complete(
     whole, broken, said = BROKEN[how]
     source = MATCHER.replace("NAME", how).replace(whole, broken)
     assert source != MATCHER.replace("NAME", how)
-    install(f"{how}-matcher", source)  # type: ignore[operator]
+    install(f"{how}-matcher", source)
     settings = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=8"]
     arguments = ["run", "-m", "delt", "--matcher", how, "-b", "delt", "--ipc", "1", "--seeds", "1", *settings]
     result = CliRunner().invoke(cli, [*arguments, "--set", "protocol.epochs=1", "-q", "--out", "run"])

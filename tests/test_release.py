@@ -222,6 +222,7 @@ def digit_release(
     return pixels
 
 
+@pytest.mark.usefixtures("with_teacher")
 def test_an_imported_set_is_evaluated_and_is_a_row_of_its_own_recipe(
     digits: RealData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,22 +287,15 @@ def test_the_initializer_keeps_its_contract(digits: RealData, teacher: Teacher, 
         component.initialize(make_problem(digits, teacher, ipc=3))
 
 
-def test_a_teacher_tells_that_the_order_of_classes_is_another(digits: RealData, tmp_path: Path) -> None:
+def test_a_teacher_tells_that_the_order_of_classes_is_another(digits: RealData, primed: Path, tmp_path: Path) -> None:
     """The failure that users of published sets meet most: here it is said at once."""
-    from delt_host.compute import Compute
-    from delt_host.squeeze import TeacherRecipe, squeeze
-
-    squeezed = squeeze(
-        digits, TeacherRecipe(model="convnet3", epochs=4), Compute("cpu", "fp32"), {}, lambda done, terms: None
-    )
-    squeezed.save(tmp_path / "t.teacher.safetensors")
     said = {}
     for shift in (0, 1):
         digit_release(digits, tmp_path / f"set{shift}", folder="{:05d}", shift=shift)
         result = CliRunner().invoke(
             cli,
             ["import", f"set{shift}", "--dataset", "digits", "--set", "dataset.image_size=8", "--out", f"made{shift}",
-             "--teacher", "t.teacher.safetensors"],
+             "--teacher", str(primed / "fp32.safetensors")],
             catch_exceptions=False,
         )  # fmt: skip
         assert result.exit_code == 0, result.output

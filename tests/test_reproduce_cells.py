@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
+from commands import delt_host
+from conftest import lend
 from delt_host.cli.reproduce import shareable
 from delt_host.errors import InputError
-from test_cli import delt_host
 from test_reproduce import OWN, RATIO, invoke, own_table
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cell of the test's own table, measured for seed 0."""
     root = tmp_path_factory.mktemp("reproduce")
+    lend(primed, root / "store", "teacher")
     own_table(root)
     done = reproduce(root, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "one")
     (root / "out.txt").write_text(done)

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 import torch
 from torch import nn
 
+import commands
+from commands import MAIN, Process, python
 from conftest import FP32
 from delt_host.data.base import RealData
 from delt_host.errors import RunError
@@ -27,6 +28,8 @@ from delt_host.store import Store
 from delt_plugins.delt import EarlyLate
 from delt_plugins.general_statistics import GeneralStatistics
 from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
+
+pytestmark = pytest.mark.long
 
 
 class Killed(BaseException):
@@ -179,7 +182,7 @@ try:
 except RunError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store")], capture_output=True, text=True)
+    done = python("-c", code, tmp_path / "store")
     assert "stage large finished but could not be stored in" in done.stdout, done.stderr
     store = Store(tmp_path / "store")
     assert store.has("small", {}) and not store.has("large", {})
@@ -188,15 +191,13 @@ except RunError as error:
 
 RUN = [
     "run", "-m", "delt", "-b", "cda", "--no-controls", "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8",
-    "--set", "teacher.epochs=6", "--set", "scheduler.iterations=160", "--set", "scheduler.group_size=10", "--set",
-    "protocol.epochs=40", "--precision", "fp32", "--checkpoint-every", "0.05", "--out", "made",
+    "--set", "teacher.epochs=3", "--set", "scheduler.iterations=160", "--set", "scheduler.group_size=10", "--set",
+    "protocol.epochs=20", "--precision", "fp32", "--checkpoint-every", "0.05", "--out", "made",
 ]  # fmt: skip
 
 
-def start(root: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "DELT_HOST_STORE": str(root / "store"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", "from delt_host.cli import main; main()", *RUN]
-    return subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
+def start(root: Path, store: Path | None = None) -> Process | subprocess.Popen[str]:
+    return commands.start(*MAIN, *RUN, cwd=root, env={**os.environ, "DELT_HOST_STORE": str(store or root / "store")})
 
 
 def sets_of(root: Path) -> dict[str, str]:
@@ -246,11 +247,7 @@ def test_two_processes_on_one_store_do_the_work_once(tmp_path: Path) -> None:
     processes = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        environment = {**os.environ, "DELT_HOST_STORE": str(tmp_path / "store"), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", "from delt_host.cli import main; main()", *RUN]
-        processes.append(
-            subprocess.Popen(command, cwd=tmp_path / name, env=environment, stderr=subprocess.PIPE, text=True)
-        )
+        processes.append(start(tmp_path / name, tmp_path / "store"))
     said = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert sets_of(tmp_path / "one") == sets_of(tmp_path / "two")

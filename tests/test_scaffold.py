@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from commands import python
 from delt_host.cli import cli
 from delt_host.errors import InputError
 from delt_host.scaffold import KINDS, write_package
@@ -25,13 +24,9 @@ def test_the_tests_of_every_new_package_and_example_pass(tmp_path: Path) -> None
         packages.append(tmp_path / f"my-{kind}")
     path = os.pathsep.join(str(package) for package in packages)
     options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", str(tmp_path)]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *(str(package / "tests") for package in packages)],
-        env=os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    tests = [package / "tests" for package in packages]
+    result = python("-m", "pytest", *options, *tests, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " passed" in result.stdout and "failed" not in result.stdout
 

@@ -12,9 +12,10 @@ import torch
 from click.testing import CliRunner
 
 from delt_host.cli import cli
+from delt_host.entry import FACTS, TENSORS, UNFINISHED
 from delt_host.errors import InputError
 from delt_host.resume import Checkpoint
-from delt_host.store import FACTS, TENSORS, UNFINISHED, Store
+from delt_host.store import Store
 
 
 def work(calls: list[int]) -> tuple[dict[str, torch.Tensor], dict[str, object]]:

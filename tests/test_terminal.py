@@ -8,11 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from commands import MAIN, cold, delt_host, start
 from delt_host.cli import cli
 from delt_host.cli.completion import OWN, STAGES, known
 from delt_host.cli.outlook import Outlook, roughly
@@ -25,33 +28,39 @@ SMALL = [
     "--set", "scheduler.iterations=160", "--set", "protocol.epochs=3", "--precision", "fp32",
 ]  # fmt: skip
 ROWS = ["run", "-m", "delt,scheduler.learning_rate=0.125,initializer.selection=lowest", "-b", "cda", *SMALL]
-MAIN = [sys.executable, "-c", "from delt_host.cli import main; main()"]
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def in_terminal(command: list[str], cwd: Path, typed: bytes = b"", until: str = "", **environment: str) -> str:
-    """All that the command writes to a terminal of 80 columns; with `until`, stopped as soon as it shows."""
+def in_terminal(*arguments: str, cwd: Path, **environment: str) -> str:
+    """All that `delt-host ARGUMENTS` writes to a terminal of 80 columns."""
+    ours, theirs = terminal()
+    environment = {**plain_environment(), "TERM": "xterm-256color", **environment}
+    process = start(*MAIN, *arguments, cwd=cwd, env=environment, terminal=theirs)
+    os.close(theirs)
+    seen = b"".join(chunks(ours))
+    assert process.wait(timeout=60) == 0, seen.decode()
+    return seen.decode()
+
+
+def terminal() -> tuple[int, int]:
+    """Our end and theirs."""
     import termios
 
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 80))
-    known_here = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "CI")}
-    environment = {**known_here, "TERM": "xterm-256color", **environment}
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment)
-    os.close(theirs)
-    os.write(ours, typed)
-    seen = b""
-    try:
+    return ours, theirs
+
+
+def plain_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "CI")}
+
+
+def chunks(ours: int) -> Iterator[bytes]:
+    """What comes until the other end is closed."""
+    with suppress(OSError):  # how Linux says that it is
         while chunk := os.read(ours, 65536):
-            seen += chunk
-            if until and until in seen.decode(errors="replace"):
-                process.kill()
-    except OSError:  # Linux: the other end is closed
-        pass
+            yield chunk
     os.close(ours)
-    code = process.wait(timeout=60)
-    assert until or code == 0, seen.decode()
-    return seen.decode()
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen(place: Path) -> str:
     """A run of four rows in a terminal."""
-    return in_terminal([*MAIN, *ROWS, "--store", "store", "--out", "run"], place)
+    return in_terminal(*ROWS, "--store", "store", "--out", "run", cwd=place)
 
 
 def plain(text: str) -> list[str]:
@@ -88,22 +97,22 @@ def test_nothing_is_cut_at_eighty_columns(seen: str, place: Path) -> None:
         ["store", "--store", "store"],
         [*ROWS, "--store", "store", "--dry-run"],
     ):
-        shown = in_terminal([*MAIN, *command], place)
+        shown = in_terminal(*command, cwd=place)
         assert "…" not in shown, shown
         assert all(len(line) <= 80 for line in plain(shown)), shown
 
 
 def test_no_color_and_dumb_terminals_are_respected(seen: str, place: Path) -> None:
     assert "\x1b[1m" in seen and "\x1b[2m" in seen and "\x1b[38" in seen, "colours where nothing speaks against them"
-    again = [*MAIN, *ROWS, "--store", "store", "--set", "protocol.epochs=2", "--out"]
-    colourless = in_terminal([*again, "second"], place, NO_COLOR="1")
+    again = [*ROWS, "--store", "store", "--set", "protocol.epochs=2", "--out"]
+    colourless = in_terminal(*again, "second", cwd=place, NO_COLOR="1")
     assert not re.search(r"\x1b\[[0-9;]*[34][0-9]m", colourless) and "row 4 of 4, seed 1 of 1" in colourless
-    dumb = in_terminal([*again, "third"], place, TERM="dumb")
+    dumb = in_terminal(*again, "third", cwd=place, TERM="dumb")
     assert "\x1b" not in dumb and "evaluate cda, seed 0, convnet3: from the store" in dumb
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*MAIN, *arguments], capture_output=True, text=True, cwd=cwd, check=False, timeout=300)
+    done = delt_host(*arguments, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -135,9 +144,7 @@ def completed(words: str) -> list[str]:
     environment = {**os.environ, "_DELT_HOST_COMPLETE": "bash_complete", "COMP_WORDS": words}
     environment["COMP_CWORD"] = str(len(words.split(" ")) - 1)
     script = "from delt_host.cli import main\ntry: main()\nfinally: import sys; print('torch' in sys.modules, file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False, timeout=60
-    )
+    done = cold("-c", script, env=environment)
     assert done.stderr.strip() == "False", "completion does not wait for torch"
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
@@ -183,10 +190,20 @@ def test_tab_completes_in_bash(tmp_path: Path) -> None:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from delt_host.cli import main; main()" "$@"\n')
     program.chmod(0o755)
-    typed = b'eval "$(delt-host completion bash)"\ndelt-host run --baseline cd\t\n'
+    typed = b'eval "$(delt-host completion bash)"\ndelt-host run --baseline cd\t'  # not entered: it would run
     path = f"{program.parent}:{os.environ['PATH']}"
-    text = in_terminal(["bash", "--norc", "--noprofile", "-i"], tmp_path, typed, until="--baseline cda", PATH=path)
-    assert "--baseline cda" in text
+    ours, theirs = terminal()
+    bash, environment = ["bash", "--norc", "--noprofile", "-i"], {**plain_environment(), "TERM": "xterm", "PATH": path}
+    process = subprocess.Popen(bash, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=environment)
+    os.close(theirs)
+    os.write(ours, typed)
+    seen = b""
+    for chunk in chunks(ours):
+        seen += chunk
+        if b"--baseline cda" in seen:
+            process.kill()
+    process.wait(timeout=60)
+    assert b"--baseline cda" in seen
 
 
 class Clock:

@@ -21,6 +21,8 @@ from delt_host.hookspecs import GROUP
 from delt_host.observer import Observers
 from delt_host.plugins import load_registry
 
+pytestmark = pytest.mark.usefixtures("with_teacher")
+
 ARGUMENTS = [
     "run", "-m", "delt", "-b", "random-real", "--ipc", "2", "--seeds", "2", "--no-controls", "--set",
     "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set",

@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from commands import MAIN, interpreter, shell
+
+pytestmark = pytest.mark.long
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 needs = ("pip", "setuptools")
@@ -22,9 +24,8 @@ def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path)
     site = tmp_path / "site"
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name, module in (("pytest", "pytest"), ("pip", "pip"), ("delt-host", "delt_host.cli")):
-        call = '-c "from delt_host.cli import main; main()"' if name == "delt-host" else f"-m {module}"
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
+    for name, arguments in (("pytest", "-m pytest"), ("pip", "-m pip"), ("delt-host", f"{MAIN[0]} '{MAIN[1]}'")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {interpreter()} {arguments} "$@"\n')
         (programs / name).chmod(0o755)
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
@@ -42,9 +43,7 @@ def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path)
             script.append(f"cat > {name} <<'END'\n{text}END")
         else:
             script.append(text)
-    done = subprocess.run(
-        ["sh", "-c", "\n".join(script)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    done = shell("\n".join(script), cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("2 passed") == 2
     assert re.search(r"smooth\W+smooth\W+0\.1\.0\W+matcher: smooth", done.stdout), done.stdout

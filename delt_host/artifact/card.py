@@ -11,8 +11,8 @@ from typing import Any
 
 from delt_host.distilled import DistilledSet
 from delt_host.errors import InputError
-from delt_host.report.formats import read_results
-from delt_host.report.table import duration, size
+from delt_host.report.finished import read_results
+from delt_host.units import duration, size
 
 UNKNOWN = "unknown"  # a licence that nobody has filled in yet
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

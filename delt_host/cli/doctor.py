@@ -41,10 +41,11 @@ def examine() -> tuple[dict[str, Any], list[str]]:
     import torch
 
     from delt_host.compute import Compute
+    from delt_host.entry import default_store
     from delt_host.errors import InputError
     from delt_host.plugins import load_registry
-    from delt_host.report.table import size
-    from delt_host.store import Store, default_store
+    from delt_host.store import Store
+    from delt_host.units import size
 
     wrong: list[str] = []
     compute = Compute.choose()

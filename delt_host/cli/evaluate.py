@@ -78,12 +78,13 @@ def command(
 
     from delt_host import compare, compute, pipeline
     from delt_host.cli.progress import observer_for
+    from delt_host.entry import default_store
     from delt_host.host import Host
     from delt_host.plugins import load_registry
     from delt_host.report import folder, page, table
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
-    from delt_host.store import Store, default_store
+    from delt_host.store import Store
 
     if not (run / "experiment.toml").is_file():
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
@@ -120,7 +121,7 @@ def command(
 
 def _note_other_teachers(run: Path, problem: Problem) -> None:
     """Say that labels come from others than the run's teachers; a set that was imported comes from no run."""
-    from delt_host.report.formats import read_results
+    from delt_host.report.finished import read_results
 
     if not (run / "results.json").exists():
         return

@@ -58,7 +58,7 @@ def command(
     from delt_host.artifact.card import measured
     from delt_host.distilled import load
     from delt_host.report.folder import slug
-    from delt_host.report.table import size
+    from delt_host.units import size
 
     if not (source / "experiment.toml").is_file():
         if row is not None or seed is not None:
@@ -126,12 +126,13 @@ class _Labels:
         from delt_host.artifact.soft_labels import write_labels
         from delt_host.budget import sized
         from delt_host.cli.progress import observer_for
+        from delt_host.entry import default_store
         from delt_host.host import Host
         from delt_host.plugins import load_registry
         from delt_host.report.folder import SavedSets
         from delt_host.request import Request
         from delt_host.resolve import resolve
-        from delt_host.store import Store, default_store
+        from delt_host.store import Store
 
         registry = load_registry()
         request = Request.from_recipe(self.run / "experiment.toml").updated(Request(**self.places))

@@ -36,24 +36,16 @@ def _list(as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from delt_host.plugins import load_registry
+    from delt_host.catalogue import catalogue
 
-    registry = load_registry()
-    rows = []
-    for plugin in registry.plugins:
-        provides = {
-            kind: names
-            for kind, entries in registry.provided.items()
-            if (names := sorted(name for name, entry in entries.items() if entry.plugin == plugin))
-        }
-        rows.append((plugin, provides))
+    plugins = catalogue()["plugins"]
     if as_json:
-        click.echo(json.dumps([{**vars(plugin), "provides": provides} for plugin, provides in rows], indent=1))
+        click.echo(json.dumps(plugins, indent=1))
         return
     table = Table()
     for heading in ("plugin", "distribution", "version", "provides"):
         table.add_column(heading, overflow="fold")
-    for plugin, provides in rows:
-        text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in provides.items())
-        table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.problem or text)
+    for plugin in plugins:
+        text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin["provides"].items())
+        table.add_row(plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text)
     Console().print(table)

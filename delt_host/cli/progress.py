@@ -13,7 +13,7 @@ from rich.text import Text
 
 from delt_host.cli.outlook import Outlook
 from delt_host.observer import Observer, Work
-from delt_host.report.table import duration
+from delt_host.units import duration
 
 SHOWN_TERMS = 3
 

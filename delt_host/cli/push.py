@@ -37,7 +37,7 @@ def command(folder: Path, repo: str, endpoint: str | None, private: bool, messag
 
     from delt_host.artifact.card import UNKNOWN, licence_of
     from delt_host.distilled import load
-    from delt_host.report.table import size
+    from delt_host.units import size
 
     try:
         validate_repo_id(repo)

@@ -90,12 +90,13 @@ def command(
 
     from delt_host import compute
     from delt_host.cli.progress import observer_for
+    from delt_host.entry import default_store
     from delt_host.host import Host
     from delt_host.plugins import load_registry
     from delt_host.reproduce import cell, forecast, measure, records, show
     from delt_host.reproduce.table import load_table, select
     from delt_host.request import parse_sets
-    from delt_host.store import Store, default_store
+    from delt_host.store import Store
 
     console = Console()
     chosen_table = load_table(table)

@@ -147,11 +147,12 @@ def command(
     with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
         from delt_host.cli.progress import observer_for
         from delt_host.engines import engine_for, work
+        from delt_host.entry import default_store
         from delt_host.observer import with_others
         from delt_host.plugins import load_registry
         from delt_host.request import Request, parse_sets
         from delt_host.resolve import resolve
-        from delt_host.store import Store, default_store
+        from delt_host.store import Store
 
         chosen = {
             "load": tuple(p for p in plugins if not p.startswith("no:")),

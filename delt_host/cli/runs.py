@@ -40,7 +40,7 @@ def command(folder: Path, as_json: bool) -> None:
 
 def _results(path: Path) -> dict[str, Any]:
     """The run's own results, or those of its newest evaluation: an imported set has no others."""
-    from delt_host.report.formats import read_results
+    from delt_host.report.finished import read_results
 
     if not (path / "results.json").exists():
         found = path.glob("evaluations/*/results.json")

@@ -64,11 +64,12 @@ def command(
 
     from delt_host import compute, pipeline
     from delt_host.cli.progress import observer_for
+    from delt_host.entry import default_store
     from delt_host.host import Host
     from delt_host.plugins import load_registry
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
-    from delt_host.store import Store, default_store
+    from delt_host.store import Store
 
     registry, settings = load_registry(), parse_sets(sets)
     for key in settings:

@@ -54,7 +54,7 @@ def prune(store: Path | None, older_than: float | None, stage: tuple[str, ...], 
     """Remove entries, and in any case what killed processes left a day ago or earlier."""
     from delt_host import housekeeping
     from delt_host.errors import unknown
-    from delt_host.report.table import size
+    from delt_host.units import size
 
     root = _place(store)
     there = list(housekeeping.items(root))
@@ -80,7 +80,7 @@ def prune(store: Path | None, older_than: float | None, stage: tuple[str, ...], 
 
 
 def _place(given: Path | None) -> Path:
-    from delt_host.store import default_store
+    from delt_host.entry import default_store
 
     root = given or default_store()
     if not root.is_dir():
@@ -93,7 +93,7 @@ def _list(root: Path, as_json: bool) -> None:
     from rich.table import Table
 
     from delt_host import housekeeping
-    from delt_host.report.table import size
+    from delt_host.units import size
 
     there = list(housekeeping.items(root))
     if as_json:

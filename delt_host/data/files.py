@@ -17,8 +17,8 @@ from torch import Tensor
 
 from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split
 from delt_host.data.decode import decode, decode_all
+from delt_host.entry import default_store, digest
 from delt_host.errors import InputError
-from delt_host.store import default_store, digest
 
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
 STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory

@@ -18,10 +18,11 @@ from pydantic import Field
 from delt_host.engines import Engine, check_device
 from delt_host.engines.parcel import DataParcel, pack_data, pack_teachers, unpack_data, unpack_teachers
 from delt_host.engines.work import Description, Task, Worker
+from delt_host.entry import Name
 from delt_host.errors import InputError, RunError
 from delt_host.host import Host
 from delt_host.problem import Problem
-from delt_host.store import Name, Store
+from delt_host.store import Store
 from delt_host.teacher import Teacher
 
 Parcel = dict[Name, tuple[bytes, bytes]]

@@ -16,6 +16,7 @@ import torch
 from delt_host import pipeline
 from delt_host.budget import sized
 from delt_host.data.base import RealData
+from delt_host.entry import Name
 from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
@@ -27,7 +28,7 @@ from delt_host.problem import Problem
 from delt_host.recover import stacks
 from delt_host.request import Request
 from delt_host.resolve import resolve
-from delt_host.store import Name, Store
+from delt_host.store import Store
 from delt_host.teacher import Teacher
 
 

@@ -11,29 +11,12 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-from delt_host.compare import decimals
-from delt_host.errors import InputError
-from delt_host.report.table import duration, size
+from delt_host.report.finished import read_results
+from delt_host.units import decimals, duration, size
 
 Format = Literal["markdown", "latex", "csv", "json"]
 
 HEADINGS = ("evaluator", "method", "role", "score", "n", "image-iterations", "recover", "images", "labels")
-
-
-def read_results(run: Path) -> dict[str, Any]:
-    """A run's results.json; InputError where the folder is no finished run's."""
-    file = run / "results.json"
-    try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-        lines = results["lines"]
-    except FileNotFoundError:
-        there = "is not finished" if (run / "experiment.toml").is_file() else "is not the folder of a run"
-        raise InputError(f"{run} {there}: it has no results.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from None
-    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-        raise InputError(f"{file} cannot be read: its lines are no list of tables")
-    return dict(results)
 
 
 def render(runs: Sequence[Path], form: Format) -> str:

@@ -20,7 +20,7 @@ from delt_host.report.images import PER_CLASS, Encoding, Picture, Strip, encode
 from delt_host.report.records import Run
 from delt_host.report.sections import Made
 from delt_host.report.svg import drawing
-from delt_host.report.table import duration, size
+from delt_host.units import duration, size
 
 GRID_BYTES, PAIR_BYTES = 1_000_000, 250_000  # base64 makes four bytes of three
 

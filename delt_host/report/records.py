@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from delt_host.options import build
-from delt_host.report.formats import read_results
+from delt_host.report.finished import read_results
 
 
 class _Read(BaseModel):

@@ -10,7 +10,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from delt_host.compare import decimals
 from delt_host.distilled import load
 from delt_host.errors import InputError
 from delt_host.history import History, load_history
@@ -20,6 +19,7 @@ from delt_host.report.folder import slug
 from delt_host.report.images import Strip, strips
 from delt_host.report.records import Row, Run, Spread
 from delt_host.report.settings import differing
+from delt_host.units import decimals
 
 CLASSES_SHOWN = 20  # of a figure by class: the ten most ahead and the ten most behind
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from rich import box
@@ -10,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from delt_host.compare import Line, Summary, decimals
+from delt_host.compare import Line, Summary
 from delt_host.experiment import Experiment
+from delt_host.units import decimals, duration, size
 
 ROLE_STYLE = {"method": "bold", "baseline": "", "control": "dim", "ceiling": "dim"}
 
@@ -87,24 +87,3 @@ def spread(summary: Summary, digits: int = 1) -> str:
         return "–"
     mean = f"{summary.mean:.{digits}f}"
     return mean if summary.n == 1 else f"{mean} ± {summary.std:.{digits}f}"
-
-
-def size(count: float) -> str:
-    """Bytes in binary units."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError
-
-
-def duration(seconds: float) -> str:
-    """`0 s`, `4.2 s`, `3 min 20 s`, `2 h 5 min`; a dash for NaN, a time that nobody took."""
-    if math.isnan(seconds):
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds else "0 s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from delt_host.data import DATASETS
+from delt_host.entry import digest
 from delt_host.errors import InputError, unknown
 from delt_host.experiment import Experiment, Named
 from delt_host.plugins import Registry
@@ -16,7 +17,6 @@ from delt_host.reproduce.table import Cell, Scale, Table
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_host.squeeze import TeacherRecipe
-from delt_host.store import digest
 from delt_host.teacher import Teacher
 
 SIZE = "dataset.image_size"

@@ -16,18 +16,18 @@ from torch import Tensor
 
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData, Split
+from delt_host.entry import digest
 from delt_host.errors import InputError
 from delt_host.estimate import Speed, Step, plan_run, time_passes
 from delt_host.experiment import Experiment
 from delt_host.host import Host
 from delt_host.models import Builder
-from delt_host.report.table import size
 from delt_host.reproduce.cell import Job
 from delt_host.reproduce.measure import Shelf
 from delt_host.reproduce.records import Folder, record_of
 from delt_host.reproduce.table import KnownDataset, Table
 from delt_host.squeeze import TeacherRecipe
-from delt_host.store import digest
+from delt_host.units import size
 
 PROBED_PIXELS = 50 * 64**2
 """Pixels in a timed batch: 50 images up to 64 px, fewer of larger ones, so that a table's networks are timed in minutes."""

@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
-from delt_host.compare import Summary, decimals
+from delt_host.compare import Summary
 from delt_host.reproduce.agreement import agreement
 from delt_host.reproduce.records import Record, mixed
+from delt_host.units import decimals
 
 NOTHING_CITED = "published figure not at hand"
 NOTHING_MEASURED = "not run yet"

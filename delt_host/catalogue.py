@@ -1,0 +1,137 @@
+"""What is installed, as `plugins` and `show` print it: made by importing every plugin, and kept.
+
+Plugins import torch, which takes seconds. What was found is kept in the store beside what it was found in: the entry points
+and every file that was imported, by size and time. Where any of these is another, plugins are imported again. Where one is
+broken nothing is kept, since what would mend it may lie anywhere.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+from contextlib import suppress
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from delt_host import __version__
+from delt_host.entry import WRITING, default_store
+from delt_host.hookspecs import GROUP, NO_AUTOLOAD
+
+if TYPE_CHECKING:
+    from delt_host.plugins import Registry
+
+FILE = "catalogue.json"
+NO_OPTIONS = ("model", "observer")
+"""Kinds that are functions and classes without options, of which nothing but the name can be said."""
+
+Record = dict[str, Any]
+
+
+def catalogue() -> Record:
+    """`plugins`: each with what it provides, by kind; `things`: by kind and name, each with its options. JSON-able."""
+    file, surroundings = default_store() / FILE, _surroundings()
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["surroundings"] == surroundings and all(_look(path) == seen for path, seen in kept["files"].items()):
+            return dict(kept["found"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    from delt_host.plugins import load_registry
+
+    registry = load_registry()
+    # Through JSON, so that the first answer is the same as those that follow.
+    found: Record = json.loads(json.dumps({"plugins": _plugins(registry), "things": _things(registry)}, default=str))
+    if not any(plugin["broken"] for plugin in found["plugins"]):
+        _keep(file, {"surroundings": surroundings, "files": _imported(), "found": found})
+    return found
+
+
+def _surroundings() -> Record:
+    points = [[p.name, p.value, *([p.dist.name, p.dist.version] if p.dist else [])] for p in entry_points(group=GROUP)]
+    return {
+        "host": __version__,
+        "python": sys.version,
+        "path": [str(Path(place).absolute()) for place in sys.path],
+        "points": sorted(points),
+        "autoload": os.environ.get(NO_AUTOLOAD, ""),
+    }
+
+
+def _imported() -> dict[str, list[int]]:
+    """Every file that is a module of this process, but for Python's own."""
+    own, packages = Path(os.__file__).parent, ("site-packages", "dist-packages")
+    files = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    theirs = [file for file in files if own not in file.parents or set(packages) & set(file.parts)]
+    return {str(file): _look(file) for file in sorted(theirs)}
+
+
+def _look(file: str | Path) -> list[int]:
+    """Size and time of a file; nothing where it is gone."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _keep(file: Path, record: Record) -> None:
+    """Write it beside its place and rename it; where that cannot be done, the next command imports again."""
+    beside = file.with_name(f"{WRITING}{FILE}-{os.getpid()}")
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_text(json.dumps(record), encoding="utf-8")
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _plugins(registry: Registry) -> list[Record]:
+    return [
+        {
+            **vars(plugin),
+            "provides": {
+                kind: names
+                for kind, entries in registry.provided.items()
+                if (names := sorted(name for name, entry in entries.items() if entry.plugin == plugin))
+            },
+        }
+        for plugin in registry.plugins
+    ]
+
+
+def _things(registry: Registry) -> dict[str, dict[str, Record]]:
+    from delt_host.data import DATASETS
+
+    things = {kind: registry.things(kind) for kind in registry.provided if kind not in NO_OPTIONS}
+    things["dataset"] = {**DATASETS, **things["dataset"]}
+    return {
+        kind: {name: _describe(kind, name, thing) for name, thing in named.items()} for kind, named in things.items()
+    }
+
+
+def _describe(kind: str, name: str, thing: Any) -> Record:
+    """A method by its choices, a component or dataset by its options."""
+    from delt_host.methods import Method
+
+    if isinstance(thing, Method):
+        return {"kind": kind, "name": name, **thing.model_dump(mode="json")}
+    properties = thing.model_json_schema(by_alias=False)["properties"] if thing.model_fields else {}
+    options = {
+        option: {
+            "default": None if info.is_required() else info.default,
+            "type": _type_text(info.annotation),
+            "required": info.is_required(),
+            "about": properties.get(option, {}).get("description", ""),
+        }
+        for option, info in thing.model_fields.items()
+    }
+    about = inspect.getdoc(thing) or ""
+    return {"kind": kind, "name": name, "about": about, "source": getattr(thing, "source", ""), "options": options}
+
+
+def _type_text(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
