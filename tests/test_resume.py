@@ -191,7 +191,7 @@ except RunError as error:
 
 RUN = [
     "run", "-m", "delt", "-b", "cda", "--no-controls", "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8",
-    "--set", "teacher.epochs=3", "--set", "scheduler.iterations=160", "--set", "scheduler.group_size=10", "--set",
+    "--set", "teacher.epochs=3", "--set", "scheduler.iterations=96", "--set", "scheduler.group_size=10", "--set",
     "protocol.epochs=20", "--precision", "fp32", "--checkpoint-every", "0.05", "--out", "made",
 ]  # fmt: skip
 
