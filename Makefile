@@ -1,7 +1,7 @@
 # One command for each habit; CI runs the same ones.
 PYTHON ?= python
 
-.PHONY: install test lint types docs site bench fix
+.PHONY: install test lint types docs site keys bench fix
 
 install:  ## the package, with what tests, lint and types need
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -21,6 +21,9 @@ docs:  ## write docs/reference.md anew from the code
 
 site:  ## the documentation as a site in site/; a link or anchor that leads nowhere is an error
 	$(PYTHON) -m mkdocs build --strict
+
+keys:  ## what an edit recomputes and what not, by real commands in two processes; eight minutes
+	$(PYTHON) benchmarks/recomputed.py
 
 bench:  ## every stage against a plain reference, paired, on this machine; ten minutes
 	$(PYTHON) benchmarks/table.py --json docs/results/performance.json

@@ -25,7 +25,7 @@ def multiply_adds(problem: Problem, start: ImageSet, plan: Plan, matcher: Matche
     group = plan.groups[0]
     last = group.phases[-1].model_copy(update={"iterations": len(problem.teachers)})
     short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
-    assert problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
+    _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
     with FlopCounterMode(display=False) as counter:
         recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
     return counter.get_total_flops() / 2 / short.image_iterations * plan.image_iterations

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from PIL import Image
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -147,20 +144,3 @@ def _check_tensors(path: Path, pixels: Tensor, targets: Tensor, classes: int) ->
         raise InputError(f"the distilled set {path}: targets must be int64 ({shape[0]},), not {found}")
     if not 0 <= int(targets.min()) <= int(targets.max()) < classes:
         raise InputError(f"the distilled set {path}: targets must be from 0 to {classes - 1}, its classes' places")
-
-
-def through_codec(distilled: Distilled, codec: str) -> Distilled:
-    """The images after `lossless`, or `jpeg-q75`: Pillow's default JPEG, which the published sets are stored as."""
-    if codec == "lossless":
-        return distilled
-    return replace(distilled, pixels=through_jpeg(distilled.pixels, 75))
-
-
-def through_jpeg(pixels: Tensor, quality: int) -> Tensor:
-    """uint8 images (N, 3, S, S) as Pillow's JPEG leaves them; its own default quality is 75."""
-    images = []
-    for image in pixels:
-        buffer = io.BytesIO()
-        Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(buffer, "JPEG", quality=quality)
-        images.append(torch.from_numpy(np.array(Image.open(buffer, formats=["JPEG"]))).permute(2, 0, 1))
-    return torch.stack(images)

@@ -20,6 +20,9 @@ WRITING = ".writing-"
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError)
 
+UNKEPT = "unkept-"
+"""What a key begins with where it holds in this process alone."""
+
 Name = tuple[str, str]
 """What an entry is found by: its stage and key."""
 
@@ -36,6 +39,12 @@ def digest(value: object) -> str:
     """SHA-256 of a JSON-able value in canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def key_of(value: object) -> str:
+    """The digest of what a result depends on; it says so where a part of that holds in this process alone."""
+    text = json.dumps(value, sort_keys=True)
+    return f"{UNKEPT}{digest(value)}" if UNKEPT in text else digest(value)
 
 
 def file_digest(path: Path) -> str:

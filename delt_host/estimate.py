@@ -117,7 +117,7 @@ def _teacher_step(
 ) -> tuple[Teacher | None, Step]:
     if not isinstance(recipe, TeacherRecipe):
         return Teacher.load(recipe), Step("squeeze", f"teacher from {recipe}", True, "", 0.0)
-    entry = host.store.read("teacher", teacher_inputs(experiment, recipe, data))
+    entry = host.store.read("teacher", teacher_inputs(experiment, recipe, data, host))
     images = 0 if recipe.weights else recipe.epochs * len(data.train)
     seconds = images * speed.training + len(data.test) * speed.forward
     how = recipe.weights or f"{recipe.epochs} epochs"

@@ -53,7 +53,7 @@ class _Forecast:
         for nth, recipe in enumerate(asked, 1):
             if isinstance(recipe, TeacherRecipe) and not recipe.weights:
                 images = recipe.epochs * len(data.train)
-                key = self.host.store.key("teacher", teacher_inputs(self.experiment, recipe, data))
+                key = self.host.store.key("teacher", teacher_inputs(self.experiment, recipe, data, self.host))
                 missing = self._missing(("teacher", key))
                 place = f"teacher {nth} of {len(asked)}"
                 yield Work("squeeze", recipe.model, recipe.model, images * missing, place)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from delt_host.code_identity import why_unknown
 from delt_host.component import Component
 from delt_host.confine import confined
 from delt_host.errors import InputError, RunError
@@ -27,10 +28,15 @@ class Host:
     observer: Observer
     folder: Path | None = None
     """The run's folder, where components may leave files of their own."""
+    _said: set[str] = field(default_factory=set)
 
     def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
         """What a component is to the store."""
-        return {"stage": stage, **identity(named.component)}
+        found = {"stage": stage, **identity(named.component)}
+        if (why := why_unknown(found["code"])) and why not in self._said:
+            self._said.add(why)
+            self.observer.note(f"nothing that depends on {stage} {named.name} is kept: {why}")
+        return found
 
     @contextmanager
     def running(self, stage: str, named: Named[Component]) -> Iterator[None]:

@@ -1,36 +1,45 @@
-"""What a component is to the store: its class, its options and its source."""
+"""What a component is to the store: its class, its options and its code."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import inspect
-import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from delt_host.code_identity import code_of
 from delt_host.component import Component
-from delt_host.components import CONTRACTS
+from delt_host.models import MODELS, Builder
 
 
 def identity(component: Component) -> dict[str, Any]:
-    """Class, options, and digests of the source of its module and its bases': JSON-able, a part of store keys.
+    """Class, options, and a digest of the code of both: JSON-able, a part of store keys.
 
-    With the source in the key, someone who edits a matcher never sees the results of the one before.
+    With the code in the key, someone who edits a matcher never sees the results of the one before.
     """
     cls = type(component)
-    bases = [
-        base for base in cls.__mro__ if issubclass(base, Component) and base not in (Component, *CONTRACTS.values())
-    ]
     return {
         "class": f"{cls.__module__}.{cls.__qualname__}",
         "options": component.model_dump(mode="json"),
-        "source": [_module_digest(module) for module in dict.fromkeys(base.__module__ for base in bases)],
+        "code": code_of(cls),
     }
 
 
-@functools.cache
-def _module_digest(module: str) -> str:
-    try:
-        return hashlib.sha256(inspect.getsource(sys.modules[module]).encode()).hexdigest()[:16]
-    except (OSError, TypeError, KeyError):
-        return "unknown"
+def network_identity(name: str, models: Mapping[str, Builder]) -> str:
+    """A network by its name and the code of its builder; one of torchvision or timm by its name.
+
+    Their versions are in the code of whatever builds networks.
+    """
+    return " ".join([name, *_built_by({**MODELS, **models}.get(name))])
+
+
+def _built_by(builder: Any) -> list[str]:
+    if builder is None:
+        return []
+    if isinstance(builder, partial):
+        given = [*builder.args, *(value for _, value in sorted(builder.keywords.items()))]
+        return [*_built_by(builder.func), *(part for value in given for part in _given(value))]
+    return [code_of(builder)]
+
+
+def _given(value: Any) -> list[str]:
+    return _built_by(value) if callable(value) else [repr(value)]

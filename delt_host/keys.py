@@ -5,20 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from delt_host.code_identity import code_of
+from delt_host.codec import through_codec
 from delt_host.components import Matcher
 from delt_host.data.base import RealData
-from delt_host.entry import Name, digest
+from delt_host.entry import Name, key_of
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
+from delt_host.identity import network_identity
+from delt_host.normalization import Normalization
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.recover import stacks
-from delt_host.squeeze import TeacherRecipe
+from delt_host.recover import recover_stack, stacks
+from delt_host.squeeze import TeacherRecipe, squeeze
+from delt_host.train import train_student
 
 
-def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData) -> dict[str, Any]:
+def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData, host: Host) -> dict[str, Any]:
     """What a squeezed teacher depends on."""
     return {
+        "code": code_of(squeeze),
+        "network": network_identity(recipe.model, host.registry.things("model")),
         "data": data.fingerprint,
         "recipe": recipe.model_dump(),
         "compute": [experiment.device, experiment.precision],
@@ -28,6 +35,7 @@ def teacher_inputs(experiment: Experiment, recipe: TeacherRecipe, data: RealData
 def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
     """What initialised images depend on."""
     return {
+        "code": code_of(Problem),
         **problem.seen_by(row.initializer.component).inputs(),
         "ipc": problem.ipc,
         "seed": problem.seed,
@@ -38,6 +46,7 @@ def start_inputs(problem: Problem, row: Row, host: Host) -> dict[str, Any]:
 def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_key: str, host: Host) -> dict[str, Any]:
     """What recovered pixels depend on, before they are assembled; the start's key brings data and precision."""
     return {
+        "code": code_of(recover_stack),
         "start": start_key,
         "teachers": problem.seen_by(matcher.component).inputs()["teachers"],
         "plan": plan.model_dump(mode="json", exclude={"residual"}),
@@ -48,17 +57,19 @@ def recover_inputs(problem: Problem, matcher: Named[Matcher], plan: Plan, start_
 
 def assembled_key(recovered_key: str, plan: Plan) -> str:
     """The key of the plan's images from that of the recovered pixels, which several residuals share."""
-    return digest([recovered_key, plan.residual]) if plan.residual else recovered_key
+    return key_of([recovered_key, plan.residual]) if plan.residual else recovered_key
 
 
 def finished_key(problem: Problem, images_key: str) -> str:
     """The key of a distilled set, from that of its images."""
-    return digest([images_key, problem.protocol.rounding, problem.protocol.codec])
+    code = code_of(Normalization, through_codec)
+    return key_of([images_key, problem.protocol.rounding, problem.protocol.codec, code])
 
 
 def label_inputs(problem: Problem, row: Row, distilled_key: str, host: Host) -> dict[str, Any]:
     """What labels depend on."""
     return {
+        "code": code_of(Problem),
         **problem.seen_by(row.relabeler.component).inputs(),
         "distilled": distilled_key,
         "views": problem.protocol.view_settings(),
@@ -71,6 +82,8 @@ def label_inputs(problem: Problem, row: Row, distilled_key: str, host: Host) -> 
 def score_inputs(problem: Problem, evaluator: Named[Any], labels_key: str, host: Host) -> dict[str, Any]:
     """What scores depend on."""
     return {
+        "code": code_of(train_student),
+        "networks": [network_identity(name, problem.models) for name in evaluator.component.trainings],
         "labels": labels_key,
         "protocol": problem.protocol.model_dump(mode="json"),
         "component": host.identity("evaluator", evaluator),

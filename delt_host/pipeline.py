@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from delt_host.budget import check_stretchable, sized, with_budget
+from delt_host.code_identity import code_of
+from delt_host.codec import through_codec
 from delt_host.components import Cost, Distilled, Evaluation, ImageSet, Labels, Matcher
 from delt_host.compute import Compute, keep_freed_memory
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.data.base import Dataset, RealData
-from delt_host.distilled import through_codec
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.forecast import forecast
@@ -192,7 +193,7 @@ def squeeze_teacher(experiment: Experiment, asked: TeacherRecipe | Path, data: R
                 teacher = squeeze(data, recipe, compute, models, host.observer.advance, checkpoint)
             return teacher.state, teacher.facts()
 
-        entry = host.store.resume("teacher", teacher_inputs(experiment, recipe, data), work)
+        entry = host.store.resume("teacher", teacher_inputs(experiment, recipe, data, host), work)
         if entry.cached:
             host.observer.cached("squeeze", recipe.model)
         facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
@@ -261,7 +262,9 @@ def recover(
         with host.running("matcher", named):
             return {}, {"multiply_adds": multiply_adds(seen, start, plan, named.component)}
 
-    counted = host.store.make("multiply-adds", {"of": key}, count).facts["multiply_adds"]
+    counted = host.store.make("multiply-adds", {"of": key, "code": code_of(multiply_adds)}, count).facts[
+        "multiply_adds"
+    ]
     cost = Cost(plan.image_iterations, counted, seconds, max(peaks))
     return assemble(start, plan, images), assembled_key(key, plan), cost, averaged(curves)
 

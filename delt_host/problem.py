@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from delt_host.code_identity import code_of
 from delt_host.component import Component
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData
 from delt_host.errors import InputError
+from delt_host.identity import identity, network_identity
 from delt_host.models import Builder
 from delt_host.normalization import Normalization
 from delt_host.observer import Observer
@@ -38,6 +39,10 @@ class Problem:
     store: Store | None = None
     """Where `remember` keeps its results; None: recomputed."""
     observer: Observer = field(default_factory=Observer)
+    component: Component | None = None
+    """The component that is shown the problem: what it remembers is its own."""
+    built: dict[Any, nn.Module] = field(default_factory=dict, repr=False, compare=False)
+    """The teachers' networks as far as they were asked for."""
 
     def __post_init__(self) -> None:
         if self.ipc < 1:
@@ -78,42 +83,43 @@ class Problem:
         return self.num_classes * self.ipc
 
     def under(self, protocol: Protocol) -> Problem:
-        """The same problem under another protocol, sharing the teachers' networks."""
-        return self._sharing(replace(self, protocol=protocol))
+        """The same problem under another protocol."""
+        return replace(self, protocol=protocol)
 
     def with_ipc(self, ipc: int) -> Problem:
-        """The same problem at another number of images per class, sharing the teachers' networks."""
-        return self._sharing(replace(self, ipc=ipc))
+        """The same problem at another number of images per class."""
+        return replace(self, ipc=ipc)
 
     def of_data(self, data: RealData) -> Problem:
         """The same problem on other data, of whose classes the teachers know at least these."""
         return replace(self, data=data)
 
     def with_seed(self, seed: int) -> Problem:
-        """The same problem under another seed, sharing the teachers' networks."""
-        return self._sharing(replace(self, seed=seed))
-
-    def _sharing(self, other: Problem) -> Problem:
-        if self.teachers:
-            other.__dict__["networks"] = self.networks[: len(other.teachers)]
-        return other
+        """The same problem under another seed."""
+        return replace(self, seed=seed)
 
     def seen_by(self, component: Component) -> Problem:
         """The problem as a component is shown it: with every teacher only where it is for a committee."""
-        if component.committee or len(self.teachers) < 2:
-            return self
-        return self._sharing(replace(self, teachers=self.teachers[:1]))
+        teachers = self.teachers if component.committee else self.teachers[:1]
+        return replace(self, teachers=teachers, component=component)
 
-    @cached_property
+    @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The teachers' networks: frozen, in eval mode, on the device, their outputs in the dataset's class order.
 
-        All take images in the first teacher's normalised space.
+        All take images in the first teacher's normalised space. Built when first asked for, and shared with every problem that
+        was made from this one or that this one was made from.
         """
-        # First asked for under inference mode, the weights would be tensors that no gradient can pass.
-        with torch.inference_mode(False):
-            settings = (self.class_names, self.compute, self.models, self.normalization)
-            return tuple(teacher.network(*settings) for teacher in self.teachers)
+        return tuple(map(self._network, self.teachers))
+
+    def _network(self, teacher: Teacher) -> nn.Module:
+        settings = (self.class_names, self.compute, self.normalization)
+        if (key := (teacher.fingerprint, *settings)) not in self.built:
+            # First asked for under inference mode, the weights would be tensors that no gradient can pass.
+            with torch.inference_mode(False):
+                names, compute, normalization = settings
+                self.built[key] = teacher.network(names, compute, self.models, normalization)
+        return self.built[key]
 
     @property
     def network(self) -> nn.Module:
@@ -136,11 +142,25 @@ class Problem:
         """The class indices (N,) of a distilled set in class order: 0 x IPC, 1 x IPC, …"""
         return torch.arange(self.num_classes).repeat_interleave(self.ipc)
 
-    def remember(self, what: str, work: Callable[[], Mapping[str, Tensor]], **inputs: Any) -> Mapping[str, Tensor]:
+    def remember(
+        self, what: str, work: Callable[[], Mapping[str, Tensor]], reads: Sequence[str] | None = None, **inputs: Any
+    ) -> Mapping[str, Tensor]:
         """`work()`'s tensors, computed once for these data, teachers, precision and `inputs`, whatever the seed.
 
-        For what a component derives from the real data alone: scores, class-wise statistics, features.
+        For what a component derives from the real data alone: scores, class-wise statistics, features. It is the component's
+        own: another class, other options or other code compute it anew. `reads` names the options that `work` depends on, where
+        these are not all of them; components of one module that give it share what is equal.
         """
+        by: dict[str, Any] = {"work": code_of(work)}
+        if self.component is not None:
+            by |= identity(self.component)
+            if reads is not None:
+                by |= {"class": "", "options": {name: by["options"][name] for name in reads}}
+        return self._kept(what, work, {"by": by, **inputs})
+
+    def _kept(
+        self, what: str, work: Callable[[], Mapping[str, Tensor]], inputs: Mapping[str, Any]
+    ) -> Mapping[str, Tensor]:
         if self.store is None:
             return work()
         return self.store.make(what, {**self.inputs(), **inputs}, lambda: (work(), {})).tensors
@@ -149,7 +169,9 @@ class Problem:
         """What everything made from this problem depends on, whatever the seed: a part of store keys."""
         return {
             "data": self.data.fingerprint,
-            "teachers": [teacher.fingerprint for teacher in self.teachers],
+            "teachers": [
+                [teacher.fingerprint, network_identity(teacher.architecture, self.models)] for teacher in self.teachers
+            ],
             "compute": [self.compute.device, self.compute.precision],
         }
 
@@ -167,7 +189,7 @@ class Problem:
                 parts.append(probabilities.softmax(dim=1).gather(1, targets)[:, 0])
             return {"scores": torch.cat(parts)}
 
-        return self.remember("true-class-scores", score)["scores"]
+        return self._kept("true-class-scores", score, {"code": code_of(score)})["scores"]  # any component's
 
     @torch.no_grad()  # not inference mode: students take the logits into losses that are differentiated
     def teacher_logits(self, images: Tensor, batch: int = 500, teacher: int = 0) -> Tensor:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,18 @@ from delt_host.entry import (
     LOCKS,
     TENSORS,
     UNFINISHED,
+    UNKEPT,
     UNREADABLE,
     WRITING,
     Name,
     digest,
     file_digest,
+    key_of,
     read_record,
 )
 from delt_host.errors import InputError, RunError
 from delt_host.resume import EVERY, Checkpoint
 
-FORMAT = 3  # raise when what a stage computes changes although its inputs do not
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
 
 
@@ -61,6 +62,8 @@ class Store:
         self.checkpoint_every = checkpoint_every
         self.made: list[Name] = []
         """The entries that this process wrote, in order."""
+        self._unkept: dict[Name, Entry] = {}
+        """Results whose keys hold in this process alone."""
         self.failed: dict[Name, str] = {}
         """Entries whose work has failed for good elsewhere, and the sentence that says how: not tried again."""
         try:
@@ -74,7 +77,9 @@ class Store:
             ) from None
 
     def key(self, stage: str, inputs: Mapping[str, Any]) -> str:
-        return digest({"format": FORMAT, "stage": stage, "inputs": inputs})[:KEY_LENGTH]
+        """What the stage's result for these inputs is found by."""
+        key = key_of({"stage": stage, "inputs": inputs})
+        return key[: KEY_LENGTH + len(UNKEPT) * key.startswith(UNKEPT)]
 
     def folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key
@@ -85,7 +90,7 @@ class Store:
 
     def holds(self, stage: str, key: str) -> bool:
         """Whether there is a finished entry of this key."""
-        return (self.folder(stage, key) / FACTS).is_file()
+        return (stage, key) in self._unkept or (self.folder(stage, key) / FACTS).is_file()
 
     def read(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:
         """The finished entry, or None; a damaged one is reported through `warn`, removed, and None."""
@@ -122,9 +127,11 @@ class Store:
 
         One process does the work; others that want the same entry wait for it. A lock is gone with its process.
         """
+        key = self.key(stage, inputs)
+        if key.startswith(UNKEPT):
+            return self._in_memory(stage, key, work)
         if entry := self.read(stage, inputs):
             return entry
-        key = self.key(stage, inputs)
         if (stage, key) in self.failed:
             raise RunError(self.failed[stage, key])
         with self._lock(stage, key):
@@ -138,6 +145,19 @@ class Store:
             entry = self._write(stage, inputs, tensors, facts)
             checkpoint.clear()
             return entry
+
+    def _in_memory(
+        self, stage: str, key: str, work: Callable[[Checkpoint], tuple[Mapping[str, Tensor], dict[str, Any]]]
+    ) -> Entry:
+        """As `resume`, for what could never be found again: this process alone has it."""
+        if found := self._unkept.get((stage, key)):
+            return replace(found, cached=True)
+        began = time.perf_counter()
+        tensors, facts = work(Checkpoint(None))
+        facts = json.loads(json.dumps({**facts, "seconds": time.perf_counter() - began}))
+        kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        self._unkept[stage, key] = entry = Entry(key, kept, facts, cached=False)
+        return entry
 
     def export(self, stage: str, key: str) -> tuple[bytes, bytes]:
         """An entry's facts and tensors as they lie in its files, for another store. RunError where it cannot be read."""

@@ -103,11 +103,14 @@ def member(problem: Problem, teacher: int, options: GeneralStatistics) -> Member
     norms = batch_norms(network)
     layers = [m for m in network.modules() if m in norms or isinstance(m, nn.Conv2d)]
     patches = options.patches
-    inputs = {"teacher": problem.teachers[teacher].fingerprint, "patches": patches}
+    inputs = {"teacher": problem.teachers[teacher].fingerprint}
     all_images = torch.arange(len(problem.data.train))
     convolutions = [layer for layer in layers if layer not in norms]
     real = problem.remember(
-        "layer-statistics", lambda: measured(problem, network, convolutions, patches, all_images), **inputs
+        "layer-statistics",
+        lambda: measured(problem, network, convolutions, patches, all_images),
+        ("patches",),
+        **inputs,
     )
     targets: list[Statistics] = []
     for layer in layers:
@@ -120,7 +123,7 @@ def member(problem: Problem, teacher: int, options: GeneralStatistics) -> Member
     by_class: list[Statistics] = []
     if options.class_wise:
         stored = problem.remember(
-            "class-statistics", lambda: measured_by_class(problem, network, layers, patches), **inputs
+            "class-statistics", lambda: measured_by_class(problem, network, layers, patches), ("patches",), **inputs
         )
         by_class = [{name: tensor.to(device) for name, tensor in of_layer(stored, i)} for i in range(len(layers))]
     return Member(network, layers, targets, by_class)

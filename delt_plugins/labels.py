@@ -12,7 +12,6 @@ from torch import Tensor
 
 from delt_host import Distilled, LabelledViews, Labels, Problem, Relabeler, hookimpl
 from delt_host.artifact.packing import mixed, one_hot, unpack
-from delt_host.identity import identity
 from delt_host.replay import draw_epoch, replay_epoch
 
 BLOCK_BYTES = 16 * 2**20  # what a file of labels, and so memory, holds at most, but for one epoch that is larger
@@ -98,10 +97,9 @@ def remember_labels(
     That is not how many epochs follow: students that train longer find the first ones made.
     """
     views = {name: value for name, value in problem.protocol.view_settings().items() if name != "epochs"}
-    return problem.remember(
+    return problem.seen_by(relabeler).remember(
         "labels",
         work,
-        component=identity(relabeler),
         distilled=distilled.fingerprint,
         views=views,
         ipc=problem.ipc,
@@ -218,7 +216,7 @@ class FixedLabels(Labels):
         self.size_bytes = relabeler.size_bytes(problem)
 
     def prepare(self) -> None:
-        assert self.soft is not None
+        _ = self.soft
 
     @cached_property
     def soft(self) -> Tensor:

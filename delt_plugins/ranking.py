@@ -111,7 +111,7 @@ def random_accuracy(problem: Problem, regime: Relabeler, model: str) -> float:
 
     settings = {"protocol": problem.protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed}
     named = {"regime": type(regime).__name__, "model": model}
-    return float(problem.remember("random-accuracy", work, **settings, **named)["accuracy"])
+    return float(problem.remember("random-accuracy", work, reads=(), **settings, **named)["accuracy"])
 
 
 def real_accuracy(problem: Problem, model: str) -> float:
@@ -131,7 +131,7 @@ def real_accuracy(problem: Problem, model: str) -> float:
         trained = squeeze(problem.data, recipe, problem.compute, problem.models, lambda _done, _terms: None)
         return {"accuracy": torch.tensor(trained.accuracy / 100, dtype=torch.float64)}
 
-    return float(problem.remember("real-accuracy", work, recipe=recipe.model_dump())["accuracy"])
+    return float(problem.remember("real-accuracy", work, reads=(), recipe=recipe.model_dump())["accuracy"])
 
 
 @hookimpl

@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host.codec import through_jpeg
 from delt_host.data.base import Split
-from delt_host.distilled import through_jpeg
 from delt_host.squeeze import accuracy
 from delt_host.train import train_student
 

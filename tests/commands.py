@@ -179,6 +179,8 @@ def _ask(server: socket.socket, asked: Mapping[str, Any], files: Sequence[int], 
         socket.send_fds(server, [json.dumps(asked).encode()], [*files, answers.fileno()])
 
 
+_ENVIRONMENT = {**os.environ, **ONE_THREAD}
+"""The server's: this process's as it began, and not as the test has it that happens to ask first."""
 _running: list[socket.socket] = []
 
 
@@ -187,8 +189,7 @@ def _server() -> socket.socket:
     if not _running:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program = [sys.executable, str(Path(__file__).with_name("forkserver.py")), str(theirs.fileno())]
-        environment = {**os.environ, **ONE_THREAD}
-        subprocess.Popen(program, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
+        subprocess.Popen(program, pass_fds=[theirs.fileno()], env=_ENVIRONMENT, stdin=subprocess.DEVNULL)
         theirs.close()
         _running.append(ours)
         atexit.register(ours.close)

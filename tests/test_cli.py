@@ -110,6 +110,8 @@ def test_the_run_folder_holds_readable_sets_and_pictures(first: Path) -> None:
             assert distilled.about["teacher"]["fingerprint"] and distilled.about["protocol"]["name"] == "fair"
             with Image.open(folder / "images.png") as picture:
                 assert picture.width > 50 and picture.height > 5 * picture.width / 2
+        one, other = (load(first / "run" / label / f"seed-{seed}").pixels for seed in (0, 1))
+        assert label.startswith("delt") or not torch.equal(one, other), "seeds draw images of their own"
     start, made = (load(first / "run" / f"{n}/seed-0/distilled.safetensors").pixels for n in ("delt-start", "delt"))
     assert not torch.equal(start, made)
 
@@ -141,6 +143,14 @@ def test_another_evaluator_option_recomputes_only_that(first: Path, monkeypatch:
         if line.split()[0] in _STAGES and not line.endswith("from the store")
     }
     assert computed == {"evaluate"}
+
+
+def test_a_setting_of_students_alone_recomputes_only_scores(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels are of views, which another learning rate leaves as they are."""
+    done = again(first, monkeypatch, "run/experiment.toml", "--set", "protocol.learning_rate=0.05", "--out", "faster")
+    lines = [line for line in done.stderr.splitlines() if line.split()[0] in _STAGES]
+    assert {line.split()[0] for line in lines if not line.endswith("from the store")} == {"evaluate"}
+    assert not any(line.startswith("evaluate") and line.endswith("from the store") for line in lines)
 
 
 def test_dry_run_says_what_is_there_and_computes_nothing(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:

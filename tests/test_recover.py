@@ -302,9 +302,9 @@ def test_what_a_matcher_breaks_is_named(problem: Problem, how: str, message: str
         recover_group(problem, Noise().initialize(problem), plan, 0, Broken(how=how), silent)
 
 
-def test_batch_norm_matching_needs_batch_norm(digits: RealData) -> None:
+def test_batch_norm_matching_needs_batch_norm(digits: RealData, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = make_problem(digits, Teacher("plain", {}, digits.class_names, digits.mean, digits.std, 8))
-    problem.__dict__["networks"] = (torch.nn.Flatten(),)
+    monkeypatch.setattr(Problem, "networks", (torch.nn.Flatten(),))
     with pytest.raises(InputError, match="needs a teacher with BatchNorm layers; plain has none"):
         BatchNormMatching().bind(problem)
 

@@ -1,0 +1,271 @@
+"""Which code a result was made by: a digest that changes when the code does, and not with comments.
+
+Looked at are the module that defines a class or function, those of its base classes, and all that these import, from one
+module to the next, as far as delt_host and the distributions with plugins reach, and loose files. Each imported name is
+followed to the module that defines it, so that ``from delt_host import Matcher`` counts what a matcher is and not the whole
+host. Of other libraries the version counts, major and minor. What is defined in a notebook has no module to read: there the
+compiled functions count, with the globals that they name.
+
+Not seen: modules whose names are put together while running, files that a component reads, environment variables.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from delt_host.entry import UNKEPT, digest
+from delt_host.hookspecs import GROUP
+
+SERVICES = frozenset({"delt_host", "delt_host.entry", "delt_host.observer", "delt_host.store"})
+"""What is handed to components and does not change what they compute: names, where results are kept, who is told."""
+_UNKNOWN = f"{UNKEPT}{os.urandom(8).hex()}"
+"""In place of a digest that cannot be had: no other process has this one, so that nothing is found by it."""
+
+
+def code_of(*things: Any) -> str:
+    """The digest of the code of classes, functions and modules together; one that holds in no other process where a part of it
+    cannot be looked at."""
+    modules, libraries, live = set[str](), set[str](), []
+    try:
+        for part in (part for thing in things for part in _with_bases(_unwrapped(thing))):
+            name = part.__name__ if isinstance(part, types.ModuleType) else part.__module__
+            if name == "__main__" or not _file(name):
+                live.append(part)
+            else:
+                _follow(name, modules, libraries)
+        compiled = [_compiled(part, modules, libraries, set()) for part in live]
+        found = {name: _source(name).digest for name in modules}
+    except LookupError as error:
+        return f"{_UNKNOWN} {error.args[0]}"
+    return digest([found, compiled, {name: _version(name) for name in libraries}])[:24]
+
+
+def why_unknown(code: str) -> str:
+    """What could not be looked at, where that is so."""
+    return code.partition(" ")[2] if code.startswith(UNKEPT) else ""
+
+
+def _unwrapped(thing: Any) -> Any:
+    while isinstance(thing, functools.partial):
+        thing = thing.func
+    return inspect.unwrap(thing) if inspect.isfunction(thing) else thing
+
+
+def _with_bases(thing: Any) -> list[Any]:
+    if not isinstance(thing, type):
+        return [thing]
+    return [base for base in thing.__mro__ if _is_ours(base.__module__)] or [thing]
+
+
+def _follow(name: str, modules: set[str], libraries: set[str]) -> None:
+    """Add a module and all that it imports."""
+    todo = [name]
+    while todo:
+        name = todo.pop()
+        if name in modules or name in SERVICES:
+            continue
+        if not _is_ours(name):
+            libraries |= set(_distributions().get(name.partition(".")[0], ()))
+            continue
+        modules.add(name)
+        todo += _source(name).imports
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    """The distributions that installed top-level modules come from."""
+    return {name: sorted(set(found)) for name, found in packages_distributions().items()}
+
+
+@functools.cache
+def _with_plugins() -> frozenset[str]:
+    return frozenset(point.dist.name for point in entry_points(group=GROUP) if point.dist)
+
+
+def _is_ours(module: str) -> bool:
+    """Whether a module's code is looked at: the host's, a plugin's distribution's, or of no distribution."""
+    top = module.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return False
+    there = _distributions().get(top)
+    return top == "delt_host" or not there or not _with_plugins().isdisjoint(there)
+
+
+def _version(distribution: str) -> str:
+    return ".".join(version(distribution).split(".")[:2])
+
+
+def _file(module: str) -> str | None:
+    """The source file of a module, imported already or not."""
+    there = sys.modules.get(module)
+    try:
+        spec = there.__spec__ if there is not None else importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    origin = spec.origin if spec else None
+    return origin if origin and origin.endswith(".py") else None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is to know of a module's file."""
+
+    digest: str
+    imports: tuple[str, ...]
+    """The modules that define what it imports, anywhere but under TYPE_CHECKING, and its package."""
+
+
+_sources: dict[str, tuple[Any, _Source]] = {}
+
+
+def _source(module: str) -> _Source:
+    """Read once for each time that the module was imported. LookupError where it cannot be, or is not what was imported."""
+    there = sys.modules.get(module)
+    stamp = there.__spec__ if there is not None else None  # another one after each reload
+    if module in _sources and _sources[module][0] is stamp is not None:
+        return _sources[module][1]
+    file = _file(module)
+    try:
+        tree = ast.parse(Path(file or "").read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        raise LookupError(f"the source of {module}") from None
+    if there is not None and not _as_imported(there, file, tree):
+        raise LookupError(f"{module} was edited after it was imported")
+    finder = _Imports(module, file)
+    finder.visit(tree)
+    parent = module.rpartition(".")[0]
+    package = (
+        [parent] if parent and not module.startswith("delt_host.") else []
+    )  # the host's packages hold no code of theirs
+    text = ast.dump(_Undocumented().visit(tree))
+    found = _Source(hashlib.sha256(text.encode()).hexdigest()[:24], tuple(dict.fromkeys([*finder.found, *package])))
+    _sources[module] = stamp, found
+    return found
+
+
+class _Undocumented(ast.NodeTransformer):
+    """Without strings that stand alone, which are documentation."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        return ast.Pass() if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+
+def _as_imported(module: types.ModuleType, file: str | None, tree: ast.Module) -> bool:
+    """Whether the functions in memory are those of the file: an edit after the import has not reached this process."""
+    now = set(_codes(compile(tree, file or "", "exec", dont_inherit=True)))
+    own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
+    parts = [*own, *(part for value in own if isinstance(value, type) for part in vars(value).values())]
+    functions = [part for part in map(_function, parts) if inspect.isfunction(part)]
+    return all(part.__code__ in now for part in functions if part.__code__.co_filename == file)
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _codes(constant)
+
+
+class _Imports(ast.NodeVisitor):
+    def __init__(self, module: str, file: str | None) -> None:
+        self.package = module if (file or "").endswith("__init__.py") else module.rpartition(".")[0]
+        self.found: list[str] = []
+        self.roots: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        if "TYPE_CHECKING" not in ast.unparse(node.test):
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found += [alias.name for alias in node.names]
+        self.roots |= {alias.asname or alias.name for alias in node.names if alias.name == "delt_host"}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        name = "." * node.level + (node.module or "")
+        module = importlib.util.resolve_name(name, self.package) if node.level else name
+        self.found += [_home(module, alias.name) for alias in node.names]
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.value, ast.Name) and node.value.id in self.roots:  # delt_host.Matcher
+            self.found.append(_home("delt_host", node.attr))
+        self.generic_visit(node)
+
+
+def _home(module: str, name: str) -> str:
+    """The module that defines what is imported from `module` under this name."""
+    if not _is_ours(module):
+        return module
+    if _file(f"{module}.{name}"):
+        return f"{module}.{name}"
+    try:
+        thing = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):  # an import that is never run, or fails when it is
+        return module
+    if isinstance(thing, types.ModuleType):
+        return thing.__name__
+    home = getattr(_unwrapped(thing), "__module__", None)
+    return home if isinstance(home, str) and _file(home) else module
+
+
+def _compiled(thing: Any, modules: set[str], libraries: set[str], seen: set[int]) -> Any:
+    """What a class or function of no file is made of, JSON-able: its compiled functions, and the globals that these name.
+
+    LookupError for a global that is neither code nor plain data.
+    """
+    thing = _unwrapped(thing)
+    if id(thing) in seen:
+        return thing.__qualname__
+    if isinstance(thing, types.ModuleType):
+        _follow(thing.__name__, modules, libraries)
+        return thing.__name__
+    if not isinstance(thing, type) and not inspect.isfunction(thing):
+        try:
+            return digest(thing)
+        except TypeError:
+            raise LookupError(f"a global of type {type(thing).__name__}") from None
+    if thing.__module__ != "__main__" and _file(thing.__module__):
+        _follow(thing.__module__, modules, libraries)
+        return f"{thing.__module__}.{thing.__qualname__}"
+    if thing.__module__ == "builtins":
+        return thing.__qualname__
+    seen.add(id(thing))
+    if isinstance(thing, type):
+        own = {name: part for name, part in vars(thing).items() if _is_code(part)}
+        fields = {name: repr(value) for name, value in getattr(thing, "model_fields", {}).items()}
+        parts = {name: _compiled(_function(part), modules, libraries, seen) for name, part in own.items()}
+        return [thing.__qualname__, fields, parts, [_compiled(b, modules, libraries, seen) for b in thing.__bases__]]
+    codes = list(_codes(thing.__code__))
+    named = {name for code in codes for name in code.co_names if name in thing.__globals__}
+    caught = [cell.cell_contents for cell in thing.__closure__ or () if not isinstance(cell.cell_contents, type)]
+    return [
+        [
+            [code.co_code.hex(), [repr(c) for c in code.co_consts if not isinstance(c, types.CodeType)]]
+            for code in codes
+        ],
+        [code.co_names for code in codes],
+        repr(thing.__defaults__),
+        {name: _compiled(thing.__globals__[name], modules, libraries, seen) for name in sorted(named)},
+        [_compiled(value, modules, libraries, seen) for value in caught],
+    ]
+
+
+def _is_code(part: Any) -> bool:
+    return inspect.isfunction(_function(part))
+
+
+def _function(part: Any) -> Any:
+    """The function of a method, property, static or class method."""
+    return getattr(part, "__func__", None) or getattr(part, "fget", None) or getattr(part, "func", None) or part
