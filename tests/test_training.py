@@ -281,3 +281,14 @@ def test_the_students_average_is_tested_where_the_protocol_asks(digits: RealData
     plain, average = trained(), trained(average=0.5)
     weights = [next(model.parameters()) for model in (plain, average)]
     assert not torch.equal(*weights) and torch.allclose(*weights, atol=0.05)
+
+
+def test_the_last_epoch_counts_whatever_the_test_split_said_before(
+    digits: RealData, teacher: Teacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A student that gets worse: the best epoch, which test data chose, is shown beside it and is not its score."""
+    problem = make_problem(digits, teacher, epochs=3, evaluate_every=1)
+    said = iter([90.0, 50.0, 40.0])
+    monkeypatch.setattr("delt_host.train.accuracy", lambda *_arguments: (next(said), [0.0] * 10))
+    training = train_student(problem, Hard().relabel(problem, distil(problem)), "convnet3")
+    assert (training.last, training.best, training.curve["accuracy"]) == (40.0, 90.0, [90.0, 50.0, 40.0])
