@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+import time
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -32,7 +33,7 @@ Record = dict[str, Any]
 
 def catalogue() -> Record:
     """`plugins`: each with what it provides, by kind; `things`: by kind and name, each with its options. JSON-able."""
-    file, surroundings = default_store() / FILE, _surroundings()
+    began, file, surroundings = time.time_ns(), default_store() / FILE, _surroundings()
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["surroundings"] == surroundings and all(_look(path) == seen for path, seen in kept["files"].items()):
@@ -44,8 +45,10 @@ def catalogue() -> Record:
     registry = load_registry()
     # Through JSON, so that the first answer is the same as those that follow.
     found: Record = json.loads(json.dumps({"plugins": _plugins(registry), "things": _things(registry)}, default=str))
-    if not any(plugin["broken"] for plugin in found["plugins"]):
-        _keep(file, {"surroundings": surroundings, "files": _imported(), "found": found})
+    files = _imported()
+    edited = any(seen[1:] > [began] for seen in files.values())  # meanwhile: what was imported may be older
+    if not edited and not any(plugin["broken"] for plugin in found["plugins"]):
+        _keep(file, {"surroundings": surroundings, "files": files, "found": found})
     return found
 
 

@@ -3,8 +3,7 @@
 Looked at are the module that defines a class or function, those of its base classes, and all that these import, from one
 module to the next, as far as delt_host and the distributions with plugins reach, and loose files. Each imported name is
 followed to the module that defines it, so that ``from delt_host import Matcher`` counts what a matcher is and not the whole
-host. Of other libraries the version counts, major and minor. What is defined in a notebook has no module to read: there the
-compiled functions count, with the globals that they name.
+host. Of other libraries the version counts, major and minor. What is defined in a notebook has no file: see `live_code.py`.
 
 Not seen: modules whose names are put together while running, files that a component reads, environment variables.
 """
@@ -20,7 +19,8 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
@@ -28,29 +28,46 @@ from typing import Any
 
 from delt_host.entry import UNKEPT, digest
 from delt_host.hookspecs import GROUP
+from delt_host.live_code import all_codes, compiled
 
-SERVICES = frozenset({"delt_host", "delt_host.entry", "delt_host.observer", "delt_host.store"})
-"""What is handed to components and does not change what they compute: names, where results are kept, who is told."""
+ABSENT = "absent: "
+SERVICES = frozenset(
+    f"delt_host{name}"
+    for name in ("", ".code_identity", ".entry", ".hookspecs", ".identity", ".live_code", ".observer", ".store")
+)
+"""What does not change what components compute: names, keys, where results are kept, who is told."""
 _UNKNOWN = f"{UNKEPT}{os.urandom(8).hex()}"
-"""In place of a digest that cannot be had: no other process has this one, so that nothing is found by it."""
+"""In place of a digest that cannot be had: no process started elsewhere has this one, so that nothing is found by it."""
 
 
 def code_of(*things: Any) -> str:
     """The digest of the code of classes, functions and modules together; one that holds in no other process where a part of it
     cannot be looked at."""
-    modules, libraries, live = set[str](), set[str](), []
+    modules, libraries = set[str](), set[str]()
+
+    def follow(name: str | None) -> bool:
+        if not name or (_is_ours(name) and not _file(name)):
+            return False
+        _follow(name, modules, libraries)
+        return True
+
     try:
+        live = []
         for part in (part for thing in things for part in _with_bases(_unwrapped(thing))):
             name = part.__name__ if isinstance(part, types.ModuleType) else part.__module__
-            if name == "__main__" or not _file(name):
-                live.append(part)
-            else:
-                _follow(name, modules, libraries)
-        compiled = [_compiled(part, modules, libraries, set()) for part in live]
+            if name == "__main__" or not follow(name):
+                live.append(compiled(part, follow))
         found = {name: _source(name).digest for name in modules}
-    except LookupError as error:
+    except (LookupError, RecursionError) as error:
         return f"{_UNKNOWN} {error.args[0]}"
-    return digest([found, compiled, {name: _version(name) for name in libraries}])[:24]
+    return digest([found, live, {name: _version(name) for name in libraries}])[:24]
+
+
+def look_at(modules: Iterable[str]) -> None:
+    """Read the code of modules that were just imported, and of what they import: later edits are not what runs."""
+    for module in modules:
+        with suppress(LookupError, RecursionError):
+            _follow(module, set(), set())
 
 
 def why_unknown(code: str) -> str:
@@ -80,6 +97,9 @@ def _follow(name: str, modules: set[str], libraries: set[str]) -> None:
         if not _is_ours(name):
             libraries |= set(_distributions().get(name.partition(".")[0], ()))
             continue
+        if not _file(name) and not _there(name):
+            libraries.add(f"{ABSENT}{name}")
+            continue
         modules.add(name)
         todo += _source(name).imports
 
@@ -104,18 +124,29 @@ def _is_ours(module: str) -> bool:
     return top == "delt_host" or not there or not _with_plugins().isdisjoint(there)
 
 
+@functools.cache
 def _version(distribution: str) -> str:
+    if distribution.startswith(ABSENT):
+        return ""
     return ".".join(version(distribution).split(".")[:2])
+
+
+def _spec(module: str) -> Any:
+    there = sys.modules.get(module)
+    try:
+        return there.__spec__ if there is not None else importlib.util.find_spec(module)
+    except Exception:  # a package around it may fail in any way
+        return None
+
+
+def _there(module: str) -> bool:
+    """Whether a module could be imported: a plugin may do without."""
+    return module in sys.modules or _spec(module) is not None
 
 
 def _file(module: str) -> str | None:
     """The source file of a module, imported already or not."""
-    there = sys.modules.get(module)
-    try:
-        spec = there.__spec__ if there is not None else importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    origin = spec.origin if spec else None
+    origin = getattr(_spec(module), "origin", None)
     return origin if origin and origin.endswith(".py") else None
 
 
@@ -165,18 +196,11 @@ class _Undocumented(ast.NodeTransformer):
 
 def _as_imported(module: types.ModuleType, file: str | None, tree: ast.Module) -> bool:
     """Whether the functions in memory are those of the file: an edit after the import has not reached this process."""
-    now = set(_codes(compile(tree, file or "", "exec", dont_inherit=True)))
+    now = set(all_codes(compile(tree, file or "", "exec", dont_inherit=True)))
     own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
     parts = [*own, *(part for value in own if isinstance(value, type) for part in vars(value).values())]
-    functions = [part for part in map(_function, parts) if inspect.isfunction(part)]
+    functions = [part for part in (getattr(part, "__func__", part) for part in parts) if inspect.isfunction(part)]
     return all(part.__code__ in now for part in functions if part.__code__.co_filename == file)
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
 
 
 class _Imports(ast.NodeVisitor):
@@ -186,8 +210,10 @@ class _Imports(ast.NodeVisitor):
         self.roots: set[str] = set()
 
     def visit_If(self, node: ast.If) -> None:
-        if "TYPE_CHECKING" not in ast.unparse(node.test):
+        if ast.unparse(node.test) not in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             self.generic_visit(node)
+        for statement in node.orelse if ast.unparse(node.test).endswith("TYPE_CHECKING") else ():
+            self.visit(statement)
 
     def visit_Import(self, node: ast.Import) -> None:
         self.found += [alias.name for alias in node.names]
@@ -195,7 +221,10 @@ class _Imports(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         name = "." * node.level + (node.module or "")
-        module = importlib.util.resolve_name(name, self.package) if node.level else name
+        try:
+            module = importlib.util.resolve_name(name, self.package) if node.level else name
+        except ImportError:  # above the top: whoever runs this, it is no module's import
+            return
         self.found += [_home(module, alias.name) for alias in node.names]
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
@@ -212,60 +241,10 @@ def _home(module: str, name: str) -> str:
         return f"{module}.{name}"
     try:
         thing = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):  # an import that is never run, or fails when it is
+    except Exception:  # an import that is never run, or fails when it is
         return module
     if isinstance(thing, types.ModuleType):
         return thing.__name__
-    home = getattr(_unwrapped(thing), "__module__", None)
-    return home if isinstance(home, str) and _file(home) else module
-
-
-def _compiled(thing: Any, modules: set[str], libraries: set[str], seen: set[int]) -> Any:
-    """What a class or function of no file is made of, JSON-able: its compiled functions, and the globals that these name.
-
-    LookupError for a global that is neither code nor plain data.
-    """
-    thing = _unwrapped(thing)
-    if id(thing) in seen:
-        return thing.__qualname__
-    if isinstance(thing, types.ModuleType):
-        _follow(thing.__name__, modules, libraries)
-        return thing.__name__
-    if not isinstance(thing, type) and not inspect.isfunction(thing):
-        try:
-            return digest(thing)
-        except TypeError:
-            raise LookupError(f"a global of type {type(thing).__name__}") from None
-    if thing.__module__ != "__main__" and _file(thing.__module__):
-        _follow(thing.__module__, modules, libraries)
-        return f"{thing.__module__}.{thing.__qualname__}"
-    if thing.__module__ == "builtins":
-        return thing.__qualname__
-    seen.add(id(thing))
-    if isinstance(thing, type):
-        own = {name: part for name, part in vars(thing).items() if _is_code(part)}
-        fields = {name: repr(value) for name, value in getattr(thing, "model_fields", {}).items()}
-        parts = {name: _compiled(_function(part), modules, libraries, seen) for name, part in own.items()}
-        return [thing.__qualname__, fields, parts, [_compiled(b, modules, libraries, seen) for b in thing.__bases__]]
-    codes = list(_codes(thing.__code__))
-    named = {name for code in codes for name in code.co_names if name in thing.__globals__}
-    caught = [cell.cell_contents for cell in thing.__closure__ or () if not isinstance(cell.cell_contents, type)]
-    return [
-        [
-            [code.co_code.hex(), [repr(c) for c in code.co_consts if not isinstance(c, types.CodeType)]]
-            for code in codes
-        ],
-        [code.co_names for code in codes],
-        repr(thing.__defaults__),
-        {name: _compiled(thing.__globals__[name], modules, libraries, seen) for name in sorted(named)},
-        [_compiled(value, modules, libraries, seen) for value in caught],
-    ]
-
-
-def _is_code(part: Any) -> bool:
-    return inspect.isfunction(_function(part))
-
-
-def _function(part: Any) -> Any:
-    """The function of a method, property, static or class method."""
-    return getattr(part, "__func__", None) or getattr(part, "fget", None) or getattr(part, "func", None) or part
+    home = getattr(thing, "__module__", None) if isinstance(thing, type) or inspect.isfunction(thing) else None
+    defines = home is not None and getattr(sys.modules.get(home), name, None) is thing
+    return home if defines and home and _file(home) else module

@@ -36,10 +36,10 @@ def _built_by(builder: Any) -> list[str]:
     if builder is None:
         return []
     if isinstance(builder, partial):
-        given = [*builder.args, *(value for _, value in sorted(builder.keywords.items()))]
-        return [*_built_by(builder.func), *(part for value in given for part in _given(value))]
+        given = [*enumerate(builder.args), *sorted(builder.keywords.items())]
+        return [*_built_by(builder.func), *(f"{name}={part}" for name, value in given for part in _given(value))]
     return [code_of(builder)]
 
 
 def _given(value: Any) -> list[str]:
-    return _built_by(value) if callable(value) else [repr(value)]
+    return _built_by(value) if callable(value) else [repr(value).partition(" at 0x")[0]]

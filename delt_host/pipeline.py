@@ -29,6 +29,7 @@ from delt_host.experiment import Experiment, Named, Row
 from delt_host.forecast import forecast
 from delt_host.history import LossCurve, averaged, recorded
 from delt_host.host import Host
+from delt_host.identity import network_identity
 from delt_host.keys import (
     assembled_key,
     detail,
@@ -213,7 +214,13 @@ def _import_teacher(path: Path, data: RealData, compute: Compute, host: Host) ->
         with host.observer.stage("check teacher", teacher.architecture, 0, "images"):
             return {}, {"accuracy": measured(teacher, data, compute, host.registry.things("model")).accuracy}
 
-    inputs = {"data": data.fingerprint, "teacher": teacher.fingerprint}
+    inputs = {
+        "code": code_of(measured),
+        "network": network_identity(teacher.architecture, host.registry.things("model")),
+        "compute": [compute.device, compute.precision],
+        "data": data.fingerprint,
+        "teacher": teacher.fingerprint,
+    }
     accuracy = host.store.make("teacher-check", inputs, check).facts["accuracy"]
     if teacher.class_names != data.class_names:
         host.observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")

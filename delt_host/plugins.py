@@ -13,6 +13,7 @@ from typing import Any
 import pluggy
 
 from delt_host import hookspecs
+from delt_host.code_identity import look_at
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
@@ -108,6 +109,7 @@ def load_registry(load: Iterable[str] = (), block: Iterable[str] = (), prefer: I
             registry.plugins.append(_idle(plugin, f"not loaded: {NO_AUTOLOAD} is set"))
         else:
             registry.plugins.append(_load(manager, point, plugin, registry, set(prefer)))
+    look_at(plugin.module for plugin in registry.plugins if not plugin.problem)
     return registry
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, Relabeler, hookimpl
+from delt_host.identity import network_identity
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
 from delt_host.train import train_student
 from delt_plugins.controls import Real
@@ -110,7 +111,7 @@ def random_accuracy(problem: Problem, regime: Relabeler, model: str) -> float:
         return {"accuracy": torch.tensor(_accuracy(problem, regime, distilled, model), dtype=torch.float64)}
 
     settings = {"protocol": problem.protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed}
-    named = {"regime": type(regime).__name__, "model": model}
+    named = {"regime": type(regime).__name__, "model": network_identity(model, problem.models)}
     return float(problem.remember("random-accuracy", work, reads=(), **settings, **named)["accuracy"])
 
 
@@ -131,7 +132,10 @@ def real_accuracy(problem: Problem, model: str) -> float:
         trained = squeeze(problem.data, recipe, problem.compute, problem.models, lambda _done, _terms: None)
         return {"accuracy": torch.tensor(trained.accuracy / 100, dtype=torch.float64)}
 
-    return float(problem.remember("real-accuracy", work, reads=(), recipe=recipe.model_dump())["accuracy"])
+    network = network_identity(model, problem.models)
+    return float(
+        problem.remember("real-accuracy", work, reads=(), recipe=recipe.model_dump(), network=network)["accuracy"]
+    )
 
 
 @hookimpl

@@ -75,6 +75,7 @@ def primed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with FileLock(place.with_suffix(".lock")):
         if not place.is_dir():
             making = place.with_name("priming")
+            shutil.rmtree(making, ignore_errors=True)  # of a process that failed
             making.mkdir()
             environment = {**os.environ, "DELT_HOST_STORE": str(making / "store")}
             fp32 = ["squeeze", *SQUEEZED, "--precision", "fp32", "-q", "--out", "fp32.safetensors"]

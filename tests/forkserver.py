@@ -69,7 +69,8 @@ def nurse(request: dict[str, object], files: list[int]) -> dict[str, object]:
     for number in (0, 1, 2, *standard):  # else a pipe would stay open when the command has closed its end
         os.close(number)
     asker = socket.socket(fileno=answer)
-    asker.send(str(pid).encode())
+    with contextlib.suppress(OSError):  # nobody asks any more: noticed below
+        asker.send(str(pid).encode())
     with os.fdopen(os.pidfd_open(pid)) as ended:
         if ended not in select.select([ended, asker], [], [])[0]:
             os.kill(pid, signal.SIGKILL)

@@ -3,57 +3,115 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from commands import python
+from commands import cold, python
 from delt_host.code_identity import code_of, why_unknown
 from delt_host.entry import UNKEPT, key_of
 from delt_host.store import Store
 
 CELL = """
-import json
+import functools, json
+from typing import ClassVar
+from math import sqrt
+import torch
 from delt_host import Matcher
 from delt_host.code_identity import code_of
 
-{helper}
+STRENGTH = 1
+KINDS = frozenset({{"aa", "bb", "cc", "dd"}})
+
+def times(factor):
+    def around(inner):
+        @functools.wraps(inner)
+        def outer(x):
+            return factor * inner(x)
+        return outer
+    return around
+
+@times(2)
+def scaled(x, *, power=1):
+    return STRENGTH * x**power if "aa" in {{"aa", "bb", "cc"}} else sqrt(2)
+
+half = functools.partial(scaled, power=2)
 
 class Mine(Matcher):
-    weight: float = {weight}
+    \"\"\"Documentation.\"\"\"
+    weight: float = 1.0
+    steps: ClassVar[int] = 3
     def bind(self, problem):
-        {comment}
-        return lambda views: {{"pull": scaled(views.images).mean().view(1)}}
+        # a comment
+        kinds, kept = KINDS, torch.float32
+        return lambda views: {{"pull": half(self.steps * views.images.to(kept)).mean().view(1)}}
 
+{more}
 print(json.dumps(code_of(Mine)))
 """
-HELPER = "def scaled(x):\n    return STRENGTH * x\nSTRENGTH = 1"
 
 
-def cell(helper: str = HELPER, weight: float = 1.0, comment: str = "") -> str:
-    done = python("-c", CELL.format(helper=helper, weight=weight, comment=comment))
+def cell(old: str = "", new: str = "", more: str = "", run: Any = python, **environment: str) -> str:
+    script = CELL.format(more=more)
+    assert old in script
+    done = run("-c", script.replace(old, new, 1) if old else script, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     return str(json.loads(done.stdout))
 
 
 def test_a_class_of_a_notebook_counts_with_the_globals_that_it_names() -> None:
     plain = cell()
-    assert plain == cell() == cell(comment="# a comment")
-    others = [
-        cell(HELPER.replace("= 1", "= 2")),
-        cell(HELPER.replace("*", "+")),
-        cell(weight=2.0),
-        cell(comment="x = 1"),
-    ]
-    assert len({plain, *others}) == 5
-    assert not why_unknown(plain)
+    assert not why_unknown(plain) and plain == cell("# a comment", "# another") == cell(
+        "Documentation.", "Other words."
+    )
+    edits = {
+        "STRENGTH = 1": "STRENGTH = 2", "STRENGTH * x": "STRENGTH + x", "@times(2)": "@times(3)", "power=1": "power=3",
+        "scaled, power=2": "scaled, power=4", "weight: float = 1.0": "weight: float = 2.0", "[int] = 3": "[int] = 4",
+        "torch.float32": "torch.float64", '"dd"': '"ee"', "factor * inner": "factor + inner",
+    }  # fmt: skip
+    found = {old: cell(old, new) for old, new in edits.items()}
+    assert len({plain, *found.values()}) == 1 + len(edits), [old for old, code in found.items() if code == plain]
+
+
+def test_it_is_the_same_in_a_process_of_another_hash_seed() -> None:
+    one, other = (cell(run=cold, PYTHONHASHSEED=seed) for seed in ("1", "2"))
+    assert one == other == cell()
 
 
 def test_a_global_that_is_no_code_and_no_data_is_named() -> None:
-    code = cell("class Odd:\n    def __mul__(self, x): return x\nODD = Odd()\ndef scaled(x):\n    return x * ODD")
-    assert why_unknown(code) == "a global of type Odd"
+    assert why_unknown(cell("KINDS = frozenset", "KINDS = object() or frozenset")) == "a global of type object"
+    assert why_unknown(cell("STRENGTH = 1", "STRENGTH = torch.ones(1)")) == "a global of type Tensor"
+
+
+@pytest.mark.parametrize(
+    ("source", "edited"),
+    [
+        ("from settings import FACTORS\ndef f(x):\n    return FACTORS.a * x\n", ("a=1", "a=2")),
+        ("from settings import double\ndef f(x):\n    return double(x)\n", ("mul, 2", "mul, 3")),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\nelse:\n    from settings import double\n"
+         "def f(x):\n    return double(x)\n", ("mul, 2", "mul, 3")),
+        ("try:\n    import no_such_module_there\nexcept ImportError:\n    from settings import double\n"
+         "def f(x):\n    return double(x)\n", ("mul, 2", "mul, 3")),
+        ("try:\n    from .settings import double\nexcept ImportError:\n    from settings import double\n"
+         "def f(x):\n    return double(x)\n", ("mul, 2", "mul, 3")),
+    ],
+    ids=["an instance", "a partial function", "in place of types", "beside a module that is not there", "a relative import"],
+)  # fmt: skip
+def test_a_module_that_is_imported_from_counts(tmp_path: Path, source: str, edited: tuple[str, str]) -> None:
+    settings = "import operator, types\nfrom functools import partial\nFACTORS = types.SimpleNamespace(a=1)\n"
+    settings += "double = partial(operator.mul, 2)\n"
+    (tmp_path / "mine.py").write_text(source)
+    script = "import mine; from delt_host.code_identity import code_of; print(code_of(mine.f))"
+    found = []
+    for text in (settings, settings.replace(*edited)):
+        (tmp_path / "settings.py").write_text(text)
+        done = python("-c", script, cwd=tmp_path)
+        assert done.returncode == 0 and not why_unknown(done.stdout), done.stdout + done.stderr
+        found.append(done.stdout)
+    assert found[0] != found[1]
 
 
 def test_a_module_edited_after_its_import_is_not_taken_for_what_runs(tmp_path: Path) -> None:

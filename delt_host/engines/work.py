@@ -16,7 +16,7 @@ import torch
 from delt_host import pipeline
 from delt_host.budget import sized
 from delt_host.data.base import RealData
-from delt_host.entry import Name
+from delt_host.entry import UNKEPT, Name
 from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Row
 from delt_host.host import Host
@@ -90,7 +90,7 @@ def recipe_of(experiment: Experiment) -> dict[str, Any]:
 def tasks(experiment: Experiment, shared: Problem, plans: dict[str, Plan], host: Host) -> list[Task]:
     """What is not in the store yet, needs first. Makes the images that recovery starts from.
 
-    A row whose start fails has no tasks: the run comes to it and says so.
+    A row whose start fails has no tasks: the run comes to it and says so. Nor has what is kept in this process alone.
     """
     missing: dict[Name, Task] = {}
     for seed in experiment.seeds:
@@ -101,7 +101,8 @@ def tasks(experiment: Experiment, shared: Problem, plans: dict[str, Plan], host:
             except RunError:
                 continue
             for task in pieces(experiment, problem, row, plans[row.label], host):
-                if not host.store.holds(*task.entry):
+                alone = any(key.startswith(UNKEPT) for _, key in (task.entry, *task.needs))
+                if not alone and not host.store.holds(*task.entry):
                     missing.setdefault(task.entry, task)
     return list(missing.values())
 
@@ -144,7 +145,7 @@ class Worker:
         if task not in pieces(experiment, problem, row, plan, host):
             raise RunError(
                 f"{task}: this machine makes another result than the one that asked for it; install the same versions "
-                "of delt-host, its plugins, and the dataset on both"
+                "of Python, delt-host, its plugins, and the dataset on both"
             )
         start, start_key = pipeline.initialize(problem, row, host)
         if task.stage == "recover":
