@@ -136,6 +136,16 @@ def test_prune_takes_what_was_asked_for_and_what_the_dead_left(filled: Path) -> 
     assert not list(filled.glob("recover/*")) and list(filled.glob("scores/*"))
 
 
+def test_an_entry_that_was_read_today_is_not_old(filled: Path) -> None:
+    (folder,) = filled.glob("scores/*")
+    for path in (folder, *folder.iterdir()):
+        os.utime(path, (time.time() - 5 * 86400,) * 2)
+    asked = ["prune", "--stage", "scores", "--older-than", "3"]
+    assert "2 of 4 entries" in call(*asked, "--dry-run")[1], "this one, and what the dead left"
+    assert Store(filled).read("scores", {}) is not None
+    assert call(*asked, "--yes")[0] == 0 and folder.is_dir()
+
+
 def test_a_store_that_was_moved_is_as_good(filled: Path, tmp_path: Path) -> None:
     filled.rename(tmp_path / "elsewhere")
     assert Store(tmp_path / "elsewhere").read("scores", {}).facts["top1"] == 1.0  # type: ignore[union-attr]

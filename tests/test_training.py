@@ -14,6 +14,7 @@ from timm.data.auto_augment import LEVEL_TO_ARG
 
 from conftest import make_problem
 from delt_host.components import Distilled, Relabeler
+from delt_host.compute import use_threads
 from delt_host.data.base import IMAGENET_MEAN, RealData
 from delt_host.errors import InputError
 from delt_host.problem import Problem
@@ -292,3 +293,12 @@ def test_the_last_epoch_counts_whatever_the_test_split_said_before(
     monkeypatch.setattr("delt_host.train.accuracy", lambda *_arguments: (next(said), [0.0] * 10))
     training = train_student(problem, Hard().relabel(problem, distil(problem)), "convnet3")
     assert (training.last, training.best, training.curve["accuracy"]) == (40.0, 90.0, [90.0, 50.0, 40.0])
+
+
+def test_threads_are_as_many_as_were_asked_for() -> None:
+    before = torch.get_num_threads()
+    try:
+        assert use_threads(2) == torch.get_num_threads() == 2
+        assert use_threads(None) == 2, "where no number is given it stays"
+    finally:
+        torch.set_num_threads(before)
