@@ -13,6 +13,10 @@ import torch
 from commands import cold, python
 from delt_host.code_identity import code_of, why_unknown
 from delt_host.entry import UNKEPT, key_of
+from delt_host.experiment import Named
+from delt_host.host import Host
+from delt_host.observer import Observer
+from delt_host.plugins import Registry
 from delt_host.store import Store
 
 CELL = """
@@ -166,3 +170,16 @@ def test_what_holds_in_this_process_alone_is_not_written(tmp_path: Path, inputs:
     assert calls == [1] and not first.cached and again.cached and torch.equal(again.tensors["x"], torch.arange(3))
     assert store.has("stage", inputs) and not list((tmp_path / "store").glob("stage/*"))
     assert key_of([first.key, "more"]).startswith(UNKEPT), "what is made from it is not kept either"
+
+
+def test_a_note_says_once_what_is_not_kept_and_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from delt_plugins.controls import Real
+
+    said: list[str] = []
+    observer = Observer()
+    observer.note = said.append  # type: ignore[method-assign]
+    monkeypatch.setattr("delt_host.host.identity", lambda _component: {"code": f"{UNKEPT}1 a global of type Tensor"})
+    host = Host(Registry(), Store(tmp_path / "store"), observer)
+    found = [host.identity("initializer", Named("real", Real())) for _ in range(2)]
+    assert key_of(found[0]).startswith(UNKEPT)
+    assert said == ["nothing that depends on initializer real is kept: a global of type Tensor"]
