@@ -6,7 +6,7 @@ PYTHON ?= python
 install:  ## the package, with what tests, lint and types need
 	$(PYTHON) -m pip install -e ".[dev]"
 
-test:  ## every test, two at a time: under six minutes on two cores
+test:  ## every test, two at a time: about six minutes on two cores
 	$(PYTHON) -m pytest
 
 lint:  ## style and order of imports

@@ -138,22 +138,23 @@ def write(folder: Path) -> None:
         (folder / name).write_text(text)
 
 
-def recomputed(row: Row, folder: Path, command: Command) -> tuple[str, ...]:
-    """Run, edit, run again with the same store: the stages that were computed again."""
+def run(folder: Path, command: Command, flags: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The small experiment, with what `folder` holds on the path and as its store: the stages that were computed."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "DELT_HOST_STORE": str(folder / "store")}
     (folder / "here").mkdir()
-    for number, flags in enumerate(((), row.flags)):
-        if number:
-            file = folder / row.file
-            text = file.read_text()
-            assert row.old in text, row
-            file.write_text(text.replace(row.old, row.new))
-        done = command([*flags, "-c", "from delt_host.cli import main; main()", *RUN], folder / "here", environment)
-        assert done.returncode == 0, done.stderr
-        shutil.rmtree(folder / "here" / "made")
+    done = command([*flags, "-c", "from delt_host.cli import main; main()", *RUN], folder / "here", environment)
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(folder / "here")
     lines = [line for line in done.stderr.splitlines() if line.split(" ")[0] in STAGES]
     assert {line.split(" ")[0] for line in lines} == set(STAGES), done.stderr
     return tuple(stage for stage in STAGES if not all("from the store" in ln for ln in lines if ln.startswith(stage)))
+
+
+def edit(row: Row, folder: Path) -> None:
+    file = folder / row.file
+    text = file.read_text()
+    assert row.old in text, row
+    file.write_text(text.replace(row.old, row.new))
 
 
 def main() -> None:
@@ -171,7 +172,9 @@ def main() -> None:
             write(place)
             for package in ("delt_host", "delt_plugins"):
                 shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
-            found = recomputed(row, place, cold)
+            assert run(place, cold) == STAGES
+            edit(row, place)
+            found = run(place, cold, row.flags)
         print(f"| {row.what} | {', '.join(found) or '–'} |", flush=True)
         wrong += [row.what] if found != row.recomputed else []
     sys.exit(f"not as it should be: {'; '.join(wrong)}" if wrong else None)

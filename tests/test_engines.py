@@ -100,10 +100,10 @@ def wait_for(seen, process: Popen[str] | Process, seconds: float = 300) -> None:
 
 def test_submitit_on_this_machine(local: Path, tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="needs delt-host[slurm]")
-    done = run(tmp_path, "--engine", "slurm,executor=local,per_job=4")
+    done = run(tmp_path, "--engine", "slurm,executor=local,per_job=8")
     check_same(tmp_path, local, done)
     assert any((tmp_path / ".slurm").iterdir()), "the jobs were really submitted"
-    again = run(tmp_path, "--engine", "slurm,executor=local,per_job=4")
+    again = run(tmp_path, "--engine", "slurm,executor=local,per_job=8")
     assert "pieces" in again.stderr and "recover delt, seed 0: from the store" in again.stderr
 
 

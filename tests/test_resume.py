@@ -227,7 +227,7 @@ def test_killed_twenty_times_a_run_makes_the_same_images(tmp_path: Path) -> None
         root.mkdir(exist_ok=True)
         process = start(root)
         try:
-            _, said = process.communicate(timeout=moments.uniform(0.4, 0.95) * duration)
+            _, said = process.communicate(timeout=moments.uniform(0.2, 0.6) * duration)
             assert process.returncode == 0, said
             assert sets_of(root) == expected
             finished += 1
