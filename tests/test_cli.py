@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from importlib.metadata import distribution
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -14,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from commands import MAIN, cold, delt_host, python, start
+from commands import MAIN, delt_host, python, start
 from delt_host import load
 from delt_host.errors import InputError
 
@@ -366,37 +365,6 @@ def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "squeeze convnet3: from the store" in done.stderr
     assert "initialize delt, seed 0: from the store" in done.stderr
-
-
-HEAVY = ("torch", "torchvision", "scipy", "sklearn", "numpy", "pydantic", "matplotlib")
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["store"], ["runs", "."], ["show", "delt"], ["plugins"]]
-)
-def test_what_only_tells_does_not_wait_for_torch(tmp_path: Path, arguments: list[str]) -> None:
-    """In an interpreter that has imported nothing. What is installed was looked at once before."""
-    (tmp_path / "store" / "recover" / "k").mkdir(parents=True)
-    if arguments[0] in ("show", "plugins"):
-        assert delt_host(*arguments).returncode == 0
-    check = (
-        f"import sys; sys.argv = ['delt-host', *{arguments!r}]\nfrom delt_host.cli import cli\n"
-        f"cli(standalone_mode=False)\nprint(sorted({set(HEAVY)} & set(sys.modules)), file=sys.stderr)"
-    )
-    done = cold("-c", check, cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout and done.stderr.strip() == "[]", done.stderr
-    assert "rich" not in done.stderr
-
-
-def test_the_console_script_is_the_command_line() -> None:
-    """As pip left it beside this interpreter, or what it would hold, in an interpreter that has imported nothing."""
-    (point,) = (p for p in distribution("delt-host").entry_points if p.group == "console_scripts")
-    assert (point.name, point.value) == ("delt-host", "delt_host.cli:main")
-    module, function = point.value.split(":")
-    done = cold("-c", f"from {module} import {function}; {function}()", "rnu")
-    assert done.returncode == 2 and "Did you mean 'run'?" in done.stderr
-    done = cold("-c", f"from {module} import {function}; {function}()", "--help")
-    assert done.returncode == 0 and "import-teacher" in done.stdout
 
 
 def test_show_and_plugins_list_what_is_installed() -> None:
