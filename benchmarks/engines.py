@@ -47,7 +47,7 @@ def main() -> None:
         timed([*COMMAND, *SETTINGS, "--ipc", "1", "--set", "scheduler.iterations=1", "--store", str(shared)], folder)
         for name, threads, more in runs:
             store = Path(folder) / "store"
-            shutil.copytree(shared / "teacher", store / "teacher")
+            shutil.copytree(shared / "squeeze", store / "squeeze")
             command = [*COMMAND, *SETTINGS, *size, *more, "--threads", str(threads), "--store", str(store)]
             rows.append({"engine": name, "threads": threads, "seconds": timed(command, folder), "images": made(store)})
             shutil.rmtree(store)

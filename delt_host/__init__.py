@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from delt_host.methods import Choice, Method, use
     from delt_host.observer import Observer
     from delt_host.plan import Curve, Group, Phase, Plan
+    from delt_host.prepared import Passes, Prepared
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
+    from delt_host.ranking import true_class_scores
     from delt_host.teacher import Teacher
 
 __version__ = "0.1.0"
@@ -51,8 +53,10 @@ _HOMES = {
     "methods": "Choice Method use",
     "observer": "Observer",
     "plan": "Curve Group Phase Plan",
+    "prepared": "Passes Prepared",
     "problem": "Problem",
     "protocols": "Protocol",
+    "ranking": "true_class_scores",
     "teacher": "Teacher",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -78,8 +82,10 @@ __all__ = [
     "MemorySplit",
     "Method",
     "Observer",
+    "Passes",
     "Phase",
     "Plan",
+    "Prepared",
     "Problem",
     "Protocol",
     "RealData",
@@ -92,6 +98,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
+    "true_class_scores",
     "use",
 ]
 

@@ -10,20 +10,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from delt_host.components import ImageSet
 from delt_host.errors import InputError
 from delt_host.experiment import Budget, Experiment, Row
 from delt_host.host import Host
 from delt_host.plan import Plan
+from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
+from delt_host.resume import Checkpoint
+from delt_host.stages.step import Made, Step, do, done
 
-PROBE_ITERATIONS = 16
+PROBE_ITERATIONS, TIMES = 16, 4
 
 
 def with_budget(experiment: Experiment, problem: Problem, plans: Mapping[str, Plan], host: Host) -> tuple[Row, ...]:
@@ -73,20 +74,36 @@ def _cost(problem: Problem, row: Row, plan: Plan, budget: Budget, host: Host) ->
     return plan.image_iterations * _pace(problem, row, plan, host)
 
 
+def pace_steps(experiment: Experiment, problem: Problem, plans: Mapping[str, Plan], host: Host) -> list[Step]:
+    """What is timed before rows can be brought to a budget of seconds."""
+    if experiment.match is None or experiment.match.of != "seconds":
+        return []
+    timed = [_pace_step(problem, row, plans[row.label], host) for row in experiment.rows]
+    return [step for step in timed if step is not None]
+
+
 def _pace(problem: Problem, row: Row, plan: Plan, host: Host) -> float:
-    """Seconds an image-iteration: the first group of the same schedule cut to a few iterations, timed here once."""
+    """Seconds an image-iteration takes here."""
+    step = _pace_step(problem, row, plan, host)
+    if step is None:
+        return 0.0
+    do([step], host)
+    return float(done(step, host).facts["pace"])
+
+
+def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | None:
+    """The first group of the same schedule cut to a few iterations, timed once; None where nothing is optimised."""
     scheduler, matcher = row.scheduler, row.matcher
     if scheduler is None or matcher is None or not plan.groups:
-        return 0.0
+        return None
     seen = problem.seen_by(matcher.component)
     short = scheduler.component.stretched(PROBE_ITERATIONS / plan.groups[0].iterations).plan(seen)
-    side = problem.image_size
-    start = ImageSet(torch.zeros(problem.num_images, 3, side, side), problem.targets())
 
-    def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
-        seconds = []
-        with host.running("matcher", matcher), host.observer.stage("time", row.label, 0, "iterations"):
-            for _ in range(4):
+    def make(_checkpoint: Checkpoint) -> Made:
+        side, seconds = problem.image_size, []
+        start = ImageSet(torch.zeros(problem.num_images, 3, side, side), problem.targets())
+        with host.running("matcher", matcher):
+            for _ in range(TIMES):
                 began = time.perf_counter()
                 recover_group(seen, start, short, 0, matcher.component, lambda _done, _terms: None)
                 if torch.cuda.is_available():
@@ -95,7 +112,20 @@ def _pace(problem: Problem, row: Row, plan: Plan, host: Host) -> float:
         return {}, {"pace": median(seconds[1:]) / short.groups[0].image_iterations}
 
     inputs = {**seen.inputs(), "matcher": host.identity("matcher", matcher), "plan": short.model_dump(mode="json")}
-    return float(host.store.make("pace", inputs, work).facts["pace"])
+    passes = Passes(seen.teacher.architecture, "pixels", TIMES * short.groups[0].image_iterations)
+    return Step(
+        "time",
+        row.label,
+        row.label,
+        inputs,
+        host.store.key("time", inputs),
+        make,
+        known=problem.settled,
+        unit="iterations",
+        cost=(passes,),
+        like=matcher.name,
+        place="before the rows",
+    )
 
 
 def _of_bytes(experiment: Experiment, problem: Problem, row: Row, budget: Budget) -> Row:

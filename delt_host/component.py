@@ -7,9 +7,14 @@ key. Options hold no tensors; what runs is made from a `Problem`.
 from __future__ import annotations
 
 from abc import ABC
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from delt_host.prepared import Prepared
+    from delt_host.problem import Problem
 
 
 class Component(BaseModel, ABC):
@@ -23,3 +28,10 @@ class Component(BaseModel, ABC):
     committee: ClassVar[bool] = False
     """Whether it makes use of every teacher of the run. Otherwise it is shown the first alone, and its results do not
     depend on the others."""
+
+    def prepares(self, problem: Problem) -> Sequence[Prepared]:
+        """What it will read with ``problem.prepared(...)``: long work on data and teachers that rows and seeds share.
+
+        Asked before there is a teacher, too: it looks at sizes, options and the teachers' architectures, and computes nothing.
+        """
+        return ()

@@ -74,6 +74,10 @@ class Initializer(Component):
     def initialize(self, problem: Problem) -> ImageSet:
         """Exactly `problem.ipc` images of every class, in class order. Draw with ``problem.generator(...)``."""
 
+    def passes(self, problem: Problem) -> float:
+        """How many images go through the teacher meanwhile, for dry runs and the time left."""
+        return 0.0
+
 
 class Scheduler(Component):
     """Decides which images are optimised when."""

@@ -28,6 +28,8 @@ class Host:
     observer: Observer
     folder: Path | None = None
     """The run's folder, where components may leave files of their own."""
+    told: set[tuple[str, str]] = field(default_factory=set)
+    """The stages that the observer has heard of, each with what it was of."""
     _said: set[str] = field(default_factory=set)
 
     def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:

@@ -71,11 +71,14 @@ def remove(item: Item) -> None:
 
 
 def about(item: Item) -> str:
-    """What an entry is of, as far as its inputs say."""
+    """What an entry was made for first, or what its inputs say of it."""
     try:
-        inputs = json.loads((item.path / FACTS).read_text())["inputs"]
+        record = json.loads((item.path / FACTS).read_text())
+        inputs = record["inputs"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+    if record.get("of"):
+        return str(record["of"])
     named = inputs.get("component") or inputs.get("matcher") or inputs.get("recipe") or {}
     what = str(named.get("class") or named.get("model") or "").rpartition(".")[2] if isinstance(named, dict) else ""
     seed = f", seed {inputs['seed']}" if "seed" in inputs else ""

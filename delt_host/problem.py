@@ -18,10 +18,12 @@ from delt_host.identity import identity, network_identity
 from delt_host.models import Builder
 from delt_host.normalization import Normalization
 from delt_host.observer import Observer
+from delt_host.prepared import Prepared
 from delt_host.protocols import Protocol
+from delt_host.resume import Checkpoint
 from delt_host.seeding import generator
 from delt_host.store import Store
-from delt_host.teacher import Teacher
+from delt_host.teacher import Awaited, Teacher
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Problem:
     def teacher(self) -> Teacher:
         """The first teacher, which ranks images and gives the normalisation."""
         return self.teachers[0]
+
+    @property
+    def settled(self) -> bool:
+        """Whether all teachers are there; before that, keys only tell what is the same work."""
+        return not any(isinstance(teacher, Awaited) for teacher in self.teachers)
 
     @property
     def normalization(self) -> Normalization:
@@ -147,23 +154,28 @@ class Problem:
     ) -> Mapping[str, Tensor]:
         """`work()`'s tensors, computed once for these data, teachers, precision and `inputs`, whatever the seed.
 
-        For what a component derives from the real data alone: scores, class-wise statistics, features. It is the component's
-        own: another class, other options or other code compute it anew. `reads` names the options that `work` depends on, where
-        these are not all of them; components of one module that give it share what is equal.
+        For small things that a component derives from the real data; what takes long it declares: `Component.prepares`. It is
+        the component's own: another class, other options or other code compute it anew. `reads` names the options that `work`
+        depends on, where these are not all of them; components of one module that give it share what is equal.
         """
         by: dict[str, Any] = {"work": code_of(work)}
         if self.component is not None:
             by |= identity(self.component)
             if reads is not None:
                 by |= {"class": "", "options": {name: by["options"][name] for name in reads}}
-        return self._kept(what, work, {"by": by, **inputs})
-
-    def _kept(
-        self, what: str, work: Callable[[], Mapping[str, Tensor]], inputs: Mapping[str, Any]
-    ) -> Mapping[str, Tensor]:
         if self.store is None:
             return work()
-        return self.store.make(what, {**self.inputs(), **inputs}, lambda: (work(), {})).tensors
+        return self.store.make(what, {**self.inputs(), "by": by, **inputs}, lambda: (work(), {})).tensors
+
+    def prepared(self, what: Prepared) -> Mapping[str, Tensor]:
+        """What a component declared in `Component.prepares`: from the store, or made now."""
+        if self.store is None:
+            return what.make(Checkpoint(None))
+        return self.store.resume("prepare", self.prepared_inputs(what), lambda point: (what.make(point), {})).tensors
+
+    def prepared_inputs(self, what: Prepared) -> dict[str, Any]:
+        """What that depends on."""
+        return {**self.inputs(), **what.identity}
 
     def inputs(self) -> dict[str, Any]:
         """What everything made from this problem depends on, whatever the seed: a part of store keys."""
@@ -174,22 +186,6 @@ class Problem:
             ],
             "compute": [self.compute.device, self.compute.precision],
         }
-
-    def true_class_scores(self) -> Tensor:
-        """The teacher's softmax score of the true class for every training image, (N_train,) float32.
-
-        Whole images, eval mode, the teacher's own normalisation (DELT, section 3.1, ranking score).
-        """
-
-        def score() -> dict[str, Tensor]:
-            parts = []
-            for indices in torch.arange(len(self.data.train)).split(500):
-                probabilities = self.teacher_logits(self.normalization.normalize(self.data.train.read(indices)))
-                targets = self.data.train.targets[indices, None]
-                parts.append(probabilities.softmax(dim=1).gather(1, targets)[:, 0])
-            return {"scores": torch.cat(parts)}
-
-        return self._kept("true-class-scores", score, {"code": code_of(score)})["scores"]  # any component's
 
     @torch.no_grad()  # not inference mode: students take the logits into losses that are differentiated
     def teacher_logits(self, images: Tensor, batch: int = 500, teacher: int = 0) -> Tensor:

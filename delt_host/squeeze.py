@@ -23,7 +23,7 @@ from delt_host.models import Builder, build_model, pretrained_model
 from delt_host.normalization import Normalization
 from delt_host.resume import Checkpoint
 from delt_host.seeding import generator, isolated_rng
-from delt_host.teacher import Teacher
+from delt_host.teacher import Awaited, Teacher
 
 OnProgress = Callable[[int, dict[str, float]], None]
 
@@ -211,6 +211,11 @@ def _augment(pixels: Tensor, recipe: TeacherRecipe, rng: torch.Generator) -> Ten
     if recipe.flip:
         columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
     return apply_view(pixels, rows, columns)
+
+
+def awaited(data: RealData, recipe: TeacherRecipe) -> Teacher:
+    """What is known of a teacher before it is squeezed."""
+    return Awaited(**vars(_unfinished(data, recipe, {})))
 
 
 def _unfinished(data: RealData, recipe: TeacherRecipe, state: dict[str, Tensor]) -> Teacher:

@@ -95,6 +95,8 @@ class Store:
     def read(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:
         """The finished entry, or None; a damaged one is reported through `warn`, removed, and None."""
         key = self.key(stage, inputs)
+        if found := self._unkept.get((stage, key)):
+            return replace(found, cached=True)
         folder = self.folder(stage, key)
         if not folder.is_dir():
             return None
@@ -122,10 +124,12 @@ class Store:
         stage: str,
         inputs: Mapping[str, Any],
         work: Callable[[Checkpoint], tuple[Mapping[str, Tensor], dict[str, Any]]],
+        of: str = "",
     ) -> Entry:
         """As `make`, for work that writes checkpoints and goes on from the last one after a kill.
 
-        One process does the work; others that want the same entry wait for it. A lock is gone with its process.
+        One process does the work; others that want the same entry wait for it. A lock is gone with its process. `of` says in
+        words what the entry is made for first.
         """
         key = self.key(stage, inputs)
         if key.startswith(UNKEPT):
@@ -142,7 +146,7 @@ class Store:
             began = time.perf_counter()
             tensors, facts = work(checkpoint)
             facts = {**facts, "seconds": time.perf_counter() - began + checkpoint.spent}
-            entry = self._write(stage, inputs, tensors, facts)
+            entry = self._write(stage, inputs, tensors, facts, of)
             checkpoint.clear()
             return entry
 
@@ -213,14 +217,15 @@ class Store:
             lock.release()
 
     def _write(
-        self, stage: str, inputs: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: dict[str, Any]
+        self, stage: str, inputs: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: dict[str, Any], of: str
     ) -> Entry:
         key = self.key(stage, inputs)
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
         def fill(folder: Path) -> None:
             safetensors.torch.save_file(contiguous, folder / TENSORS)
-            record = {"stage": stage, "inputs": inputs, "facts": facts, "tensors": file_digest(folder / TENSORS)}
+            tensors_digest = file_digest(folder / TENSORS)
+            record = {"stage": stage, "of": of, "inputs": inputs, "facts": facts, "tensors": tensors_digest}
             record["checksum"] = digest(record)
             (folder / FACTS).write_text(json.dumps(record, indent=1))
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from delt_host.checkpoint import fit_state
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
+from delt_host.entry import digest
 from delt_host.errors import InputError
 from delt_host.models import Builder, build_model
 from delt_host.normalization import Normalization
@@ -143,6 +144,14 @@ class Teacher:
         """All but the weights, JSON-able."""
         names = ("architecture", "class_names", "mean", "std", "image_size", "recipe", "accuracy", "dataset")
         return {name: getattr(self, name) for name in names}
+
+
+class Awaited(Teacher):
+    """A teacher that is still to be squeezed: what is known of it before, under a fingerprint that stands for its recipe."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return f"awaited {digest(self.recipe)}"
 
 
 class _Facts(BaseModel):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from delt_host import ImageSet, Initializer, Method, Problem, Scheduler, hookimpl, use
+from delt_host import ImageSet, Initializer, Method, Prepared, Problem, Scheduler, hookimpl, true_class_scores, use
 from delt_host.plan import Group, Phase, Plan, Shape
 from delt_plugins.controls import too_few_images
 from delt_plugins.sre2l import Optimization
@@ -45,19 +45,36 @@ class Ranked(Initializer):
     images_per_class: int = Field(300, ge=1)
     """Images of each class that patches are cut from."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether whole images are taken."""
+        return self.patches == 1 and not self.cut
+
+    def prepares(self, problem: Problem) -> list[Prepared]:
+        return [true_class_scores(problem)] if self.whole else []
+
+    def passes(self, problem: Problem) -> float:
+        if self.whole:
+            return 0.0
+        sources = torch.bincount(problem.data.train.targets).clamp_max(self.images_per_class)
+        keep = (problem.ipc * self.patches**2 / sources).ceil()
+        return float((sources * keep.clamp_min(self.crops)).sum())
+
     def initialize(self, problem: Problem) -> ImageSet:
+        scores = problem.prepared(true_class_scores(problem))["scores"] if self.whole else torch.empty(0)
         parts = []
         for label, name in enumerate(problem.class_names):
             available = problem.data.train.of_class(label)
             if len(available) < problem.ipc:
                 raise too_few_images(name, len(available), problem.ipc)
-            whole = self.patches == 1 and not self.cut
-            parts.append(self._images(problem, label, available) if whole else self._grids(problem, label, available))
+            if self.whole:
+                parts.append(self._images(problem, label, available, scores[available]))
+            else:
+                parts.append(self._grids(problem, label, available))
             problem.advance(problem.ipc)
         return ImageSet(torch.cat(parts), problem.targets())
 
-    def _images(self, problem: Problem, label: int, available: Tensor) -> Tensor:
-        scores = problem.true_class_scores()[available]
+    def _images(self, problem: Problem, label: int, available: Tensor, scores: Tensor) -> Tensor:
         chosen = self._choose(problem, label, scores, problem.ipc)
         return problem.normalization.normalize(problem.data.train.read(available[chosen]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from delt_host import Match, Matcher, Problem, Views
+from delt_host import Match, Matcher, Passes, Prepared, Problem, Views
+from delt_host.resume import Checkpoint
 from delt_host.statistics import BATCH_NORMS, batch_norms, channel_moments, recorded_inputs, running_statistics
 
 BATCH = 500  # real images in a pass that takes statistics
@@ -49,6 +50,11 @@ class GeneralStatistics(Matcher):
     """The weight of the densification of each class."""
     class_wise: float = Field(0.0, ge=0, le=1)
     """The share of the distance that is taken to the mean of the images' classes instead of to that of all images."""
+
+    def prepares(self, problem: Problem) -> list[Prepared]:
+        teachers = range(len(problem.teachers))
+        kinds = (layer_statistics, class_statistics) if self.class_wise else (layer_statistics,)
+        return [kind(problem, teacher, self.patches) for teacher in teachers for kind in kinds]
 
     def bind(self, problem: Problem) -> Match:
         members = [member(problem, teacher, self) for teacher in range(len(problem.teachers))]
@@ -98,35 +104,63 @@ class Member:
 
 
 def member(problem: Problem, teacher: int, options: GeneralStatistics) -> Member:
-    """The teacher with its targets, which are computed once for the data and kept in the store."""
+    """The teacher with its targets, which are prepared once for the data."""
     network, device = problem.networks[teacher], problem.compute.device
-    norms = batch_norms(network)
-    layers = [m for m in network.modules() if m in norms or isinstance(m, nn.Conv2d)]
-    patches = options.patches
-    inputs = {"teacher": problem.teachers[teacher].fingerprint}
-    all_images = torch.arange(len(problem.data.train))
-    convolutions = [layer for layer in layers if layer not in norms]
-    real = problem.remember(
-        "layer-statistics",
-        lambda: measured(problem, network, convolutions, patches, all_images),
-        ("patches",),
-        **inputs,
-    )
+    layers, convolutions = layers_of(network)
+    real = problem.prepared(layer_statistics(problem, teacher, options.patches))
     targets: list[Statistics] = []
     for layer in layers:
-        if layer in norms:
-            mean, variance = running_statistics(layer)
-            targets.append({"mean": mean[None].to(device), "variance": variance[None].to(device)})
-        else:
+        if isinstance(layer, nn.Conv2d):
             place = convolutions.index(layer)
             targets.append({name: tensor.to(device) for name, tensor in of_layer(real, place)})
+        else:
+            mean, variance = running_statistics(layer)
+            targets.append({"mean": mean[None].to(device), "variance": variance[None].to(device)})
     by_class: list[Statistics] = []
     if options.class_wise:
-        stored = problem.remember(
-            "class-statistics", lambda: measured_by_class(problem, network, layers, patches), ("patches",), **inputs
-        )
+        stored = problem.prepared(class_statistics(problem, teacher, options.patches))
         by_class = [{name: tensor.to(device) for name, tensor in of_layer(stored, i)} for i in range(len(layers))]
     return Member(network, layers, targets, by_class)
+
+
+def layers_of(network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The layers that are matched, in module order, and of these the convolutions."""
+    norms = batch_norms(network)
+    layers = [m for m in network.modules() if m in norms or isinstance(m, nn.Conv2d)]
+    return layers, [layer for layer in layers if layer not in norms]
+
+
+def layer_statistics(problem: Problem, teacher: int, patches: int) -> Prepared:
+    """Statistics of the inputs of a teacher's convolutions over all training images: `PLACE.STATISTIC`, each (1, D)."""
+
+    def make(checkpoint: Checkpoint) -> dict[str, Tensor]:
+        network = problem.networks[teacher]
+        everything = [torch.arange(len(problem.data.train))]
+        return measured(problem, network, layers_of(network)[1], patches, everything, checkpoint)
+
+    return _prepared("layer-statistics", problem, teacher, patches, make)
+
+
+def class_statistics(problem: Problem, teacher: int, patches: int) -> Prepared:
+    """Statistics of the inputs of all layers that are matched, class by class: `PLACE.STATISTIC`, each (C, D)."""
+
+    def make(checkpoint: Checkpoint) -> dict[str, Tensor]:
+        network = problem.networks[teacher]
+        members = [problem.data.train.of_class(label) for label in range(problem.num_classes)]
+        return measured(problem, network, layers_of(network)[0], patches, members, checkpoint)
+
+    return _prepared("class-statistics", problem, teacher, patches, make)
+
+
+def _prepared(
+    name: str, problem: Problem, teacher: int, patches: int, make: Callable[[Checkpoint], dict[str, Tensor]]
+) -> Prepared:
+    asked = problem.teachers[teacher]
+    cost = Passes(asked.architecture, "forward", len(problem.data.train))
+    number = f" {teacher + 1}" if len(problem.teachers) > 1 else ""
+    return Prepared(
+        f"{name} of {asked.architecture}{number}", make, (cost,), {"of": asked.fingerprint, "patches": patches}
+    )
 
 
 def of_layer(stored: Mapping[str, Tensor], place: int) -> Iterator[tuple[str, Tensor]]:
@@ -139,29 +173,34 @@ def of_layer(stored: Mapping[str, Tensor], place: int) -> Iterator[tuple[str, Te
 
 @torch.inference_mode()
 def measured(
-    problem: Problem, network: nn.Module, layers: list[nn.Module], patches: int, indices: Tensor
+    problem: Problem,
+    network: nn.Module,
+    layers: list[nn.Module],
+    patches: int,
+    parts: list[Tensor],
+    checkpoint: Checkpoint,
 ) -> dict[str, Tensor]:
-    """Statistics of real images, batch by batch, averaged by the number of images, as the published code has them.
+    """Statistics of P parts of the real images, batch by batch, averaged by the number of images, as the published code has it.
 
-    That is the mean of the batches' variances, not the variance over all; named `LAYER.STATISTIC`, each (1, D).
+    That is the mean of the batches' variances, not the variance over all; named `PLACE.STATISTIC`, each (P, D).
     """
-    total: dict[str, Tensor] = {}
-    for chunk in indices.split(BATCH):
+    found = checkpoint.load()
+    total, finished = found or ({}, {"batches": 0})
+    done = int(finished["batches"])
+    batches = [(place, chunk) for place, part in enumerate(parts) for chunk in part.split(BATCH)]
+    problem.advance(sum(len(chunk) for _, chunk in batches[:done]))
+    for number, (part, chunk) in enumerate(batches[done:], done + 1):
         images = problem.normalization.normalize(problem.data.train.read(chunk).to(problem.compute.device))
         with recorded_inputs(layers) as inputs, problem.compute.autocast():
             network(images.contiguous(memory_format=torch.channels_last))
         for place, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
             for name, value in statistics(x, 1, patches_of(layer, patches)).items():
-                key = f"{place}.{name}"
-                total[key] = total.get(key, torch.zeros_like(value)) + value * (len(chunk) / len(indices))
-    return {key: value.cpu() for key, value in total.items()}
-
-
-def measured_by_class(problem: Problem, network: nn.Module, layers: list[nn.Module], patches: int) -> dict[str, Tensor]:
-    """The same for the images of each class, each (C, D)."""
-    members = [problem.data.train.of_class(label) for label in range(problem.num_classes)]
-    parts = [measured(problem, network, layers, patches, indices) for indices in members]
-    return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+                sums = total.setdefault(f"{place}.{name}", torch.zeros(len(parts), value.shape[1]))
+                sums[part] += (value[0] * (len(chunk) / len(parts[part]))).cpu()
+        problem.advance(len(chunk))
+        if checkpoint.due:
+            checkpoint.save(total, {"batches": number})
+    return total
 
 
 def statistics(x: Tensor, groups: int, patches: int) -> Statistics:

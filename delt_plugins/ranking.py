@@ -12,8 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, Relabeler, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Labels, Passes, Prepared, Problem, Relabeler, hookimpl
 from delt_host.identity import network_identity
+from delt_host.resume import Checkpoint
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
 from delt_host.train import train_student
 from delt_plugins.controls import Real
@@ -51,12 +52,15 @@ class LabelRobust(Evaluator):
 
     @property
     def trainings(self) -> dict[str, float]:
-        return {self.model: 2 * len(REGIMES)}  # those on random images are for all rows of a seed
+        return {self.model: len(REGIMES)}
+
+    def prepares(self, problem: Problem) -> list[Prepared]:
+        return [real_accuracy(problem, self.model), *(random_accuracy(problem, name, self.model) for name in REGIMES)]
 
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        real = real_accuracy(problem, self.model)
+        real, *others = (float(problem.prepared(each)["accuracy"]) for each in self.prepares(problem))
         own = {name: _accuracy(problem, regime, distilled, self.model) for name, regime in REGIMES.items()}
-        random = {name: random_accuracy(problem, regime, self.model) for name, regime in REGIMES.items()}
+        random = dict(zip(REGIMES, others, strict=True))
         recovery = real - own["hard"]
         scores = {}
         for name in REGIMES:
@@ -85,16 +89,25 @@ class AugmentationRobust(Evaluator):
 
     @property
     def trainings(self) -> dict[str, float]:
-        return {self.model: 4}
+        return {self.model: 2}
+
+    def prepares(self, problem: Problem) -> list[Prepared]:
+        return [random_accuracy(setting, "view", self.model) for setting in augmentations(problem).values()]
 
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        bare = problem.under(problem.protocol.model_copy(update=WITHOUT_AUGMENTATION))
         leads = {}
-        for name, setting in (("with", problem), ("without", bare)):
+        for name, setting in augmentations(problem).items():
             mine = _accuracy(setting, REGIMES["view"], distilled, self.model)
-            leads[name] = mine - random_accuracy(setting, REGIMES["view"], self.model)
+            random = problem.prepared(random_accuracy(setting, "view", self.model))
+            leads[name] = mine - float(random["accuracy"])
         beta = WEIGHT * leads["with"] + (1 - WEIGHT) * leads["without"]
         return Evaluation({"ars": robust_score(beta), **{f"lead-{name}": lead for name, lead in leads.items()}})
+
+
+def augmentations(problem: Problem) -> dict[str, Problem]:
+    """The problem with the protocol's augmentation, and without."""
+    bare = problem.protocol.model_copy(update=WITHOUT_AUGMENTATION)
+    return {"with": problem, "without": problem.under(bare)}
 
 
 def _accuracy(problem: Problem, regime: Relabeler, distilled: Distilled, model: str) -> float:
@@ -102,40 +115,43 @@ def _accuracy(problem: Problem, regime: Relabeler, distilled: Distilled, model: 
     return train_student(problem, regime.relabel(problem, distilled), model).last / 100
 
 
-def random_accuracy(problem: Problem, regime: Relabeler, model: str) -> float:
-    """The same for random real images; computed once for all rows of a seed."""
+def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
+    """The same for random real images under a regime, by its name: one `accuracy` () float64 for all rows of a seed."""
 
-    def work() -> Mapping[str, Tensor]:
+    def make(_checkpoint: Checkpoint) -> Mapping[str, Tensor]:
         start = Real().initialize(problem)
         distilled = Distilled(problem.normalization.denormalize(start.images), start.targets)
-        return {"accuracy": torch.tensor(_accuracy(problem, regime, distilled, model), dtype=torch.float64)}
+        return {"accuracy": torch.tensor(_accuracy(problem, REGIMES[name], distilled, model), dtype=torch.float64)}
 
-    settings = {"protocol": problem.protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed}
-    named = {"regime": type(regime).__name__, "model": network_identity(model, problem.models)}
-    return float(problem.remember("random-accuracy", work, reads=(), **settings, **named)["accuracy"])
+    protocol = problem.protocol
+    cost = Passes(model, "training", protocol.epochs * problem.num_images)
+    inputs = {"protocol": protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed, "regime": name}
+    augmented = "" if protocol.crop != "none" or protocol.flip or protocol.mix != "none" else " without augmentation"
+    what = f"random real images, {name} labels{augmented}, {model}"
+    return Prepared(what, make, (cost,), {**inputs, "model": network_identity(model, problem.models)})
 
 
-def real_accuracy(problem: Problem, model: str) -> float:
-    """Top-1, as a fraction, of the model trained on the whole real set with hard labels, by the teacher's recipe."""
-    teacher = problem.teacher
-    if model == teacher.architecture:
-        known = (
-            teacher
-            if math.isfinite(teacher.accuracy)
-            else measured(teacher, problem.data, problem.compute, problem.models)
-        )
-        return known.accuracy / 100
-    options = {name: value for name, value in teacher.recipe.items() if name in TeacherRecipe.model_fields}
+def real_accuracy(problem: Problem, model: str) -> Prepared:
+    """`accuracy`: top-1, as a fraction, of the model trained on the whole real set with hard labels by the teacher's recipe."""
+    options = {name: value for name, value in problem.teacher.recipe.items() if name in TeacherRecipe.model_fields}
     recipe = TeacherRecipe(**{**options, "model": model, "weights": ""})
 
-    def work() -> Mapping[str, Tensor]:
-        trained = squeeze(problem.data, recipe, problem.compute, problem.models, lambda _done, _terms: None)
-        return {"accuracy": torch.tensor(trained.accuracy / 100, dtype=torch.float64)}
+    def make(_checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+        teacher = problem.teacher
+        if model != teacher.architecture:
+            found = squeeze(
+                problem.data, recipe, problem.compute, problem.models, lambda done, _: problem.advance(done)
+            )
+        elif math.isfinite(teacher.accuracy):
+            found = teacher  # it is that model already
+        else:
+            found = measured(teacher, problem.data, problem.compute, problem.models)
+        return {"accuracy": torch.tensor(found.accuracy / 100, dtype=torch.float64)}
 
-    network = network_identity(model, problem.models)
-    return float(
-        problem.remember("real-accuracy", work, reads=(), recipe=recipe.model_dump(), network=network)["accuracy"]
-    )
+    images = 0 if model == problem.teacher.architecture else recipe.epochs * len(problem.data.train)
+    cost = (Passes(model, "training", images),) if images else ()
+    inputs = {"recipe": recipe.model_dump(), "network": network_identity(model, problem.models)}
+    return Prepared(f"real images, hard labels, {model}", make, cost, inputs)
 
 
 @hookimpl

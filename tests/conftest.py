@@ -97,7 +97,7 @@ def lend(primed: Path, to: Path, stages: str = "*") -> None:
 @pytest.fixture
 def with_teacher(primed: Path, tmp_path: Path, _own_store: None) -> None:
     """The test's store has the small teacher already."""
-    lend(primed, tmp_path / "store", "teacher")
+    lend(primed, tmp_path / "store", "squeeze")
 
 
 @pytest.fixture

@@ -156,7 +156,11 @@ def test_dry_run_says_what_is_there_and_computes_nothing(first: Path, monkeypatc
     before = sorted(path for path in (first / "store").rglob("*"))
     done = again(first, monkeypatch, "run/experiment.toml", "--dry-run", "--set", "scheduler.iterations=32")
     assert "1,280 image-its" in done.stdout  # cda: 20 images, 32 iterations, 2 seeds
-    assert "in the store" in done.stdout and "work left on cpu" in done.stdout
+    assert "kept" in done.stdout and "missing" in done.stdout and "work left on cpu" in done.stdout
+    done = again(first, monkeypatch, "run/experiment.toml", "--dry-run")
+    assert (
+        "Nothing is left: the result of every step is in the store." in done.stdout and "work left" not in done.stdout
+    )
     assert sorted(path for path in (first / "store").rglob("*")) == before
 
 
@@ -168,10 +172,10 @@ def test_a_dry_run_counts_every_training_and_shared_images_once(tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout)
-    assert [step["cached"] for step in steps if step["stage"] == "recover"] == [False, True, False]
+    assert [step["state"] for step in steps if step["stage"] == "recover"] == ["unknown", "shared", "unknown"]
     views = 3 * 10 * 2
-    images = [step["work"] for step in steps if step["stage"] == "evaluate" and step["detail"].startswith("delt: ")]
-    assert images == [f"{views * (1 + 3)} images", f"{views * 2} images"]  # five growing steps are three trainings
+    images = [step["work"] for step in steps if step["stage"] == "evaluate" and step["what"].startswith("delt, ")]
+    assert images == [f"{views * times} images" for times in (1, 3, 2)]  # five growing steps are three trainings
 
 
 BAD_INPUT = [

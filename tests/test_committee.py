@@ -51,7 +51,9 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
     alone = run("alone", "-m", "delt", "--set", "matcher.weight=0.01", "--teacher", "convnet3")
     made = [p for p in (tmp_path / "store").rglob("facts.json") if before.get(p) != p.stat().st_mtime_ns]
     stages = sorted(path.relative_to(tmp_path / "store").parts[0] for path in made)
-    assert stages == ["labels", "relabel", "scores"], "only the control that was not in the first run: delt's own start"
+    assert stages == ["evaluate", "labels", "relabel"], (
+        "only the control that was not in the first run: delt's own start"
+    )
     scores = [
         next(line["scores"] for line in record["lines"] if line["label"] == "delt")  # type: ignore[attr-defined]
         for record in (both, alone)

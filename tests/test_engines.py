@@ -1,10 +1,14 @@
-"""The same bytes from this process, from two nodes of Ray of which one is killed, and from jobs of submitit."""
+"""The same bytes from this process, from two nodes of Ray of which one is killed, and from jobs of submitit.
+
+All of them with a stage that was added in one file (throwaway.py), which engines spread like any other.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -21,6 +25,7 @@ from delt_host.engines import engine_for
 from delt_host.engines.parcel import pack_data, pack_teachers, unpack_data, unpack_teachers
 from delt_host.engines.work import Description, Task
 from delt_host.errors import InputError, RunError
+from delt_host.hookspecs import GROUP
 from delt_host.store import Store
 from delt_host.teacher import Teacher
 
@@ -48,7 +53,22 @@ def made(store: Path) -> dict[str, str]:
 
 
 def scores(store: Path) -> list[dict[str, float]]:
-    return [json.loads(facts.read_text())["facts"]["scores"] for facts in sorted(store.glob("scores/*/facts.json"))]
+    return [json.loads(facts.read_text())["facts"]["scores"] for facts in sorted(store.glob("evaluate/*/facts.json"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _throwaway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For every process that is started from here, workers included."""
+    folder = tmp_path_factory.mktemp("plugin")
+    shutil.copy(Path(__file__).with_name("throwaway.py"), folder)
+    info = folder / "throwaway-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: throwaway\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\nthrowaway = throwaway\n")
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +124,7 @@ def test_submitit_on_this_machine(local: Path, tmp_path: Path) -> None:
     check_same(tmp_path, local, done)
     assert any((tmp_path / ".slurm").iterdir()), "the jobs were really submitted"
     again = run(tmp_path, "--engine", "slurm,executor=local,per_job=8")
+    assert "sharpness delt, seed 0: from the store" in done.stderr, "a job has done it"
     assert "pieces" in again.stderr and "recover delt, seed 0: from the store" in again.stderr
 
 
@@ -133,21 +154,20 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 def one_group(root: Path, iterations: int) -> tuple[str, Task]:
     """The description of a run whose teacher and start lie in the store, and one group of it."""
-    from delt_host import pipeline
     from delt_host.engines import work
     from delt_host.host import Host
     from delt_host.observer import Observer
     from delt_host.plugins import load_registry
     from delt_host.request import Request
     from delt_host.resolve import resolve
+    from delt_host.stages.story import prepare_run
 
     registry = load_registry()
     options = {"dataset.image_size": 16, "teacher.epochs": 1, "scheduler.iterations": iterations}
     experiment = resolve(Request(method=["sre2l"], control=[], ipc=2, seeds=1, set=options), registry)
     host = Host(registry, Store(root), Observer())
-    experiment, problem, plans = pipeline.prepare(experiment, host)
     description = Description(work.recipe_of(experiment), torch.get_num_threads())
-    found = work.tasks(experiment, problem, plans, host)
+    found = work.tasks(prepare_run(experiment, host))
     assert [task.stage for task in found] == ["recover", "relabel", "evaluate"]
     return description.to_json(), found[0]
 

@@ -25,7 +25,7 @@ def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_im
     plain = {
         line["label"]: line["scores"] for line in json.loads((tmp_path / "made/results.json").read_text())["lines"]
     }
-    for stage in ("recover", "start", "labels", "scores"):
+    for stage in ("recover", "initialize", "labels", "evaluate"):
         shutil.rmtree(tmp_path / "store" / stage)
     output = call("evaluate", "made", "-e", "student", "-e", "diversity", "--set", "evaluator.real_images=50")
     assert "similarity (lower is better)" in " ".join(output.split()) and "recover delt" not in output
@@ -60,7 +60,7 @@ def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path:
     with pytest.raises(InputError, match=r"sees no CUDA device; use --device auto"):
         CliRunner().invoke(cli, asked, catch_exceptions=False)
     output = call(*asked, "--device", "cpu", "--teacher", "there/teacher.safetensors")
-    assert "another teacher" not in output and not (tmp_path / "empty/teacher").exists()
+    assert "another teacher" not in output and not (tmp_path / "empty/squeeze").exists()
     results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
     assert [line["scores"] for line in results["lines"]] == [line["scores"] for line in ran["lines"]]
 

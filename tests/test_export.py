@@ -109,7 +109,7 @@ def test_a_run_is_exported_on_another_machine(small_run: Path, tmp_path: Path) -
     call("export", "made", "--to", "images", "-q")
     there = ["export", "made", "--labels", "--store", "empty", "-q", "--device", "cpu"]
     call(*there, "--to", "labelled", "--teacher", "teacher.safetensors")
-    assert not (tmp_path / "empty" / "teacher").exists()
+    assert not (tmp_path / "empty" / "squeeze").exists()
     labels = delt_host.load("labelled").soft_labels
     assert labels is not None and labels.epochs == 3
 

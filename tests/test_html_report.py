@@ -51,7 +51,7 @@ def delt_matchers():
 def run(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Two seeds of DELT and CDA on the digits, a row whose matcher fails, and one whose matcher has a hostile name."""
     root = tmp_path_factory.mktemp("report")
-    lend(primed, root / "store", "teacher")
+    lend(primed, root / "store", "squeeze")
     info = root / "plugin" / "hostile-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n")

@@ -9,6 +9,7 @@ from conftest import make_problem
 from delt_host.data.base import RealData
 from delt_host.errors import InputError
 from delt_host.problem import Problem
+from delt_host.ranking import true_class_scores
 from delt_host.teacher import Teacher
 from delt_plugins.controls import Real
 from delt_plugins.delt import Ranked, median_out
@@ -16,7 +17,7 @@ from delt_plugins.sre2l import Noise
 
 
 def class_scores(problem: Problem, label: int) -> torch.Tensor:
-    return problem.true_class_scores()[problem.data.train.of_class(label)]
+    return problem.prepared(true_class_scores(problem))["scores"][problem.data.train.of_class(label)]
 
 
 def scores_of(problem: Problem, images: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from test_reproduce import OWN, RATIO, invoke, own_table
 def first(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cell of the test's own table, measured for seed 0."""
     root = tmp_path_factory.mktemp("reproduce")
-    lend(primed, root / "store", "teacher")
+    lend(primed, root / "store", "squeeze")
     own_table(root)
     done = reproduce(root, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "one")
     (root / "out.txt").write_text(done)

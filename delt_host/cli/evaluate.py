@@ -76,7 +76,7 @@ def command(
     """
     from rich.console import Console
 
-    from delt_host import compare, compute, pipeline
+    from delt_host import compare, compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
     from delt_host.host import Host
@@ -84,6 +84,7 @@ def command(
     from delt_host.report import folder, page, table
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
+    from delt_host.stages import story
     from delt_host.store import Store
 
     if not (run / "experiment.toml").is_file():
@@ -103,10 +104,10 @@ def command(
     host = Host(registry, Store(store or default_store(), warn=observer.note), observer, path)
     folder.open_folder(path, experiment)
     with observer:
-        experiment, problem, plans = pipeline.prepare(experiment, host, distil=False)
+        comparison = story.prepare_run(experiment, host, saved=folder.SavedSets(run))
+        experiment, problem = comparison.experiment, comparison.problem
         _note_other_teachers(run, problem)
-        saved = folder.SavedSets(run, problem.data)
-        measurements = list(pipeline.run(experiment, problem, plans, host, saved))
+        measurements = list(story.run(comparison))
     lines = compare.compare(experiment, measurements)
     results = folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
     page.write_page(path)

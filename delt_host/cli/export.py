@@ -122,9 +122,7 @@ class _Labels:
 
         from rich.console import Console
 
-        from delt_host import pipeline
         from delt_host.artifact.soft_labels import write_labels
-        from delt_host.budget import sized
         from delt_host.cli.progress import observer_for
         from delt_host.entry import default_store
         from delt_host.host import Host
@@ -132,6 +130,8 @@ class _Labels:
         from delt_host.report.folder import SavedSets
         from delt_host.request import Request
         from delt_host.resolve import resolve
+        from delt_host.stages import story
+        from delt_host.stages.step import do
         from delt_host.store import Store
 
         registry = load_registry()
@@ -142,17 +142,19 @@ class _Labels:
         observer = observer_for(Console(stderr=True), self.quiet)
         host = Host(registry, Store(self.store or default_store(), warn=observer.note), observer, folder)
         with observer:
-            _, problem, _ = pipeline.prepare(experiment, host)
+            saved = SavedSets(self.run)
+            comparison = story.prepare_run(experiment, host, saved=saved)
+            problem = comparison.problem
             self._check_teacher(problem)
-            distilled = SavedSets(self.run, problem.data)(row, self.seed)
-            row = replace(row, ipc=len(distilled.targets) // problem.num_classes)
-            problem = sized(problem, row)
-            labels, _ = pipeline.relabel(problem, row, distilled, distilled.fingerprint, host)
+            count = len(saved(problem.data, row, self.seed).targets)
+            course = comparison.course(replace(row, ipc=count // problem.num_classes), self.seed)
+            do(list(course["relabel"]), host)
+            problem = course.problem
             with (
                 host.running("relabeler", row.relabeler),
                 observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
             ):
-                write_labels(folder, problem, distilled, labels, row.relabeler.table())
+                write_labels(folder, problem, course.distilled, course.labels, row.relabeler.table())
 
     def _check_teacher(self, problem: Problem) -> None:
         """InputError where the labels would be another teacher's than the one that the set names."""

@@ -171,17 +171,18 @@ def command(
     for note in (*registry.notes(), *experiment.notes):
         observer.note(note)
 
-    from delt_host import compare, compute, estimate, pipeline
+    from delt_host import compare, compute, estimate
     from delt_host.host import Host
     from delt_host.report import folder, page, table
+    from delt_host.stages import story
 
     host = Host(registry, Store(store or default_store(), observer.note, checkpoint_every), observer)
     if dry_run:
-        steps = estimate.plan_run(experiment, host)
+        outlook = estimate.plan_run(story.outlined(experiment, host))
         if as_json:
-            click.echo(json.dumps([dataclasses.asdict(step) for step in steps], indent=1))
+            click.echo(json.dumps([{**dataclasses.asdict(line), "state": line.state} for line in outlook], indent=1))
         else:
-            estimate.show(console, experiment, steps)
+            estimate.show(console, experiment, outlook)
         return
     threads = compute.use_threads(threads)
     if elsewhere is not None:
@@ -189,14 +190,15 @@ def command(
     path = host.folder = out or Path("runs") / _default_name(experiment)
     folder.open_folder(path, experiment)
     with with_others(observer, wanted, path) as host.observer:
-        experiment, problem, plans = pipeline.prepare(experiment, host)
+        comparison = story.prepare_run(experiment, host)
+        experiment, problem = comparison.experiment, comparison.problem
         if elsewhere is not None:
             description = work.Description(work.recipe_of(experiment), threads, **chosen)
-            if tasks := work.tasks(experiment, problem, plans, host):
+            if tasks := work.tasks(comparison):
                 host.observer.expect(())  # the engine says how far it is
                 elsewhere.fill(tasks, description, problem, host)
         measurements = []
-        for measurement in pipeline.run(experiment, problem, plans, host):
+        for measurement in story.run(comparison):
             host.observer.measured(measurement)
             measurements.append(measurement)
     lines = compare.compare(experiment, measurements)

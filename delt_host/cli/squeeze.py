@@ -62,13 +62,14 @@ def command(
     """
     from rich.console import Console
 
-    from delt_host import compute, pipeline
+    from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
     from delt_host.host import Host
     from delt_host.plugins import load_registry
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
+    from delt_host.stages import story, teachers
     from delt_host.store import Store
 
     registry, settings = load_registry(), parse_sets(sets)
@@ -96,9 +97,9 @@ def command(
     host = Host(registry, Store(store or default_store(), observer.note), observer)
     compute.use_threads(threads)
     with observer:
-        data = pipeline.load_data(experiment.dataset, host)
+        data = story.load_data(experiment.dataset, host)
         for asked, path in zip(recipes, files, strict=True):
-            made = pipeline.squeeze_teacher(experiment, asked, data, host)
+            made = teachers.teacher_of(experiment, asked, data, host)
             write_teacher(made, path)
 
 

@@ -20,8 +20,9 @@ JOBS = ".slurm"  # submitit's folder, in the store
 
 
 class SlurmEngine(Engine):
-    """Job arrays: groups first, then labels, then students. A preempted job is queued again and goes on from its
-    checkpoint."""
+    """Job arrays, each of all that waits for nothing else: groups first, then labels, then students.
+
+    A preempted job is queued again and goes on from its checkpoint."""
 
     partition: str = ""
     """Slurm's partition; empty: the cluster's default."""
@@ -51,8 +52,11 @@ class SlurmEngine(Engine):
         executor = self._executor(description, problem, host.store.root / JOBS)
         text = description.to_json()
         with host.observer.stage("spread", f"{len(tasks)} pieces as jobs of Slurm", len(tasks), "pieces"):
-            for stage in ("recover", "relabel", "evaluate"):
-                left = [task for task in tasks if task.stage == stage]
+            waiting = list(tasks)
+            while waiting:
+                ahead = {task.entry for task in waiting}
+                left = ready = [task for task in waiting if ahead.isdisjoint(task.needs)]
+                waiting = [task for task in waiting if task not in ready]
                 for attempt in range(self.attempts):
                     left = self._array(executor, text, left, host, final=attempt == self.attempts - 1)
 

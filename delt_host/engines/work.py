@@ -7,27 +7,24 @@ starts from, is made before by whoever started the run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from itertools import takewhile
+from typing import Any
 
 import torch
 
-from delt_host import pipeline
-from delt_host.budget import sized
 from delt_host.data.base import RealData
 from delt_host.entry import UNKEPT, Name
 from delt_host.errors import RunError
-from delt_host.experiment import Experiment, Row
+from delt_host.experiment import Experiment
 from delt_host.host import Host
-from delt_host.keys import entries, recover_inputs
 from delt_host.observer import Observer
-from delt_host.plan import Plan
 from delt_host.plugins import load_registry
-from delt_host.problem import Problem
-from delt_host.recover import stacks
 from delt_host.request import Request
 from delt_host.resolve import resolve
+from delt_host.stages.course import Course
+from delt_host.stages.step import Step, bunches, do, done
+from delt_host.stages.story import Comparison, prepare_run
 from delt_host.store import Store
 from delt_host.teacher import Teacher
 
@@ -36,11 +33,11 @@ from delt_host.teacher import Teacher
 class Task:
     """One piece of work, and the entry of the store that it leaves."""
 
-    stage: Literal["recover", "relabel", "evaluate"]
+    stage: str
     row: str
     seed: int
     part: int
-    """Which stack of the plan's groups, or which evaluator."""
+    """Which of the steps that the row has of this stage under this seed: a stack of groups, an evaluator."""
     entry: Name
     needs: tuple[Name, ...]
     """Entries that must be in the store before."""
@@ -87,37 +84,35 @@ def recipe_of(experiment: Experiment) -> dict[str, Any]:
     return table
 
 
-def tasks(experiment: Experiment, shared: Problem, plans: dict[str, Plan], host: Host) -> list[Task]:
-    """What is not in the store yet, needs first. Makes the images that recovery starts from.
+def tasks(comparison: Comparison) -> list[Task]:
+    """What is not in the store yet, needs first. Does the steps that stay on this machine and that others wait for.
 
-    A row whose start fails has no tasks: the run comes to it and says so. Nor has what is kept in this process alone.
+    A row where one of these fails has no tasks: the run comes to it and says so. Nor has what is kept in this process alone.
     """
-    missing: dict[Name, Task] = {}
-    for seed in experiment.seeds:
-        for row in experiment.rows:
-            problem = sized(shared.with_seed(seed), row)
-            try:
-                pipeline.initialize(problem, row, host)
-            except RunError:
-                continue
-            for task in pieces(experiment, problem, row, plans[row.label], host):
-                alone = any(key.startswith(UNKEPT) for _, key in (task.entry, *task.needs))
-                if not alone and not host.store.holds(*task.entry):
-                    missing.setdefault(task.entry, task)
+    store, missing = comparison.host.store, dict[Name, Task]()
+    for course in comparison.courses():
+        try:
+            for bunch in bunches(takewhile(lambda step: not step.travels, course.steps)):
+                do(bunch, course.host)
+        except RunError:
+            continue
+        for task, step in pieces(course):
+            alone = any(key.startswith(UNKEPT) for _, key in (task.entry, *task.needs))
+            if not alone and not step.kept(store):
+                missing.setdefault(task.entry, task)
     return list(missing.values())
 
 
-def pieces(experiment: Experiment, problem: Problem, row: Row, plan: Plan, host: Host) -> Iterator[Task]:
+def pieces(course: Course) -> list[tuple[Task, Step]]:
     """The tasks of one row and seed; nothing is computed."""
-    made = entries(experiment, problem, row, plan, host)
-    needs = [made.start]
-    for part, (_, entry) in enumerate(made.groups):
-        yield Task("recover", row.label, problem.seed, part, entry, (made.start,))
-        needs.append(entry)
-    yield Task("relabel", row.label, problem.seed, 0, made.labels, tuple(needs))
-    needs.append(made.labels)
-    for part, entry in enumerate(made.scores):
-        yield Task("evaluate", row.label, problem.seed, part, entry, tuple(needs))
+    row, seed = course.row.label, course.problem.seed
+    found, counted = [], dict[str, int]()
+    for step in course.steps:
+        part = counted[step.stage] = counted.get(step.stage, -1) + 1
+        if step.travels:
+            needs = tuple(need.name for need in step.needs if need.travels or need.kept(course.host.store))
+            found.append((Task(step.stage, row, seed, part, step.name, needs), step))
+    return found
 
 
 class Worker:
@@ -135,29 +130,19 @@ class Worker:
         registry = load_registry(description.load, description.block, description.prefer)
         self.host = Host(registry, store, Observer())
         experiment = resolve(Request.from_table(description.recipe, "the description of the run"), registry)
-        self.experiment, self.problem, self.plans = pipeline.prepare(experiment, self.host, data, teachers)
+        self.comparison = prepare_run(experiment, self.host, data, teachers)
 
     def do(self, task: Task) -> None:
         """Leave the task's entry in the store. RunError where it fails, or where this machine would make another one."""
-        host, experiment = self.host, self.experiment
-        row = next(row for row in experiment.rows if row.label == task.row)
-        problem, plan = sized(self.problem.with_seed(task.seed), row), self.plans[row.label]
-        if task not in pieces(experiment, problem, row, plan, host):
+        comparison = self.comparison
+        row = next(row for row in comparison.rows if row.label == task.row)
+        course = comparison.course(row, task.seed)
+        if course.failure is not None:
+            raise course.failure
+        steps = course[task.stage]
+        if task.part >= len(steps) or steps[task.part].name != task.entry:
             raise RunError(
                 f"{task}: this machine makes another result than the one that asked for it; install the same versions "
                 "of Python, delt-host, its plugins, and the dataset on both"
             )
-        start, start_key = pipeline.initialize(problem, row, host)
-        if task.stage == "recover":
-            assert row.matcher is not None
-            seen = problem.seen_by(row.matcher.component)
-            key = host.store.key("recover", recover_inputs(problem, row.matcher, plan, start_key, host))
-            stack = stacks(plan, row.matcher.component, problem.compute, problem.image_size)[task.part]
-            pipeline.recover_groups(seen, row.matcher, plan, stack, start, key, host)
-            return
-        images, images_key, cost, _ = pipeline.recover(problem, row, plan, start, start_key, host)
-        distilled, distilled_key = pipeline.finish(problem, images, images_key, cost)
-        labels, labels_key = pipeline.relabel(problem, row, distilled, distilled_key, host)
-        if task.stage == "evaluate":
-            evaluator = experiment.evaluators[task.part]
-            pipeline.evaluate(problem, row, evaluator, distilled, labels, labels_key, host)
+        done(steps[task.part], self.host)

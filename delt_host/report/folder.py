@@ -85,13 +85,13 @@ def write_results(
 class SavedSets:
     """The distilled sets that a run left in its folder, by row and seed."""
 
-    def __init__(self, path: Path, data: RealData) -> None:
-        self.path, self.data = path, data
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-    def __call__(self, row: Row, seed: int) -> Distilled:
+    def __call__(self, data: RealData, row: Row, seed: int) -> Distilled:
         """InputError where there is none, or one of other classes or size."""
         file = self.path / slug(row.label) / f"seed-{seed}" / "distilled.safetensors"
-        found, data = load(file), self.data
+        found = load(file)
         if found.class_names != data.class_names:
             raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")
         if found.pixels.shape[-1] != data.image_size:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData, Split
-from delt_host.entry import digest
+from delt_host.entry import Name
 from delt_host.errors import InputError
-from delt_host.estimate import Speed, Step, plan_run, time_passes
+from delt_host.estimate import Line, Speed, plan_run, time_passes
 from delt_host.experiment import Experiment
 from delt_host.host import Host
 from delt_host.models import Builder
@@ -27,6 +27,7 @@ from delt_host.reproduce.measure import Shelf
 from delt_host.reproduce.records import Folder, record_of
 from delt_host.reproduce.table import KnownDataset, Table
 from delt_host.squeeze import TeacherRecipe
+from delt_host.stages.story import outlined
 from delt_host.units import size
 
 PROBED_PIXELS = 50 * 64**2
@@ -58,7 +59,7 @@ class Forecast:
     name: str
     done: int
     seeds: int
-    steps: tuple[Step, ...] = ()
+    lines: tuple[Line, ...] = ()
     real_bytes: int = 0
     """Of the images of rows that optimise nothing, which have no step of their own."""
     missing: str = ""
@@ -67,13 +68,13 @@ class Forecast:
     @property
     def hours(self) -> float:
         """Of what is left; NaN where nobody knows."""
-        if self.missing and not self.steps:
+        if self.missing and not self.lines:
             return math.nan
-        return sum(step.seconds for step in self.steps if not step.cached) / 3600
+        return sum(line.seconds for line in self.lines) / 3600
 
     @property
     def bytes(self) -> int:
-        return self.real_bytes + sum(step.bytes for step in self.steps)
+        return self.real_bytes + sum(line.bytes for line in self.lines)
 
 
 @dataclass
@@ -92,34 +93,11 @@ class Clock:
 
 def forecast(jobs: Sequence[Job], table: Table, folder: Folder, host: Host) -> list[Forecast]:
     """A forecast for every cell, by passes of each network timed once now."""
-    shelf, clock, counted = Shelf(host), Clock(), set[str]()
-    found = []
-    for job in jobs:
-        cell = _cell(job, table, folder, host, shelf, clock)
-        steps = tuple(_once(step, _identity(job, step), counted) for step in cell.steps)
-        found.append(dataclasses.replace(cell, steps=steps))
-    return found
+    shelf, clock, made = Shelf(host), Clock(), set[Name]()
+    return [_cell(job, table, folder, host, shelf, clock, made) for job in jobs]
 
 
-def _once(step: Step, identity: str, counted: set[str]) -> Step:
-    """The step, or as one that is in the store where a cell before has made it."""
-    if not identity or identity not in counted:
-        counted.add(identity)
-        return step
-    return dataclasses.replace(step, cached=True, bytes=0)
-
-
-def _identity(job: Job, step: Step) -> str:
-    """What tells apart the teachers and images that cells share; empty for steps that each has for itself."""
-    settings = job.settings
-    if step.stage == "squeeze":
-        return digest([step.stage, step.detail, settings["dataset"]])
-    if step.stage == "recover":
-        return digest([step.stage, step.of, settings["dataset"], settings["teacher"], settings["ipc"]])
-    return ""
-
-
-def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, clock: Clock) -> Forecast:
+def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, clock: Clock, made: set[Name]) -> Forecast:
     record = folder.find(record_of(job, table.file.title))
     left = tuple(seed for seed in job.experiment.seeds if seed not in record.seeds)
     done, seeds = len(job.experiment.seeds) - len(left), len(job.experiment.seeds)
@@ -136,10 +114,10 @@ def _cell(job: Job, table: Table, folder: Folder, host: Host, shelf: Shelf, cloc
         if known is None:
             return Forecast(record.name, done, seeds, missing=missing)
         data = stand_in(dataset, known, _image_size(experiment) or known.image_size)
-    steps = plan_run(experiment, host, clock, data)
+    lines = plan_run(outlined(experiment, host, data), clock, made)
     one = data.num_classes * experiment.ipc * 3 * data.image_size**2 * len(left)
     real = one * sum(row.scheduler is None for row in experiment.rows)
-    return Forecast(record.name, done, seeds, tuple(steps), real, missing)
+    return Forecast(record.name, done, seeds, tuple(lines), real, missing)
 
 
 def _image_size(experiment: Experiment) -> int:
@@ -150,9 +128,9 @@ def teachers_to_make(jobs: Sequence[Job], forecasts: Sequence[Forecast]) -> list
     """The teachers that are neither given nor in the store, each once, in words."""
     found: dict[str, None] = {}
     for job, cell in zip(jobs, forecasts, strict=True):
-        squeezed = [step for step in cell.steps if step.stage == "squeeze"]
-        for recipe, step in zip(job.experiment.teachers, squeezed, strict=False):
-            if isinstance(recipe, Path) or step.cached:
+        missing = {line.what for line in cell.lines if line.stage == "squeeze" and not line.done}
+        for recipe in job.experiment.teachers:
+            if isinstance(recipe, Path) or recipe.model not in missing:
                 continue
             found[f"teacher {_teacher(recipe)} for {job.cell.setting.dataset}"] = None
     return list(found)
@@ -174,7 +152,7 @@ def show(console: Console, title: str, jobs: Sequence[Job], forecasts: Sequence[
         left = "?" if math.isnan(cell.hours) else f"{cell.hours:,.2f}"
         here = "kept" if cell.done == cell.seeds else "missing" if cell.missing else "here"
         done = f"{cell.done} of {cell.seeds}"
-        table.add_row(escape(cell.name), done, left, size(cell.bytes) if cell.steps else "–", here)
+        table.add_row(escape(cell.name), done, left, size(cell.bytes) if cell.lines else "–", here)
     console.print(table)
     known = [cell for cell in forecasts if not math.isnan(cell.hours)]
     hours, kept = sum(cell.hours for cell in known), sum(cell.bytes for cell in known)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from delt_host import pipeline
 from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
 from delt_host.host import Host
@@ -20,6 +19,7 @@ from delt_host.report.folder import machine
 from delt_host.reproduce.cell import Job
 from delt_host.reproduce.records import Folder, Measured, Record, record_of
 from delt_host.results import Measurement
+from delt_host.stages import story
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Shelf:
         key = experiment.dataset.component.model_dump_json() + experiment.dataset.name
         if key not in self.loaded:
             try:
-                self.loaded[key] = pipeline.load_data(experiment.dataset, self.host)
+                self.loaded[key] = story.load_data(experiment.dataset, self.host)
             except InputError as error:
                 self.loaded[key] = InputError(
                     f"no {wanted}: {error} (for this command: --dataset {wanted}=folder:PATH)"
@@ -87,7 +87,8 @@ def _run(
             f"(fingerprint {data.fingerprint[:12]}); keep these in another folder with --out"
         )
     experiment = dataclasses.replace(job.experiment, seeds=seeds)
-    experiment, problem, plans = pipeline.prepare(experiment, host, data=data)
+    comparison = story.prepare_run(experiment, host, data=data)
+    experiment, problem = comparison.experiment, comparison.problem
     about = {
         "data": data.fingerprint,
         "teacher": _teacher(problem),
@@ -96,7 +97,7 @@ def _run(
         "command": command,
     }
     found: list[Measurement] = []
-    for measurement in pipeline.run(experiment, problem, plans, host):
+    for measurement in story.run(comparison):
         if measurement.failure:
             raise RunError(measurement.failure)
         found.append(measurement)

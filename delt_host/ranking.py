@@ -1,0 +1,35 @@
+"""How sure the teacher is of real images: what initializers rank them by."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from delt_host.prepared import Passes, Prepared
+from delt_host.problem import Problem
+from delt_host.resume import Checkpoint
+
+BATCH = 500
+
+
+def true_class_scores(problem: Problem) -> Prepared:
+    """The first teacher's softmax score of the true class for every training image: `scores` (N_train,) float32, in 0..1.
+
+    Whole images, eval mode, the teacher's own normalisation (DELT, section 3.1, ranking score).
+    """
+    train = problem.data.train
+
+    def score(checkpoint: Checkpoint) -> dict[str, Tensor]:
+        found = checkpoint.load()
+        scores = found[0]["scores"] if found else torch.empty(0)
+        problem.advance(len(scores))
+        for indices in torch.arange(len(scores), len(train)).split(BATCH):
+            probabilities = problem.teacher_logits(problem.normalization.normalize(train.read(indices))).softmax(dim=1)
+            scores = torch.cat([scores, probabilities.gather(1, train.targets[indices, None])[:, 0]])
+            problem.advance(len(indices))
+            if checkpoint.due:
+                checkpoint.save({"scores": scores}, {})
+        return {"scores": scores}
+
+    cost = Passes(problem.teacher.architecture, "forward", len(train))
+    return Prepared("true-class-scores", score, (cost,))

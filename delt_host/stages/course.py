@@ -1,0 +1,143 @@
+"""What one row goes through under one seed: its steps, and what they leave once they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from delt_host.code_identity import code_of
+from delt_host.codec import through_codec
+from delt_host.components import Cost, Distilled, Evaluation, ImageSet, Labels
+from delt_host.entry import key_of
+from delt_host.errors import RunError
+from delt_host.experiment import Experiment, Named, Row
+from delt_host.history import History, LossCurve, averaged, recorded
+from delt_host.host import Host
+from delt_host.normalization import Normalization
+from delt_host.plan import Plan
+from delt_host.problem import Problem
+from delt_host.recover import assemble
+from delt_host.results import Measurement
+from delt_host.resume import Checkpoint
+from delt_host.stages.step import Made, Step, done
+
+
+@dataclass(frozen=True)
+class Given:
+    """A set that is there already, so that nothing is distilled."""
+
+    key: str
+    read: Callable[[], Distilled]
+
+
+@dataclass(eq=False)
+class Course:
+    """One row under one seed. Its steps are added in their order; the properties are for when they are done."""
+
+    experiment: Experiment
+    problem: Problem
+    """At the row's images per class and seed."""
+    row: Row
+    plan: Plan
+    host: Host
+    given: Given | None = None
+    place: str = ""
+    """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
+    steps: list[Step] = field(default_factory=list)
+    failure: RunError | None = None
+    """Why its steps could not be told."""
+
+    def __getitem__(self, stage: str) -> tuple[Step, ...]:
+        """The steps of one stage."""
+        return tuple(step for step in self.steps if step.stage == stage)
+
+    def step(
+        self, stage: str, inputs: Mapping[str, Any], make: Callable[[Checkpoint], Made], detail: str = "", **more: Any
+    ) -> Step:
+        """A step of this row and seed; `detail` tells it from others of its stage."""
+        label, seed = self.row.label, f"seed {self.problem.seed}"
+        line, of = (", ".join(part for part in parts if part) for parts in ((label, detail), (label, seed, detail)))
+        key, known = self.host.store.key(stage, inputs), self.problem.settled
+        return Step(stage, line, of, inputs, key, make, known=known, **{"place": self.place, **more})
+
+    @property
+    def distils(self) -> bool:
+        return self.given is None
+
+    @property
+    def optimises(self) -> bool:
+        return self.distils and bool(self.plan.groups) and self.row.matcher is not None
+
+    @cached_property
+    def start(self) -> ImageSet:
+        """The images that recovery starts from."""
+        (step,) = self["initialize"]
+        tensors = done(step, self.host).tensors
+        return ImageSet(tensors["images"], tensors["targets"])
+
+    @cached_property
+    def _recovered(self) -> tuple[ImageSet, Cost, tuple[LossCurve, ...]]:
+        """The optimised images, what that took, and how the losses fell."""
+        if not self.optimises:
+            return self.start, Cost(), ()
+        images, seconds, peaks, curves = [], 0.0, [], []
+        for step in self["recover"]:
+            entry = done(step, self.host)
+            images += list(entry.tensors["images"])
+            seconds += entry.facts["seconds"]
+            peaks.append(entry.facts["peak_bytes"])
+            curves += entry.facts["curves"]
+        (count,) = self["count"]
+        counted = done(count, self.host).facts["multiply_adds"]
+        cost = Cost(self.plan.image_iterations, counted, seconds, max(peaks))
+        return assemble(self.start, self.plan, images), cost, averaged(curves)
+
+    @cached_property
+    def distilled(self) -> Distilled:
+        """Pixels as whole numbers, through the protocol's codec: what is shipped, and what students see."""
+        if self.given is not None:
+            return self.given.read()
+        images, cost, _ = self._recovered
+        protocol = self.problem.protocol
+        pixels = self.problem.normalization.denormalize(images.images, protocol.rounding)
+        return through_codec(Distilled(pixels, images.targets, cost), protocol.codec)
+
+    @cached_property
+    def distilled_key(self) -> str:
+        """What the distilled set is known by before it is there."""
+        if self.given is not None:
+            return self.given.key
+        images = self["recover"][0].inputs["of"] if self.optimises else self["initialize"][0].key
+        if self.optimises and self.plan.residual:  # rows that differ in this alone share what was recovered
+            images = key_of([images, self.plan.residual])
+        protocol = self.problem.protocol
+        return key_of([images, protocol.rounding, protocol.codec, code_of(Normalization, through_codec)])
+
+    @property
+    def makes_set(self) -> tuple[Step, ...]:
+        """The steps that leave the distilled set."""
+        return (*self["initialize"], *self["recover"], *self["count"])
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The labels of the protocol's views; what takes time in making them is the step's."""
+        named = self.row.relabeler
+        with self.host.running("relabeler", named):
+            return named.component.relabel(self.problem.seen_by(named.component), self.distilled)
+
+    @cached_property
+    def history(self) -> History | None:
+        """How the set came to be; None where nothing was distilled."""
+        if not self.distils:
+            return None
+        return recorded(self.plan, self.start, self.problem.normalization, self._recovered[2])
+
+    def measured(self, evaluator: Named[Any], step: Step) -> Measurement:
+        """What an evaluator found, once its step is done."""
+        facts = done(step, self.host).facts
+        evaluation = Evaluation(facts["scores"], facts["facts"])
+        return Measurement(
+            self.row, self.problem.seed, evaluator, evaluation, self.plan, self.distilled, self.labels, self.history
+        )

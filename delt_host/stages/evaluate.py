@@ -1,0 +1,69 @@
+"""Evaluate: the scores of every evaluator, each a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from delt_host.code_identity import code_of
+from delt_host.components import Evaluation
+from delt_host.errors import RunError
+from delt_host.experiment import Named
+from delt_host.identity import network_identity
+from delt_host.prepared import Passes
+from delt_host.problem import Problem
+from delt_host.resume import Checkpoint
+from delt_host.stages.course import Course
+from delt_host.stages.prepare import prepared
+from delt_host.stages.step import Made, Step
+from delt_host.train import train_student
+
+
+def evaluate(course: Course) -> Iterator[Step]:
+    """A step for each evaluator, in their order."""
+    problem = course.problem
+    (labels,) = course["relabel"]
+    for named in course.experiment.evaluators:
+        inputs = {
+            "code": code_of(train_student),
+            "networks": [network_identity(name, problem.models) for name in named.component.trainings],
+            "labels": labels.key,
+            "protocol": problem.protocol.model_dump(mode="json"),
+            "component": course.host.identity("evaluator", named),
+        }
+        yield course.step(
+            "evaluate",
+            inputs,
+            partial(_make, course, named),
+            detail=named.component.title,
+            needs=(*course.makes_set, labels, *prepared(course, "evaluator", named)),
+            total=problem.protocol.epochs,
+            unit="epochs",
+            cost=tuple(_cost(problem, named)),
+            like=f"{named.component.title}, {course.row.relabeler.name}",
+            travels=True,
+        )
+
+
+def _cost(problem: Problem, evaluator: Named[Any]) -> Iterator[Passes]:
+    """Its trainings, with the tests in between; what one without takes, nobody knows."""
+    protocol = problem.protocol
+    tests = 1 + (protocol.epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
+    for network, times in evaluator.component.trainings.items():
+        yield Passes(network, "training", times * protocol.epochs * problem.num_images)
+        yield Passes(network, "forward", times * tests * len(problem.data.test))
+
+
+def _make(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:
+    distilled, labels = course.distilled, course.labels
+    with course.host.running("evaluator", named):
+        made = named.component.evaluate(course.problem.seen_by(named.component), distilled, labels)
+        _check_scores(made, named.component.headline)
+    return {}, {"scores": made.scores, "facts": made.facts}
+
+
+def _check_scores(evaluation: Evaluation, headline: str) -> None:
+    if headline not in evaluation.scores:
+        gave = sorted(evaluation.scores)
+        raise RunError(f"it gave no score {headline!r}, its headline (gave: {gave})")

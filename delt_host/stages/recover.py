@@ -1,0 +1,73 @@
+"""Recover: each stack of the plan's groups is a step of its own, which machines can share; then what it cost is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+
+from delt_host.code_identity import code_of
+from delt_host.cost import multiply_adds, peak_memory
+from delt_host.experiment import Named
+from delt_host.prepared import Passes
+from delt_host.recover import recover_stack, stacks
+from delt_host.resume import Checkpoint
+from delt_host.stages.course import Course
+from delt_host.stages.prepare import prepared
+from delt_host.stages.step import Made, Step
+
+
+def recover(course: Course) -> Iterator[Step]:
+    """A step for each stack, and one that counts; none where nothing is optimised."""
+    named, problem, plan = course.row.matcher, course.problem, course.plan
+    if not course.optimises or named is None:
+        return
+    seen = problem.seen_by(named.component)
+    (start,) = course["initialize"]
+    # What recovered pixels depend on, before they are assembled; the start's key brings data and precision.
+    of = course.host.store.key(
+        "recover",
+        {
+            "code": code_of(recover_stack),
+            "start": start.key,
+            "teachers": seen.inputs()["teachers"],
+            "plan": plan.model_dump(mode="json", exclude={"residual"}),
+            "matcher": course.host.identity("matcher", named),
+            "seed": problem.seed,
+        },
+    )
+    needs = (start, *prepared(course, "matcher", named))
+    image_bytes = 3 * problem.image_size**2
+    for stack in stacks(plan, named.component, problem.compute, problem.image_size):
+        passes = sum(plan.groups[group].image_iterations for group in stack)
+        yield course.step(
+            "recover",
+            {"of": of, "groups": stack},
+            partial(_make, course, named, stack),
+            needs=needs,
+            total=passes,
+            unit="image-iterations",
+            # A committee takes turns, so its members count alike.
+            cost=tuple(Passes(t.architecture, "pixels", passes / len(seen.teachers)) for t in seen.teachers),
+            like=named.name,
+            size_bytes=image_bytes * sum(len(plan.groups[group].images) for group in stack),
+            travels=True,
+        )
+    yield course.step("count", {"of": of, "code": code_of(multiply_adds)}, partial(_count, course, named), needs=needs)
+
+
+def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint: Checkpoint) -> Made:
+    problem, start = course.problem.seen_by(named.component), course.start
+    with peak_memory(problem.compute.device) as peak, course.host.running("matcher", named):
+        advance = course.host.observer.advance
+        results = recover_stack(problem, start, course.plan, stack, named.component, advance, checkpoint)
+    recovered = torch.stack([result.images for result in results])
+    return {"images": recovered}, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
+
+
+def _count(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:
+    problem = course.problem.seen_by(named.component)
+    with course.host.running("matcher", named):
+        return {}, {"multiply_adds": multiply_adds(problem, course.start, course.plan, named.component)}

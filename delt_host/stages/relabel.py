@@ -1,0 +1,51 @@
+"""Relabel: what students are to answer for every view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from delt_host.code_identity import code_of
+from delt_host.prepared import Passes
+from delt_host.problem import Problem
+from delt_host.resume import Checkpoint
+from delt_host.stages.course import Course
+from delt_host.stages.prepare import prepared
+from delt_host.stages.step import Made, Step
+
+
+def relabel(course: Course) -> Iterator[Step]:
+    """One step."""
+    problem, named = course.problem, course.row.relabeler
+    seen, protocol = problem.seen_by(named.component), course.problem.protocol
+    inputs = {
+        "code": code_of(Problem),
+        **seen.inputs(),
+        "distilled": course.distilled_key,
+        "views": protocol.view_settings(),
+        "ipc": problem.ipc,
+        "seed": problem.seed,
+        "component": course.host.identity("relabeler", named),
+    }
+    views = protocol.epochs * problem.num_images
+    with course.host.running("relabeler", named):
+        size_bytes = named.component.size_bytes(seen)
+    yield course.step(
+        "relabel",
+        inputs,
+        partial(_make, course),
+        needs=(*course.makes_set, *prepared(course, "relabeler", named)),
+        total=protocol.epochs,
+        unit="epochs",
+        cost=tuple(Passes(teacher.architecture, "forward", views) for teacher in seen.teachers),
+        like=named.name,
+        size_bytes=size_bytes,
+        travels=True,
+    )
+
+
+def _make(course: Course, _checkpoint: Checkpoint) -> Made:
+    labels = course.labels
+    with course.host.running("relabeler", course.row.relabeler):
+        labels.prepare()
+    return {}, {"size_bytes": labels.size_bytes}

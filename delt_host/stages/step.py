@@ -1,0 +1,118 @@
+"""A step: a piece of work whose result is an entry of the store. All who ask what a run does walk the same steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from delt_host.entry import Name
+from delt_host.observer import Work
+from delt_host.prepared import Passes
+from delt_host.resume import Checkpoint
+from delt_host.store import Entry, Store
+
+if TYPE_CHECKING:
+    from delt_host.host import Host
+
+Made = tuple[Mapping[str, Tensor], dict[str, Any]]
+"""Tensors and JSON-able facts, as an entry keeps them."""
+
+FORWARD_ALONE = 1 / 3  # of the work of a pass forward and back
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A piece of work, its result's name in the store, and what it takes. Two of one name are the same."""
+
+    stage: str
+    """What it is called wherever it is told of, and the folder of its entry: `recover`."""
+    line: str
+    """What it is done for, whatever the seed: a row's label, a teacher's architecture."""
+    of: str
+    """The same with the seed. Neighbours of one stage and `of` are told of as one."""
+    inputs: Mapping[str, Any]
+    """What its key is made of."""
+    key: str
+    make: Callable[[Checkpoint], Made]
+    """The work itself; it reads what it needs from the store."""
+    needs: tuple[Step, ...] = ()
+    known: bool = True
+    """Whether `key` is what the result will be found by. Not before there is a teacher, whose content is a part of it;
+    until then equal keys mean the same work."""
+    total: int = 0
+    """Units of work that the observer is told of; 0: they are not counted."""
+    unit: str = ""
+    """Empty: too short to be told of."""
+    cost: tuple[Passes, ...] = ()
+    """What goes through which network."""
+    like: str = ""
+    """Steps of one stage that are alike in this go at one pace."""
+    size_bytes: int = 0
+    """Of what a user is left with, images or labels; 0: nothing that counts."""
+    travels: bool = False
+    """Whether an engine may give it to another machine."""
+    place: str = ""
+    """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
+
+    @property
+    def name(self) -> Name:
+        return self.stage, self.key
+
+    @property
+    def passes(self) -> float:
+        """Images that go through a network, forward and back."""
+        return sum(each.images * (FORWARD_ALONE if each.way == "forward" else 1.0) for each in self.cost)
+
+    def kept(self, store: Store) -> bool:
+        """Whether its result is in the store, by its files being there."""
+        return self.known and store.holds(*self.name)
+
+
+def bunches(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """The steps in order, those together that are told of as one."""
+    for _, alike in groupby(steps, lambda step: (step.stage, step.of)):
+        yield list(alike)
+
+
+def do(bunch: list[Step], host: Host) -> None:
+    """Make what the store has not; the observer is told of it as one stage, and once of what several rows share."""
+    missing = [step for step in bunch if not step.kept(host.store)]
+    first = bunch[0]
+    if not missing and first.unit and (first.stage, first.of) not in host.told:
+        host.observer.cached(first.stage, first.of)
+    host.told.add((first.stage, first.of))
+    with _told(missing, host):
+        for step in missing:
+            host.store.resume(step.stage, step.inputs, step.make, step.of)
+
+
+def done(step: Step, host: Host) -> Entry:
+    """The step's entry: from the store, or, where it is missing or damaged, made now."""
+    if entry := host.store.read(step.stage, step.inputs):
+        return entry
+    with _told([step], host):
+        return host.store.resume(step.stage, step.inputs, step.make, step.of)
+
+
+def _told(steps: list[Step], host: Host) -> AbstractContextManager[None]:
+    if not steps or not steps[0].unit:
+        return nullcontext()
+    first = steps[0]
+    return host.observer.stage(first.stage, first.of, sum(step.total for step in steps), first.unit)
+
+
+def expected(steps: Iterable[Step], store: Store) -> list[Work]:
+    """What is still to be done, in order, for an observer; nothing in steps that are kept or come a second time."""
+    works, counted = [], set[Name]()
+    for bunch in bunches(steps):
+        left = [step for step in bunch if step.name not in counted and not step.kept(store)]
+        counted |= {step.name for step in bunch}
+        first = bunch[0]
+        if first.unit:
+            works.append(Work(first.stage, first.of, first.like, sum(step.passes for step in left), first.place))
+    return works

@@ -1,0 +1,241 @@
+"""The stages in order. Open this file first.
+
+            squeeze          initialize      schedule x match        relabel           evaluate
+ real data --------> teacher --------> images ----(recover)---> images -------> labels --------> scores --> compare
+                        '-----------------'------------'-----------'---------------'
+
+`STAGES` is the list: a run does its steps, a dry run and the time left count them, engines spread them, and the store keeps
+each under its stage's name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from delt_host.budget import check_stretchable, pace_steps, sized, with_budget
+from delt_host.components import Cost, Distilled
+from delt_host.compute import keep_freed_memory
+from delt_host.data.base import Dataset, RealData
+from delt_host.errors import InputError, RunError
+from delt_host.experiment import Experiment, Named, Row
+from delt_host.host import Host
+from delt_host.models import build_model
+from delt_host.plan import Plan
+from delt_host.problem import Problem
+from delt_host.recover import check_plan
+from delt_host.results import Measurement
+from delt_host.seeding import isolated_rng
+from delt_host.stages.course import Course, Given
+from delt_host.stages.evaluate import evaluate
+from delt_host.stages.initialize import initialize
+from delt_host.stages.prepare import prepare
+from delt_host.stages.recover import recover
+from delt_host.stages.relabel import relabel
+from delt_host.stages.step import Step, bunches, do, expected
+from delt_host.stages.teachers import squeeze_steps, teacher_of, teacher_so_far
+from delt_host.teacher import Teacher
+
+STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (prepare, initialize, recover, relabel, evaluate)
+"""What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
+
+Saved = Callable[[RealData, Row, int], Distilled]
+"""The distilled set of a row and seed that an earlier run left."""
+
+WHOLE = "whole real set"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An experiment with what its rows share: data, teachers as far as they are known, and each row's plan by label."""
+
+    experiment: Experiment
+    problem: Problem
+    plans: Mapping[str, Plan]
+    host: Host
+    saved: Saved | None = None
+    """Where sets are that are not to be distilled again."""
+
+    def steps(self) -> Iterator[Step]:
+        """THE list. Before a budget is settled, rows are as they are without it."""
+        yield from squeeze_steps(self.experiment, self.problem.data, self.host)
+        yield from pace_steps(self.experiment, self.problem, self.plans, self.host)
+        for course in self.courses():
+            yield from course.steps
+
+    def courses(self) -> Iterator[Course]:
+        """Every row under every seed, seed by seed; one at a time, so that nothing grows with their number."""
+        seeds = self.experiment.seeds
+        for nth_seed, seed in enumerate(seeds, 1):
+            for nth_row, row in enumerate(self.rows, 1):
+                yield self.course(row, seed, f"row {nth_row} of {len(self.rows)}, seed {nth_seed} of {len(seeds)}")
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Those of the experiment, and the ceiling's."""
+        experiment = self.experiment
+        if not experiment.ceiling_epochs:
+            return experiment.rows
+        online = Named("online", self.host.registry.get("relabeler", "online")())
+        return (*experiment.rows, Row(WHOLE, "ceiling", experiment.rows[0].initializer, None, None, online))
+
+    def course(self, row: Row, seed: int, place: str = "") -> Course:
+        """One row under one seed."""
+        problem, given = sized(self.problem.with_seed(seed), row), None
+        if row.role == "ceiling":
+            problem, given = _whole(problem, self.experiment.ceiling_epochs)
+        elif self.saved is not None:
+            set_ = self.saved(problem.data, row, seed)
+            given = Given(set_.fingerprint, lambda: set_)
+        plan = self.plans.get(row.label, Plan(groups=()))
+        return begun(Course(self.experiment, problem, row, plan, self.host, given, place))
+
+
+def begun(course: Course) -> Course:
+    """The course with all of its steps; where a component fails at telling what it will do, with those before."""
+    try:
+        for stage in STAGES:
+            course.steps.extend(stage(course))
+    except RunError as error:
+        course.failure = error
+    return course
+
+
+def prepare_run(
+    experiment: Experiment,
+    host: Host,
+    data: RealData | None = None,
+    teachers: tuple[Teacher, ...] = (),
+    saved: Saved | None = None,
+) -> Comparison:
+    """Everything that rows share, teachers included, and the rows brought to the experiment's budget.
+
+    `data` and `teachers` that are at hand already are taken as they are.
+    """
+    keep_freed_memory()
+    comparison = outlined(experiment, host, data, saved)
+    data, problem = comparison.problem.data, comparison.problem
+    host.observer.expect(expected(comparison.steps(), host.store))
+    count = len(experiment.teachers)
+    made = teachers or tuple(
+        teacher_of(experiment, asked, data, host, f"teacher {nth} of {count}")
+        for nth, asked in enumerate(experiment.teachers, 1)
+    )
+    problem = dataclasses.replace(problem, teachers=made)
+    settled = dataclasses.replace(comparison, problem=problem)
+    if experiment.match is None:
+        return settled
+    experiment = dataclasses.replace(experiment, rows=with_budget(experiment, problem, comparison.plans, host))
+    return dataclasses.replace(settled, experiment=experiment, plans=_plans(experiment, problem, host))
+
+
+def outlined(
+    experiment: Experiment, host: Host, data: RealData | None = None, saved: Saved | None = None
+) -> Comparison:
+    """What can be told before anything is computed. InputError for what could not go well."""
+    data = data or load_data(experiment.dataset, host)
+    check_ipc(experiment, data)
+    check_students(experiment, data, host)
+    check_stretchable(experiment)
+    problem = Problem(
+        data=data,
+        teachers=tuple(teacher_so_far(experiment, asked, data, host) for asked in experiment.teachers),
+        ipc=experiment.ipc,
+        seed=experiment.seeds[0],
+        protocol=experiment.protocol,
+        compute=experiment.compute,
+        models=host.registry.things("model"),
+        store=host.store,
+        observer=host.observer,
+    )
+    return Comparison(experiment, problem, _plans(experiment, problem, host), host, saved)
+
+
+def run(comparison: Comparison) -> Iterator[Measurement]:
+    """Do every step, and yield one measurement for each row, seed and evaluator.
+
+    A row that fails gives one measurement with `failure` set; the other rows still run.
+    """
+    host, experiment = comparison.host, comparison.experiment
+    host.observer.expect(expected(comparison.steps(), host.store))
+    for course in comparison.courses():
+        row, seed = course.row, course.problem.seed
+        try:
+            yield from run_course(course)
+        except RunError as error:
+            host.observer.note(f"{row.label}, seed {seed}: {error}")
+            yield Measurement(row, seed, experiment.evaluators[0], plan=course.plan, failure=str(error))
+
+
+def run_course(course: Course) -> Iterator[Measurement]:
+    """One row under one seed."""
+    evaluators = dict(zip([step.key for step in course["evaluate"]], course.experiment.evaluators, strict=True))
+    if course.failure is not None:
+        raise course.failure
+    for bunch in bunches(course.steps):
+        do(bunch, course.host)
+        for step in bunch:
+            if step.stage == "evaluate":
+                yield course.measured(evaluators[step.key], step)
+
+
+def load_data(dataset: Named[Dataset], host: Host) -> RealData:
+    """The dataset, its notes passed on."""
+    with host.observer.stage("load", dataset.name, 0, "images"):
+        data = dataset.component.load()
+    for note in data.notes:
+        host.observer.note(f"{data.name}: {note}")
+    return data
+
+
+def check_ipc(experiment: Experiment, data: RealData) -> None:
+    """InputError for a class that has fewer images than are asked for."""
+    counts = torch.bincount(data.train.targets, minlength=data.num_classes)
+    if int(counts.min()) < experiment.ipc:
+        name = data.class_names[int(counts.argmin())]
+        raise InputError(
+            f"--ipc {experiment.ipc} is more than class {name!r} of {data.name} has: {int(counts.min())} training images"
+        )
+
+
+def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
+    """InputError for a student that does not exist or cannot take the images: now, not after an hour of distilling."""
+    for named in experiment.evaluators:
+        for model in named.component.trainings:
+            with isolated_rng(0, "check"):
+                build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
+
+
+def _plans(experiment: Experiment, problem: Problem, host: Host) -> dict[str, Plan]:
+    """Each row's plan; made before anything runs, so that its errors and its cost come first."""
+    return {row.label: _plan(row, sized(problem, row), host) for row in experiment.rows}
+
+
+def _plan(row: Row, problem: Problem, host: Host) -> Plan:
+    if row.scheduler is None:
+        return Plan(groups=())
+    with host.running("scheduler", row.scheduler):
+        made = row.scheduler.component.plan(problem.seen_by(row.scheduler.component))
+        check_plan(made, problem.num_images)
+    return made
+
+
+def _whole(problem: Problem, epochs: int) -> tuple[Problem, Given]:
+    """The whole real training set in place of a distilled one: what no distilled set is expected to pass.
+
+    The same protocol but for its epochs, and the teacher's labels made while training: stored ones would take
+    thousands of times the place. Epochs and steps are in the table.
+    """
+    train = problem.data.train
+    protocol = problem.protocol.model_copy(update={"epochs": epochs})
+    whole = dataclasses.replace(problem, ipc=len(train) // problem.num_classes, protocol=protocol)
+
+    def read() -> Distilled:
+        pixels: Tensor = train.read(torch.arange(len(train)))
+        return Distilled(pixels, train.targets, Cost())
+
+    return whole, Given(problem.data.fingerprint, read)

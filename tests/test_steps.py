@@ -1,0 +1,148 @@
+"""One list of steps: whoever runs, foretells, lists or spreads a run knows a stage that was added to it in one file."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import delt_host
+from conftest import Install
+from delt_host.component import Component
+from delt_host.components import Initializer
+from delt_host.host import Host
+from delt_host.observer import Observer
+from delt_host.plugins import load_registry
+from delt_host.prepared import Prepared
+from delt_host.problem import Problem
+from delt_host.ranking import true_class_scores
+from delt_host.request import Request
+from delt_host.resolve import resolve
+from delt_host.resume import Checkpoint
+from delt_host.stages import story
+from delt_host.stages.step import bunches, expected
+from delt_host.store import Store
+from delt_plugins.delt import Ranked
+from delt_plugins.general_statistics import class_statistics, layer_statistics
+from delt_plugins.sre2l import BatchNormMatching
+
+THROWAWAY = Path(__file__).with_name("throwaway.py")
+SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 16, "protocol.epochs": 2}
+OPTIONS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_a_stage_added_in_one_file_is_run_foretold_and_listed(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines have it too: tests/test_engines.py runs with the same file."""
+    install("throwaway", THROWAWAY.read_text())
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = ["run", "-m", "delt", "--no-controls", "--ipc", "2", "--seeds", "2", *OPTIONS]
+
+    def foretold() -> dict[str, dict[str, object]]:
+        done = delt_host(*words, "--dry-run", "--json")
+        assert done.returncode == 0, done.stderr
+        return {line["stage"]: line for line in json.loads(done.stdout)}
+
+    before = foretold()["sharpness"]
+    assert (before["what"], before["steps"], before["state"], before["work"]) == ("delt", 2, "missing", "60 images")
+    done = delt_host(*words, "--out", "run")
+    told = [line.split(":")[0] for line in done.stderr.splitlines() if line.startswith("sharpness")]
+    assert done.returncode == 0 and told == ["sharpness delt, seed 0", "sharpness delt, seed 1"], done.stderr
+    assert foretold()["sharpness"]["state"] == "kept"
+    listed = [row for row in json.loads(delt_host("store", "--json").stdout) if row["stage"] == "sharpness"]
+    assert sorted(row["about"] for row in listed) == ["delt, seed 0", "delt, seed 1"]
+
+
+def comparison_of(store: Path, **said: object) -> story.Comparison:
+    registry = load_registry()
+    request = Request.model_validate({"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "set": SMALL, **said})
+    return story.outlined(resolve(request, registry), Host(registry, Store(store), Observer()))
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_the_time_left_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(story, "STAGES", story.STAGES)
+    exec(compile(THROWAWAY.read_text(), str(THROWAWAY), "exec"), {"__name__": "throwaway"})
+    comparison = comparison_of(tmp_path / "store")
+    works = expected(comparison.steps(), comparison.host.store)
+    (work,) = [work for work in works if work.stage == "sharpness"]
+    assert (work.detail, work.passes, work.place) == ("delt, seed 0", 10.0, "row 1 of 1, seed 1 of 1")
+    assert [work.stage for work in works].index("sharpness") == 1 + [work.stage for work in works].index("initialize")
+
+
+def test_before_there_is_a_teacher_equal_work_is_known_and_nothing_else(tmp_path: Path) -> None:
+    rows = {"baseline": ["delt,scheduler.residual=0.5"], "seeds": 2}
+    steps = list(comparison_of(tmp_path, **rows).steps())
+    assert [step.known for step in steps] == [step.stage == "squeeze" for step in steps]
+    assert not any(step.kept(Store(tmp_path)) for step in steps)
+    recovered = [step.key for step in steps if step.stage == "recover"]
+    assert len(recovered) == 4 and len(set(recovered)) == 2, "the residual is blended in afterwards"
+    labelled = [step.key for step in steps if step.stage == "relabel"]
+    assert len(set(labelled)) == 4
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_needs_come_before_and_a_step_pulls_what_is_missing(tmp_path: Path) -> None:
+    comparison = comparison_of(tmp_path / "store", evaluator=["cost"])
+    (course,) = comparison.courses()
+    place = {step.name: number for number, step in enumerate(course.steps)}
+    for step in course.steps:
+        assert all(place[need.name] < place[step.name] for need in step.needs)
+    assert [bunch[0].stage for bunch in bunches(course.steps)] == [
+        "prepare", "initialize", "recover", "count", "relabel", "evaluate",
+    ]  # fmt: skip
+    (scored,) = course["evaluate"]
+    measured = course.measured(course.experiment.evaluators[0], scored)
+    assert measured.evaluation and measured.evaluation.scores["image-iterations"] > 0
+    assert all(step.kept(comparison.host.store) for step in course.steps if step.stage != "relabel")
+
+
+class Stopped(Exception):
+    pass
+
+
+class Impatient(Checkpoint):
+    """Due after every batch, and stops the work at the third."""
+
+    def __init__(self, path: Path, stop: bool) -> None:
+        super().__init__(path, every=0.0)
+        self.stop, self.saved = stop, 0
+
+    def save(self, tensors, facts) -> None:  # type: ignore[no-untyped-def]
+        super().save(tensors, facts)
+        self.saved += 1
+        if self.stop and self.saved == 2:
+            raise Stopped
+
+
+@pytest.mark.parametrize("kind", ["ranking", "layers", "classes"])
+def test_what_is_prepared_goes_on_from_its_checkpoint_to_the_same_bits(
+    kind: str, problem: Problem, tmp_path: Path
+) -> None:
+    what = {
+        "ranking": lambda: true_class_scores(problem),
+        "layers": lambda: layer_statistics(problem, 0, 2),
+        "classes": lambda: class_statistics(problem, 0, 2),
+    }[kind]()
+    whole = what.make(Checkpoint(None))
+    with pytest.raises(Stopped):
+        what.make(Impatient(tmp_path / "point", stop=True))
+    on = Impatient(tmp_path / "point", stop=False)
+    again = what.make(on)
+    assert whole.keys() == again.keys() and all(whole[name].equal(again[name]) for name in whole)
+    batches = {"ranking": 3, "layers": 3, "classes": 10}[kind]
+    assert on.saved == batches - 2, "what was done before is not done again"
+
+
+def test_prepared_things_are_told_apart_by_code_and_by_whose_method_makes_them() -> None:
+    def made_by(component: Component) -> dict[str, Any]:
+        return Prepared("a", partial(Initializer.passes, component)).identity  # type: ignore[arg-type]
+
+    assert made_by(Ranked()) == made_by(Ranked(patches=2)), "options that count are named"
+    assert made_by(Ranked()) != made_by(BatchNormMatching())
+    assert Prepared("a", made_by, inputs={"patches": 2}).identity["patches"] == 2  # type: ignore[arg-type]

@@ -1,0 +1,30 @@
+"""A stage that is thrown away again: how sharp the images are that a row starts from. This file is all there is of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from delt_host import Passes
+from delt_host.stages import story
+from delt_host.stages.course import Course
+from delt_host.stages.step import Step
+
+
+def sharpness(course: Course) -> Iterator[Step]:
+    starts = course["initialize"]
+
+    def make(_checkpoint: Any) -> Any:
+        return {}, {"sharpness": float(course.start.images.diff(dim=-1).abs().mean())}
+
+    cost = Passes(course.problem.teacher.architecture, "forward", 30.0)
+    inputs = {"of": starts[0].key}
+    yield course.step(
+        "sharpness", inputs, make, needs=starts, total=1, unit="sets", cost=(cost,), like="sharpness", travels=True
+    )
+
+
+# A module that is loaded twice, as the file and as the plugin, adds it once.
+if not any(stage.__name__ == "sharpness" for stage in story.STAGES):
+    place = story.STAGES.index(story.initialize) + 1
+    story.STAGES = (*story.STAGES[:place], sharpness, *story.STAGES[place:])
