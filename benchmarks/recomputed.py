@@ -128,6 +128,10 @@ def pictures(root: Path, seed: int) -> None:
             bitmap(place, 1000 * seed + number, name == "dark")
 
 
+def copied(folder: Path) -> None:
+    shutil.copytree(folder / "pictures", folder / "other/pictures")
+
+
 @dataclass(frozen=True)
 class Row:
     """A change and what it must recompute."""
@@ -179,7 +183,7 @@ PLUGIN_ROWS = [
     ),
     Row(
         "the folder: the same images",
-        lambda at: shutil.copytree(at / "pictures", at / "other/pictures") and None,
+        copied,
         (),
         DATA,
         ELSEWHERE,
