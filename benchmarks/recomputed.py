@@ -11,7 +11,9 @@ import random
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import venv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -64,6 +66,21 @@ class Mine(Base):
 def delt_matchers():
     return {"mine": Mine}
 ''',
+    "notebook-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n",
+    "notebook-1.0.dist-info/entry_points.txt": "[delt_host]\nnotebook = __main__\n",
+    "cells/1.py": "FACTOR = 0.1\n\n\ndef shrink(x):\n    return FACTOR * x\n",
+    "cells/2.py": """from delt_host import Matcher, hookimpl
+
+
+class Cell(Matcher):
+    def bind(self, problem):
+        return lambda views: {"pull": shrink(views.images.square().mean()).view(1)}
+
+
+@hookimpl
+def delt_matchers():
+    return {"cell": Cell}
+""",
     "mine_nets.py": """import torch
 from functools import partial
 from delt_host import hookimpl
@@ -85,9 +102,29 @@ def delt_models():
 """,
 }
 
+PROJECT = """[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "mine"
+version = "1.0"
+entry-points.delt_host = {mine = "mine_method", nets = "mine_nets"}
+[tool.setuptools]
+py-modules = ["mine_method", "mine_helpers", "mine_nets"]
+packages = ["mine_deep", "mine_deep.middle"]
+"""
+
+MAIN = """from pathlib import Path
+for number, cell in enumerate(sorted(Path("../cells").iterdir()), 1):
+    exec(compile(cell.read_text(), f"<ipython-input-{number}>", "exec"), globals())
+from delt_host.cli import main
+main()
+"""
+"""The command line in a process whose `__main__` is as a notebook's, after its cells."""
+
 RUN = [
-    "run", "-m", "delt,matcher=mine", "--no-controls", "--ipc", "1", "--seeds", "1", "--teacher", "mine-net", "--student",
-    "mine-student", "--precision", "fp32", "--threads", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=3",
+    "run", "-m", "delt", "--matcher", "mine", "--no-controls", "--ipc", "1", "--seeds", "1", "--teacher", "mine-net",
+    "--student", "mine-student", "--precision", "fp32", "--threads", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=3",
     "--set", "scheduler.iterations=8", "--set", "protocol.epochs=1", "--out", "made",
 ]  # fmt: skip
 STAGES = ("squeeze", "initialize", "recover", "relabel", "evaluate")
@@ -147,9 +184,12 @@ class Row:
     """The interpreter's, in the second run."""
     said: str = ""
     """What the second run says, once."""
+    installed: bool = False
+    """Whether the plugin is a project that pip has installed in place, rather than files on the path."""
 
 
 DATA = ("--dataset", "folder:../pictures", "--set", "teacher.batch_size=8")
+CELL = ("--matcher", "cell")
 ELSEWHERE = ("--dataset", "folder:../other/pictures")
 FEWER = "results made with 1 thread are used"
 
@@ -168,6 +208,10 @@ PLUGIN_ROWS = [
         (),
     ),
     Row("a file that nothing imports", edited("mine_unused.py", "X = 1", "X = 2"), ()),
+    Row("a notebook's cell: the class", edited("cells/2.py", "square().mean()", "abs().mean()"), RECOVER, CELL),
+    Row("another cell, which it calls", edited("cells/1.py", "FACTOR * x", "FACTOR + x"), RECOVER, CELL),
+    Row("the value of a global in that cell", edited("cells/1.py", "0.1", "0.7"), RECOVER, CELL),
+    Row("nothing in the notebook", nothing, (), CELL),
     Row("nothing", nothing, ()),
     Row("`python -O`", nothing, (), flags=("-O",)),
     Row("another number of threads", nothing, (), then=("--threads", "2"), said=FEWER),
@@ -189,7 +233,13 @@ PLUGIN_ROWS = [
         ELSEWHERE,
     ),
 ]  # fmt: skip
-HOST_ROWS = [
+OTHER_ROWS = [
+    Row(
+        "a helper file of what `pip install -e` installed",
+        edited("project/mine_helpers.py", "0.1", "100.0"),
+        RECOVER,
+        installed=True,
+    ),
     Row("the host's recover", edited("delt_host/recover.py", "EPSILON = 0.5,", "EPSILON = 0.6,"), RECOVER),
     Row("the host's train", edited("delt_host/train.py", "momentum=0.9", "momentum=0.8"), ("evaluate",)),
     Row("the host's squeeze", edited("delt_host/squeeze.py", "nesterov=recipe.momentum > 0", "nesterov=False"), STAGES),
@@ -212,6 +262,20 @@ def write(folder: Path) -> None:
     pictures(folder / "pictures", 1)
 
 
+def install(folder: Path) -> None:
+    """One of the two plugins as pip leaves it when it is edited in place, in an environment of its own."""
+    shutil.rmtree(folder / "mine-1.0.dist-info")
+    (folder / "project").mkdir()
+    for place in folder.glob("mine_*"):
+        place.rename(folder / "project" / place.name)
+    (folder / "project" / "pyproject.toml").write_text(PROJECT)
+    venv.create(folder / "venv")
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    (packages / "ours.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-build-isolation", "--no-deps", "-e", str(folder / "project")], check=True)
+
+
 def run(folder: Path, command: Command, row: Row | None = None, words: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The small experiment, with what `folder` holds on the path and as its store: the stages that were computed.
 
@@ -220,8 +284,7 @@ def run(folder: Path, command: Command, row: Row | None = None, words: tuple[str
     environment = {**os.environ, "PYTHONPATH": str(folder), "DELT_HOST_STORE": str(folder / "store")}
     flags, more = (row.flags, (*row.words, *row.then)) if row else ((), words)
     (folder / "here").mkdir()
-    main = "from delt_host.cli import main; main()"
-    done = command([*flags, "-c", main, *RUN, *more], folder / "here", environment)
+    done = command([*flags, "-c", MAIN, *RUN, *more], folder / "here", environment)
     assert done.returncode == 0, done.stderr
     assert not row or not row.said or done.stderr.count(row.said) == 1, done.stderr
     shutil.rmtree(folder / "here")
@@ -232,15 +295,19 @@ def run(folder: Path, command: Command, row: Row | None = None, words: tuple[str
 
 def main() -> None:
     def cold(words: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        own = folder.parent / "venv" / "bin" / "python"
+        python = str(own) if own.exists() else sys.executable
         return subprocess.run(
-            [sys.executable, *words], cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
+            [python, *words], cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
         )
 
     @cache
-    def before(words: tuple[str, ...]) -> Path:
+    def before(words: tuple[str, ...], installed: bool) -> Path:
         """Everything after the first run, which rows of the same words share."""
-        place = base / f"before{len(words)}"
+        place = Path(tempfile.mkdtemp(dir=base))
         write(place)
+        if installed:
+            install(place)
         for package in ("delt_host", "delt_plugins"):
             shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
         assert run(place, cold, words=words) == STAGES
@@ -250,8 +317,10 @@ def main() -> None:
     print("| changed between two runs | recomputed |\n|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
-        for row in [row for row in (*PLUGIN_ROWS, *HOST_ROWS) if all(word in row.what for word in sys.argv[1:])]:
-            place = shutil.copytree(before(row.words), base / "after")
+        for row in [row for row in (*PLUGIN_ROWS, *OTHER_ROWS) if all(word in row.what for word in sys.argv[1:])]:
+            place = before(row.words, row.installed)
+            if not row.installed:  # what is installed holds the names of its folders
+                place = shutil.copytree(place, base / "after")
             row.change(place)
             found = run(place, cold, row)
             shutil.rmtree(place)
