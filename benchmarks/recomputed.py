@@ -124,8 +124,8 @@ main()
 
 RUN = [
     "run", "-m", "delt", "--matcher", "mine", "--no-controls", "--ipc", "1", "--seeds", "1", "--teacher", "mine-net",
-    "--student", "mine-student", "--precision", "fp32", "--threads", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=3",
-    "--set", "scheduler.iterations=8", "--set", "protocol.epochs=1", "--out", "made",
+    "--student", "mine-student", "--precision", "fp32", "--threads", "1", "--set", "dataset.image_size=8", "--set",
+    "teacher.epochs=3", "--set", "scheduler.iterations=8", "--set", "protocol.epochs=1", "--out", "made",
 ]  # fmt: skip
 STAGES = ("squeeze", "initialize", "recover", "relabel", "evaluate")
 RECOVER = ("recover", "relabel", "evaluate")
