@@ -22,7 +22,7 @@ docs:  ## write docs/reference.md anew from the code
 site:  ## the documentation as a site in site/; a link or anchor that leads nowhere is an error
 	$(PYTHON) -m mkdocs build --strict
 
-keys:  ## what an edit recomputes and what not, by real commands in two processes; eight minutes
+keys:  ## what an edit recomputes and what not, by real commands in two processes; six minutes
 	$(PYTHON) benchmarks/recomputed.py
 
 bench:  ## every stage against a plain reference, paired, on this machine; ten minutes

@@ -1,18 +1,22 @@
 """What an edit recomputes: the table of docs/reliability.md, by real commands. `python benchmarks/recomputed.py` prints it.
 
-Each row runs a small experiment twice with one store, in two processes, and edits something in between. The rows that need
-no other host or interpreter are in the test suite too (tests/test_recomputed.py).
+Each row runs a small experiment twice with one store, in two processes, and changes something in between. The rows that need
+no host of their own are in the test suite too (tests/test_recomputed.py). A word after it picks the rows that have it.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import venv
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +66,21 @@ class Mine(Base):
 def delt_matchers():
     return {"mine": Mine}
 ''',
+    "notebook-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: notebook\nVersion: 1.0\n",
+    "notebook-1.0.dist-info/entry_points.txt": "[delt_host]\nnotebook = __main__\n",
+    "cells/1.py": "FACTOR = 0.1\n\n\ndef shrink(x):\n    return FACTOR * x\n",
+    "cells/2.py": """from delt_host import Matcher, hookimpl
+
+
+class Cell(Matcher):
+    def bind(self, problem):
+        return lambda views: {"pull": shrink(views.images.square().mean()).view(1)}
+
+
+@hookimpl
+def delt_matchers():
+    return {"cell": Cell}
+""",
     "mine_nets.py": """import torch
 from functools import partial
 from delt_host import hookimpl
@@ -83,100 +102,230 @@ def delt_models():
 """,
 }
 
+PROJECT = """[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "mine"
+version = "1.0"
+entry-points.delt_host = {mine = "mine_method", nets = "mine_nets"}
+[tool.setuptools]
+py-modules = ["mine_method", "mine_helpers", "mine_nets"]
+packages = ["mine_deep", "mine_deep.middle"]
+"""
+
+MAIN = """from pathlib import Path
+for number, cell in enumerate(sorted(Path("../cells").iterdir()), 1):
+    exec(compile(cell.read_text(), f"<ipython-input-{number}>", "exec"), globals())
+from delt_host.cli import main
+main()
+"""
+"""The command line in a process whose `__main__` is as a notebook's, after its cells."""
+
 RUN = [
-    "run", "-m", "delt,matcher=mine", "--no-controls", "--ipc", "1", "--seeds", "1", "--teacher", "mine-net", "--student",
-    "mine-student", "--precision", "fp32", "--set", "dataset.image_size=8", "--set", "teacher.epochs=3", "--set",
-    "scheduler.iterations=8", "--set", "protocol.epochs=1", "--out", "made",
+    "run", "-m", "delt", "--matcher", "mine", "--no-controls", "--ipc", "1", "--seeds", "1", "--teacher", "mine-net",
+    "--student", "mine-student", "--precision", "fp32", "--threads", "1", "--set", "dataset.image_size=8", "--set",
+    "teacher.epochs=3", "--set", "scheduler.iterations=8", "--set", "protocol.epochs=1", "--out", "made",
 ]  # fmt: skip
 STAGES = ("squeeze", "initialize", "recover", "relabel", "evaluate")
 RECOVER = ("recover", "relabel", "evaluate")
 
+Change = Callable[[Path], None]
+"""What happens between the two runs, in the folder that has the plugins, the store and the data."""
+
+
+def edited(file: str, old: str, new: str) -> Change:
+    def change(folder: Path) -> None:
+        text = (folder / file).read_text()
+        assert old in text, (file, old)
+        (folder / file).write_text(text.replace(old, new))
+
+    return change
+
+
+def nothing(_folder: Path) -> None:
+    pass
+
+
+def bitmap(path: Path, seed: int, dark: bool) -> None:
+    """An image of 8 px, as old as any other, its file as large."""
+    from PIL import Image
+
+    noise = bytes(value // 2 + 127 * (not dark) for value in random.Random(seed).randbytes(8 * 8 * 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.frombytes("RGB", (8, 8), noise).save(path)
+    os.utime(path, (1e9, 1e9))
+
+
+def pictures(root: Path, seed: int) -> None:
+    """Two classes that any network tells apart."""
+    for number in range(24):
+        for name in ("dark", "light"):
+            place = root / ("test" if number % 3 == 0 else "train") / name / f"{number}.bmp"
+            bitmap(place, 1000 * seed + number, name == "dark")
+
+
+def copied(folder: Path) -> None:
+    shutil.copytree(folder / "pictures", folder / "other/pictures")
+
 
 @dataclass(frozen=True)
 class Row:
-    """An edit and what it must recompute."""
+    """A change and what it must recompute."""
 
     what: str
-    file: str
-    old: str
-    new: str
+    change: Change
     recomputed: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    """Of both commands, beside those of all rows."""
+    then: tuple[str, ...] = ()
+    """Of the second command alone."""
     flags: tuple[str, ...] = ()
     """The interpreter's, in the second run."""
+    said: str = ""
+    """What the second run says, once."""
+    installed: bool = False
+    """Whether the plugin is a project that pip has installed in place, rather than files on the path."""
 
+
+DATA = ("--dataset", "folder:../pictures", "--set", "teacher.batch_size=8")
+CELL = ("--matcher", "cell")
+ELSEWHERE = ("--dataset", "folder:../other/pictures")
+FEWER = "results made with 1 thread are used"
 
 PLUGIN_ROWS = [
-    Row("the file of the method: its formula", "mine_method.py", "STRENGTH * shift", "3 * STRENGTH * shift", RECOVER),
-    Row("a helper file beside it", "mine_helpers.py", "0.1", "100.0", RECOVER),
-    Row("a base class in another plugin", "theirs_base.py", "mean() * 0.1", "mean() * 7", RECOVER),
-    Row("a module three packages down", "mine_deep/middle/bottom.py", "x + 0.1", "x * 9", RECOVER),
-    Row("the formula of what it remembers", "mine_method.py", "arange(20)", "arange(900)", RECOVER),
-    Row("the default of an option", "mine_method.py", "weight: float = 1.0", "weight: float = 5.0", RECOVER),
-    Row("the teacher's network: a plugin's builder", "mine_nets.py", "torch.nn.ReLU()", "torch.nn.Tanh()", STAGES),
-    Row("an argument of its builder", "mine_nets.py", "partial(small, 8)", "partial(small, 12)", STAGES),
-    Row("a comment and a docstring alone", "mine_method.py", '    """A matcher."""\n', '    """Another."""  # x\n', ()),
-    Row("a file that nothing imports", "mine_unused.py", "X = 1", "X = 2", ()),
-    Row("nothing", "mine_unused.py", "X", "X", ()),
-]
-OTHER_ROWS = [
-    Row("the host's recover", "delt_host/recover.py", "EPSILON = 0.5,", "EPSILON = 0.6,", RECOVER),
-    Row("the host's train", "delt_host/train.py", "momentum=0.9", "momentum=0.8", ("evaluate",)),
-    Row("the host's squeeze", "delt_host/squeeze.py", "nesterov=recipe.momentum > 0", "nesterov=False", STAGES),
-    Row("the host's report", "delt_host/report/table.py", "cost of one seed", "cost of a seed", ()),
-    Row("a file of our plugins that no row uses", "delt_plugins/privacy.py", "import torch\n", "import torch\nX = 1\n", ()),
-    Row("python -O", "mine_unused.py", "X", "X", (), flags=("-O",)),
+    Row("the file of the method: its formula", edited("mine_method.py", "STRENGTH * shift", "3 * STRENGTH * shift"), RECOVER),
+    Row("a helper file beside it", edited("mine_helpers.py", "0.1", "100.0"), RECOVER),
+    Row("a base class in another plugin", edited("theirs_base.py", "mean() * 0.1", "mean() * 7"), RECOVER),
+    Row("a module three packages down", edited("mine_deep/middle/bottom.py", "x + 0.1", "x * 9"), RECOVER),
+    Row("the formula of what it remembers", edited("mine_method.py", "arange(20)", "arange(900)"), RECOVER),
+    Row("the default of an option", edited("mine_method.py", "weight: float = 1.0", "weight: float = 5.0"), RECOVER),
+    Row("the teacher's network: a plugin's builder", edited("mine_nets.py", "torch.nn.ReLU()", "torch.nn.Tanh()"), STAGES),
+    Row("an argument of its builder", edited("mine_nets.py", "partial(small, 8)", "partial(small, 12)"), STAGES),
+    Row(
+        "a comment and a docstring alone",
+        edited("mine_method.py", '    """A matcher."""\n', '    """Another."""  # x\n'),
+        (),
+    ),
+    Row("a file that nothing imports", edited("mine_unused.py", "X = 1", "X = 2"), ()),
+    Row("a notebook's cell: the class", edited("cells/2.py", "square().mean()", "abs().mean()"), RECOVER, CELL),
+    Row("another cell, which it calls", edited("cells/1.py", "FACTOR * x", "FACTOR + x"), RECOVER, CELL),
+    Row("the value of a global in that cell", edited("cells/1.py", "0.1", "0.7"), RECOVER, CELL),
+    Row("nothing in the notebook", nothing, (), CELL),
+    Row("nothing", nothing, ()),
+    Row("`python -O`", nothing, (), flags=("-O",)),
+    Row("another number of threads", nothing, (), then=("--threads", "2"), said=FEWER),
+    Row("another number of threads, with `--strict`", nothing, STAGES, ("--strict",), ("--threads", "2")),
+    Row("nothing, with `--strict`", nothing, (), ("--strict",)),
+    Row("an image, its file's size and time kept", lambda at: bitmap(at / "pictures/train/dark/1.bmp", 7, True), STAGES, DATA),
+    Row(
+        "the folder: other images of equal names, sizes and times",
+        lambda at: pictures(at / "other/pictures", 2),
+        STAGES,
+        DATA,
+        ELSEWHERE,
+    ),
+    Row(
+        "the folder: the same images",
+        copied,
+        (),
+        DATA,
+        ELSEWHERE,
+    ),
 ]  # fmt: skip
+OTHER_ROWS = [
+    Row(
+        "a helper file of what `pip install -e` installed",
+        edited("project/mine_helpers.py", "0.1", "100.0"),
+        RECOVER,
+        installed=True,
+    ),
+    Row("the host's recover", edited("delt_host/recover.py", "EPSILON = 0.5,", "EPSILON = 0.6,"), RECOVER),
+    Row("the host's train", edited("delt_host/train.py", "momentum=0.9", "momentum=0.8"), ("evaluate",)),
+    Row("the host's squeeze", edited("delt_host/squeeze.py", "nesterov=recipe.momentum > 0", "nesterov=False"), STAGES),
+    Row("the host's report", edited("delt_host/report/table.py", "cost of one seed", "cost of a seed"), ()),
+    Row(
+        "a file of our plugins that no row uses",
+        edited("delt_plugins/privacy.py", "import torch\n", "import torch\nX = 1\n"),
+        (),
+    ),
+]
 
 Command = Callable[[list[str], Path, Mapping[str, str]], subprocess.CompletedProcess[str]]
 
 
 def write(folder: Path) -> None:
-    """The plugins, as pip would leave them on the path."""
+    """The plugins, as pip would leave them on the path, and images."""
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
+    pictures(folder / "pictures", 1)
 
 
-def run(folder: Path, command: Command, flags: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The small experiment, with what `folder` holds on the path and as its store: the stages that were computed."""
+def install(folder: Path) -> None:
+    """One of the two plugins as pip leaves it when it is edited in place, in an environment of its own."""
+    shutil.rmtree(folder / "mine-1.0.dist-info")
+    (folder / "project").mkdir()
+    for place in folder.glob("mine_*"):
+        place.rename(folder / "project" / place.name)
+    (folder / "project" / "pyproject.toml").write_text(PROJECT)
+    venv.create(folder / "venv")
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    (packages / "ours.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "venv"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-build-isolation", "--no-deps", "-e", str(folder / "project")], check=True)
+
+
+def run(folder: Path, command: Command, row: Row | None = None, words: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The small experiment, with what `folder` holds on the path and as its store: the stages that were computed.
+
+    `row`: as the second run of a row; `words`: as the first of rows that have these.
+    """
     environment = {**os.environ, "PYTHONPATH": str(folder), "DELT_HOST_STORE": str(folder / "store")}
+    flags, more = (row.flags, (*row.words, *row.then)) if row else ((), words)
     (folder / "here").mkdir()
-    done = command([*flags, "-c", "from delt_host.cli import main; main()", *RUN], folder / "here", environment)
+    done = command([*flags, "-c", MAIN, *RUN, *more], folder / "here", environment)
     assert done.returncode == 0, done.stderr
+    assert not row or not row.said or done.stderr.count(row.said) == 1, done.stderr
     shutil.rmtree(folder / "here")
     lines = [line for line in done.stderr.splitlines() if line.split(" ")[0] in STAGES]
     assert {line.split(" ")[0] for line in lines} == set(STAGES), done.stderr
     return tuple(stage for stage in STAGES if not all("from the store" in ln for ln in lines if ln.startswith(stage)))
 
 
-def edit(row: Row, folder: Path) -> None:
-    file = folder / row.file
-    text = file.read_text()
-    assert row.old in text, row
-    file.write_text(text.replace(row.old, row.new))
-
-
 def main() -> None:
     def cold(words: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        own = folder.parent / "venv" / "bin" / "python"
+        python = str(own) if own.exists() else sys.executable
         return subprocess.run(
-            [sys.executable, *words], cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
+            [python, *words], cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
         )
 
-    wanted = sys.argv[1:]
-    print("| edited between two runs | recomputed |\n|---|---|")
+    @cache
+    def before(words: tuple[str, ...], installed: bool) -> Path:
+        """Everything after the first run, which rows of the same words share."""
+        place = Path(tempfile.mkdtemp(dir=base))
+        write(place)
+        if installed:
+            install(place)
+        for package in ("delt_host", "delt_plugins"):
+            shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
+        assert run(place, cold, words=words) == STAGES
+        return place
+
     wrong = []
-    for row in [row for row in (*PLUGIN_ROWS, *OTHER_ROWS) if not wanted or row.file in wanted]:
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            write(place)
-            for package in ("delt_host", "delt_plugins"):
-                shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
-            assert run(place, cold) == STAGES
-            edit(row, place)
-            found = run(place, cold, row.flags)
-        print(f"| {row.what} | {', '.join(found) or '–'} |", flush=True)
-        wrong += [row.what] if found != row.recomputed else []
+    print("| changed between two runs | recomputed |\n|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        for row in [row for row in (*PLUGIN_ROWS, *OTHER_ROWS) if all(word in row.what for word in sys.argv[1:])]:
+            place = before(row.words, row.installed)
+            if not row.installed:  # what is installed holds the names of its folders
+                place = shutil.copytree(place, base / "after")
+            row.change(place)
+            found = run(place, cold, row)
+            shutil.rmtree(place)
+            print(f"| {row.what} | {', '.join(found) or '–'} |", flush=True)
+            wrong += [row.what] if found != row.recomputed else []
     sys.exit(f"not as it should be: {'; '.join(wrong)}" if wrong else None)
 
 

@@ -70,7 +70,8 @@ def code_of(*things: Any) -> str:
         found = {name: _source(name).digest for name in modules}
     except (LookupError, RecursionError) as error:
         return f"{_UNKNOWN} {error.args[0]}"
-    return digest([found, live, {name: _version(name) for name in libraries}])[:24]
+    versions = {name: _version(name) for name in libraries}
+    return digest([found, live, versions, sys.version_info[:2]])[:24]
 
 
 def look_at(modules: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """An entry of the store as it lies on disk: where, of which files, and whether it is whole. Nothing here needs torch.
 
-A folder ``STAGE/KEY/`` with `tensors.safetensors` and `facts.json`, which names its inputs and the checksum of both.
+A folder ``STAGE/KEY/`` with `tensors.safetensors` and `facts.json`, which names its inputs, what it was made with and the
+checksum of both.
 """
 
 from __future__ import annotations

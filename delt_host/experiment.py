@@ -110,6 +110,10 @@ class Experiment:
     precision: str
     stack: int = 0
     """Groups that recovery puts into one forward pass; 0: by the size of the images."""
+    threads: int = 1
+    """Of the processor, for each piece of work: sums are rounded by how they are divided."""
+    strict: bool = False
+    """Whether no result is used that was made with another number of threads or other versions of libraries."""
     match: Budget | None = None
     """The budget that all rows are brought to; None: each has its own."""
     ceiling_epochs: int = 0
@@ -128,6 +132,8 @@ class Experiment:
             "device": self.device,
             "precision": self.precision,
             "stack": self.stack,
+            "threads": self.threads,
+            "strict": self.strict,
             "ceiling_epochs": self.ceiling_epochs,
             "match": str(self.match) if self.match else None,
             "dataset": self.dataset.table(),

@@ -43,6 +43,8 @@ class Request(BaseModel):
     device: str | None = None
     precision: str | None = None
     stack: int | None = None
+    threads: int | None = None
+    strict: bool = False
     match: str | None = None
     ceiling: bool = False
     ceiling_epochs: int | None = None
@@ -77,7 +79,7 @@ class Request(BaseModel):
         """This request with everything that `other` says put over it; `set` is merged."""
         said = {name: getattr(other, name) for name in other.model_fields_set if getattr(other, name) not in (None, [])}
         said["set"] = {**self.set, **other.set}
-        said["ceiling"] = self.ceiling or other.ceiling
+        said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict")}
         return self.model_copy(update=said)
 
 

@@ -7,9 +7,12 @@ method's published settings for the dataset, ``--set``, and the row's own (``--m
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from delt_host.components import STAGES
 from delt_host.compute import Compute
@@ -29,6 +32,7 @@ NOTHING = "none"  # the scheduler and matcher of a row that optimises nothing
 DEFAULT_CONTROLS = ("random-real", "start")
 START = "start"  # the control that takes each method's initialisation with zero iterations
 DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = 10, 20
+MOST_THREADS = 1024
 
 
 def resolve(request: Request, registry: Registry) -> Experiment:
@@ -51,6 +55,13 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     evaluators = maker.evaluators(request, rows, model)
     chosen_protocol = _protocol(request.protocol, known_as, suggested, sets)
     sets.check_all_used(maker)
+    threads = torch.get_num_threads() if request.threads is None else request.threads
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
+    if threads > (cores := os.cpu_count() or threads):
+        maker.notes.append(
+            f"{threads} threads share {cores} processors, which is slow; --threads N takes fewer, for other last bits"
+        )
     epochs = request.ceiling_epochs or (DEFAULT_CEILING_EPOCHS if request.ceiling else 0)
     return Experiment(
         dataset=Named(dataset_name, dataset),
@@ -63,6 +74,8 @@ def resolve(request: Request, registry: Registry) -> Experiment:
         device=compute.device,
         precision=compute.precision,
         stack=compute.stack,
+        threads=threads,
+        strict=request.strict,
         match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
         notes=tuple(maker.notes),

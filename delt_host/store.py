@@ -37,6 +37,7 @@ from delt_host.entry import (
     read_record,
 )
 from delt_host.errors import InputError, RunError
+from delt_host.made import Differences, made
 from delt_host.resume import EVERY, Checkpoint
 
 KEY_LENGTH = 24  # hexadecimal digits: 96 bits
@@ -54,12 +55,19 @@ class Store:
     """A folder of finished stages. InputError where it cannot be written."""
 
     def __init__(
-        self, root: Path, warn: Callable[[str], None] = lambda _message: None, checkpoint_every: float = EVERY
+        self,
+        root: Path,
+        warn: Callable[[str], None] = lambda _message: None,
+        checkpoint_every: float = EVERY,
+        strict: bool = False,
     ) -> None:
-        """`checkpoint_every` is in seconds."""
+        """`checkpoint_every` is in seconds. `strict`: what results are made with is a part of every key."""
         self.root = root
         self.warn = warn
         self.checkpoint_every = checkpoint_every
+        self.strict = strict
+        self.differences = Differences(warn)
+        """In what entries that were used differ from those that this process makes."""
         self.made: list[Name] = []
         """The entries that this process wrote, in order."""
         self._unkept: dict[Name, Entry] = {}
@@ -78,7 +86,7 @@ class Store:
 
     def key(self, stage: str, inputs: Mapping[str, Any]) -> str:
         """What the stage's result for these inputs is found by."""
-        key = key_of({"stage": stage, "inputs": inputs})
+        key = key_of({"stage": stage, "inputs": inputs} | ({"made": made()} if self.strict else {}))
         return key[: KEY_LENGTH + len(UNKEPT) * key.startswith(UNKEPT)]
 
     def folder(self, stage: str, key: str) -> Path:
@@ -101,9 +109,10 @@ class Store:
         if not folder.is_dir():
             return None
         try:
-            entry = _read_entry(folder, key)
+            entry, record = _read_entry(folder, key)
             with suppress(OSError):
                 os.utime(folder)  # used now: what `store prune --older-than` goes by
+            self.differences.look((stage, key), record["made"])
             return entry
         except UNREADABLE as error:
             self.warn(f"{folder} is damaged ({error}) and is made anew")
@@ -224,8 +233,8 @@ class Store:
 
         def fill(folder: Path) -> None:
             safetensors.torch.save_file(contiguous, folder / TENSORS)
-            tensors_digest = file_digest(folder / TENSORS)
-            record = {"stage": stage, "of": of, "inputs": inputs, "facts": facts, "tensors": tensors_digest}
+            record = {"stage": stage, "of": of, "inputs": inputs, "facts": facts, "made": made()}
+            record["tensors"] = file_digest(folder / TENSORS)
             record["checksum"] = digest(record)
             (folder / FACTS).write_text(json.dumps(record, indent=1))
 
@@ -238,6 +247,6 @@ class Store:
         return Entry(key, contiguous, json.loads(json.dumps(facts)), cached=False)
 
 
-def _read_entry(folder: Path, key: str) -> Entry:
+def _read_entry(folder: Path, key: str) -> tuple[Entry, dict[str, Any]]:
     record = read_record(folder)
-    return Entry(key, safetensors.torch.load_file(folder / TENSORS), record["facts"])
+    return Entry(key, safetensors.torch.load_file(folder / TENSORS), record["facts"]), record

@@ -152,7 +152,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert made(halves)[f"recover/{task.entry[1]}"] == made(whole)[f"recover/{task.entry[1]}"]
 
 
-def one_group(root: Path, iterations: int) -> tuple[str, Task]:
+def one_group(root: Path, iterations: int, strict: bool = False) -> tuple[str, Task]:
     """The description of a run whose teacher and start lie in the store, and one group of it."""
     from delt_host.engines import work
     from delt_host.host import Host
@@ -164,8 +164,8 @@ def one_group(root: Path, iterations: int) -> tuple[str, Task]:
 
     registry = load_registry()
     options = {"dataset.image_size": 16, "teacher.epochs": 1, "scheduler.iterations": iterations}
-    experiment = resolve(Request(method=["sre2l"], control=[], ipc=2, seeds=1, set=options), registry)
-    host = Host(registry, Store(root), Observer())
+    experiment = resolve(Request(method=["sre2l"], control=[], ipc=2, seeds=1, set=options, strict=strict), registry)
+    host = Host(registry, Store(root, strict=strict), Observer())
     description = Description(work.recipe_of(experiment), torch.get_num_threads())
     found = work.tasks(prepare_run(experiment, host))
     assert [task.stage for task in found] == ["recover", "relabel", "evaluate"]
@@ -179,6 +179,14 @@ def test_a_worker_with_another_plugin_refuses(tmp_path: Path) -> None:
 
     (failure,) = Job(description, str(tmp_path), 30.0)([other.to_json()]).values()
     assert "same versions" in failure
+
+
+def test_a_worker_is_as_strict_as_the_run(tmp_path: Path) -> None:
+    description, task = one_group(tmp_path, iterations=2, strict=True)
+    from delt_host.engines.slurm import Job
+
+    assert Job(description, str(tmp_path), 30.0)([task.to_json()]) == {}
+    assert Store(tmp_path).holds(*task.entry)
 
 
 def test_tasks_and_descriptions_travel_as_json() -> None:

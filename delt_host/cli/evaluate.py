@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @options.device
 @options.precision
 @options.threads
+@options.strict
 @options.store
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (default RUN/evaluations/NAMES).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the tables and errors.")
@@ -62,7 +63,6 @@ def command(
     student: tuple[str, ...],
     teacher: tuple[str, ...],
     sets: tuple[str, ...],
-    threads: int | None,
     store: Path | None,
     out: Path | None,
     quiet: bool,
@@ -100,8 +100,9 @@ def command(
     experiment = resolve(Request.from_recipe(run / "experiment.toml").updated(asked), registry)
     observer = observer_for(Console(stderr=True), quiet)
     path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
-    compute.use_threads(threads)
-    host = Host(registry, Store(store or default_store(), warn=observer.note), observer, path)
+    compute.use_threads(experiment.threads)
+    kept = Store(store or default_store(), observer.note, strict=experiment.strict)
+    host = Host(registry, kept, observer, path)
     folder.open_folder(path, experiment)
     with observer:
         comparison = story.prepare_run(experiment, host, saved=folder.SavedSets(run))

@@ -122,6 +122,7 @@ class _Labels:
 
         from rich.console import Console
 
+        from delt_host import compute
         from delt_host.artifact.soft_labels import write_labels
         from delt_host.cli.progress import observer_for
         from delt_host.entry import default_store
@@ -140,7 +141,9 @@ class _Labels:
         row = next(row for row in experiment.rows if row.label == self.label)
         experiment = replace(experiment, rows=(row,), seeds=(self.seed,), match=None)
         observer = observer_for(Console(stderr=True), self.quiet)
-        host = Host(registry, Store(self.store or default_store(), warn=observer.note), observer, folder)
+        compute.use_threads(experiment.threads)
+        kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
+        host = Host(registry, kept, observer, folder)
         with observer:
             saved = SavedSets(self.run)
             comparison = story.prepare_run(experiment, host, saved=saved)

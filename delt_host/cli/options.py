@@ -23,6 +23,12 @@ stack = click.option(
     help="Groups in one forward pass of recovery (default: 500 images up to 32 px, else 1 group).",
 )
 threads = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Processor threads of each piece of work (default: all)."
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processor threads of each piece of work (default: the recipe's, or all).",
+)
+strict = click.option(
+    "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
 store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")

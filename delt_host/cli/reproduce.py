@@ -105,6 +105,7 @@ def command(
     mine = cell.Mine(cell.mapped(dataset, "--dataset"), _teachers(teacher), parse_sets(sets), **said)
     registry = load_registry()
     readings = reading or tuple(chosen_table.file.readings)
+    compute.use_threads(threads)
     jobs = cell.jobs(chosen_table, cells, readings, scale, mine, registry)
     title, folder = f"{chosen_table.name}: {chosen_table.file.title}", records.Folder(out)
     observer = observer_for(Console(stderr=True), quiet)
@@ -112,7 +113,6 @@ def command(
     if dry_run:
         forecast.show(console, title, jobs, forecast.forecast(jobs, chosen_table, folder, host))
         return
-    compute.use_threads(threads)
     with observer:
         outcome = measure.measure(jobs, folder, host, title, shareable(sys.argv[1:]))
     show.show(console, title, outcome.records)

@@ -93,6 +93,7 @@ from delt_host.errors import RunError
 )
 @click.option("--address", metavar="HOST:PORT", help="The Ray cluster to use, rather than one of this machine.")
 @options.threads
+@options.strict
 @options.store
 @click.option(
     "--checkpoint-every",
@@ -127,7 +128,6 @@ def command(
     checkpoint_every: float,
     engine: str,
     address: str | None,
-    threads: int | None,
     dry_run: bool,
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
@@ -176,7 +176,9 @@ def command(
     from delt_host.report import folder, page, table
     from delt_host.stages import story
 
-    host = Host(registry, Store(store or default_store(), observer.note, checkpoint_every), observer)
+    kept = Store(store or default_store(), observer.note, checkpoint_every, experiment.strict)
+    host = Host(registry, kept, observer)
+    threads = compute.use_threads(experiment.threads)
     if dry_run:
         outlook = estimate.plan_run(story.outlined(experiment, host))
         if as_json:
@@ -184,7 +186,6 @@ def command(
         else:
             estimate.show(console, experiment, outlook)
         return
-    threads = compute.use_threads(threads)
     if elsewhere is not None:
         elsewhere.check(experiment.device)
     path = host.folder = out or Path("runs") / _default_name(experiment)

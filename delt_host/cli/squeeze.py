@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @options.device
 @options.precision
 @options.threads
+@options.strict
 @options.store
 @click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default MODEL.teacher.safetensors).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the files' names and errors.")
@@ -52,6 +53,7 @@ def command(
     device: str | None,
     precision: str | None,
     threads: int | None,
+    strict: bool,
     store: Path | None,
     out: Path | None,
     quiet: bool,
@@ -78,7 +80,7 @@ def command(
             raise InputError(f"--set {key} has no place here; only options of teacher and dataset do")
     request = Request(
         dataset=dataset, teacher=list(teacher), method=list(method), set=settings, device=device,
-        precision=precision,
+        precision=precision, threads=threads, strict=strict,
     )  # fmt: skip
     if recipe is not None:
         request = Request.from_recipe(recipe).updated(request)
@@ -94,8 +96,8 @@ def command(
     for path in files:
         check_new(path)
     observer = observer_for(Console(stderr=True), quiet)
-    host = Host(registry, Store(store or default_store(), observer.note), observer)
-    compute.use_threads(threads)
+    host = Host(registry, Store(store or default_store(), observer.note, strict=experiment.strict), observer)
+    compute.use_threads(experiment.threads)
     with observer:
         data = story.load_data(experiment.dataset, host)
         for asked, path in zip(recipes, files, strict=True):

@@ -98,10 +98,11 @@ class Dataset(Component):
 
 @dataclass
 class ReadingReport:
-    """What happened while image files were read: modes converted, bad files skipped."""
+    """What happened while image files were read: modes converted, bad files skipped, images brought to another size."""
 
     converted: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    resized: int = 0
 
     def notes(self) -> tuple[str, ...]:
         lines = []

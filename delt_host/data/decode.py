@@ -107,7 +107,11 @@ def decode_all(
 
     def one(path: Path) -> Tensor | InputError:
         try:
-            return fit(decode(path, report), size)
+            image = decode(path, report)
+            if report is not None and image.shape[1:] != (size, size):
+                with _counting:
+                    report.resized += 1
+            return fit(image, size)
         except InputError as error:
             if not skip_bad_images:
                 raise

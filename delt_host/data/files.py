@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from delt_host.code_identity import code_of
+from delt_host.data import kept
 from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split
 from delt_host.data.decode import decode, decode_all
-from delt_host.entry import default_store, digest
+from delt_host.data.index import Index, index
+from delt_host.entry import UNKEPT, default_store, key_of
 from delt_host.errors import InputError
 
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
 STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory
-METADATA = "delt_host.decoded"
+
+Progress = Callable[[int], None]
+"""Told how many more files have been looked at."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,22 @@ def load_files(
     statistics: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
     skip_bad_images: bool = False,
     notes: Sequence[str] = (),
+    progress: Progress = lambda _files: None,
 ) -> RealData:
-    """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None."""
+    """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None.
+
+    Its fingerprint is of contents. Names of files count only by the order that they give to the images of a class.
+    """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
-    if needed > IN_MEMORY:
-        splits, fingerprint, said = _on_demand(class_names, train, test, size, skip_bad_images)
-    else:
-        splits, fingerprint, said = _in_memory(class_names, train, test, size, skip_bad_images)
+    load = _on_demand if needed > IN_MEMORY else _in_memory
+    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, progress)
     for kind, split in zip(("training", "test"), splits, strict=True):
         counts = torch.bincount(split.targets, minlength=len(class_names))
         if int(counts.min()) == 0:
             empty = class_names[int(counts.argmin())]
             raise InputError(f"class {empty!r} of {name} has no {kind} image that can be read")
     mean, std = statistics or mean_and_std(splits[0])
-    return RealData(name, tuple(class_names), size, mean, std, *splits, fingerprint, (*notes, *said))
+    return RealData(name, tuple(class_names), size, mean, std, *splits, fingerprint, (*notes, *report.notes()))
 
 
 def mean_and_std(split: Split) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -105,25 +108,22 @@ def fingerprint_of(class_names: Sequence[str], *splits: MemorySplit) -> str:
     """SHA-256 of class names, labels and pixels."""
     total = hashlib.sha256(json.dumps(list(class_names)).encode())
     for split in splits:
-        total.update(split.targets.numpy().tobytes())
-        total.update(split.images.contiguous().numpy().tobytes())
+        kept.add(total, split.targets)
+        kept.add(total, split.images)
     return total.hexdigest()
 
 
 def _on_demand(
-    class_names: Sequence[str], train: Files, test: Files, size: int, skip_bad_images: bool
-) -> tuple[tuple[Split, Split], str, tuple[str, ...]]:
-    report = ReadingReport()
-    splits = []
-    for files in (train, test):
-        paths, targets = files.paths, files.targets
-        if skip_bad_images:
-            good = [place for place, path in enumerate(paths) if _readable(path, report)]
-            paths, targets = [paths[i] for i in good], [targets[i] for i in good]
-        splits.append(FileSplit(paths, torch.tensor(targets), size))
-    # Too much to hash: names, sizes and times stand for the content.
-    fingerprint = digest([list(class_names), size, _listing(train), _listing(test), report.skipped])
-    return (splits[0], splits[1]), fingerprint, report.notes()
+    class_names: Sequence[str], train: Files, test: Files, size: int, skip_bad_images: bool, progress: Progress
+) -> tuple[tuple[Split, Split], str, ReadingReport]:
+    report, splits = ReadingReport(), []
+    parts: list[object] = [list(class_names), size, code_of(decode_all)]
+    for files, found in zip((train, test), _indexed(train, test, progress), strict=True):
+        paths, targets = files.paths, torch.tensor(files.targets)
+        good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report)]
+        splits.append(FileSplit([paths[i] for i in good], targets[good], size))
+        parts += [targets[good].tolist(), found.digest(torch.tensor(good, dtype=torch.int64))]
+    return (splits[0], splits[1]), key_of(parts), report
 
 
 def _readable(path: Path, report: ReadingReport) -> bool:
@@ -136,62 +136,47 @@ def _readable(path: Path, report: ReadingReport) -> bool:
 
 
 def _in_memory(
-    class_names: Sequence[str], train: Files, test: Files, size: int, skip_bad_images: bool
-) -> tuple[tuple[Split, Split], str, tuple[str, ...]]:
-    key = digest([list(class_names), size, skip_bad_images, _listing(train), _listing(test)])[:24]
-    cache = default_store() / "decoded" / f"{key}.safetensors"
-    found = _read_cache(cache)
-    if found is None:
-        report = ReadingReport()
-        tensors: dict[str, Tensor] = {}
-        for kind, files in (("train", train), ("test", test)):
-            images, kept = decode_all(files.paths, size, report, skip_bad_images)
-            tensors |= {f"{kind}.images": images, f"{kind}.kept": kept}
-        found = tensors, report.notes()
-        _write_cache(cache, *found)
-    decoded, notes = found
+    class_names: Sequence[str], train: Files, test: Files, size: int, skip_bad_images: bool, progress: Progress
+) -> tuple[tuple[Split, Split], str, ReadingReport]:
+    indices = _indexed(train, test, progress)
+    content: list[object] = [size, code_of(decode_all), *(each.digest() for each in indices)]
+    decoded, report = _decoded(train, test, size, skip_bad_images, content)
     splits = []
     for kind, files in (("train", train), ("test", test)):
-        kept = decoded[f"{kind}.kept"]
-        paths = [files.paths[i] for i in kept.tolist()]
-        splits.append(OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[kept], paths))
-    return (splits[0], splits[1]), fingerprint_of(class_names, *splits), notes
+        good = decoded[f"{kind}.kept"]
+        paths = [files.paths[i] for i in good.tolist()]
+        splits.append(OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths))
+    fingerprint = fingerprint_of(class_names, *splits)
+    # Patches are cut from the images as they are in their files, which the pixels at another size do not tell.
+    return (splits[0], splits[1]), key_of([fingerprint, content]) if report.resized else fingerprint, report
 
 
-def _listing(files: Files) -> list[tuple[str, int, int, int]]:
-    stats = [path.stat() for path in files.paths]
-    return [
-        (f"{path.parent.name}/{path.name}", target, stat.st_size, stat.st_mtime_ns)
-        for path, target, stat in zip(files.paths, files.targets, stats, strict=True)
-    ]
+def _decoded(
+    train: Files, test: Files, size: int, skip_bad_images: bool, content: list[object]
+) -> tuple[dict[str, Tensor], ReadingReport]:
+    """Images (N, 3, size, size) and kept places (N,) of both splits, decoded or as an earlier run has kept them."""
+    splits = {"train": train, "test": test}
+    key = key_of([content, skip_bad_images])
+    cache = default_store() / "decoded" / f"{key[:24]}.safetensors"
+    tensors: dict[str, Tensor] = {}
+    if found := kept.read(cache):
+        tensors, facts = found
+        report = ReadingReport(facts["converted"], resized=facts["resized"])
+        for kind, files in splits.items():
+            taken = set(tensors[f"{kind}.kept"].tolist())
+            report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]
+        return tensors, report
+    report = ReadingReport()
+    for kind, files in splits.items():
+        images, good = decode_all(files.paths, size, report, skip_bad_images)
+        tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
+    # Files that changed meanwhile are not what the key says.
+    unchanged = [each.digest() for each in _indexed(train, test)] == content[-2:]
+    if unchanged and not key.startswith(UNKEPT):
+        kept.write(cache, tensors, {"converted": report.converted, "resized": report.resized})
+    return tensors, report
 
 
-def _read_cache(path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]] | None:
-    """The decoded images with their notes; None where there are none or their checksum is another."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})[METADATA])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError):
-        return None
-    return (tensors, tuple(about["notes"])) if about["checksum"] == _checksum(tensors) else None
-
-
-def _write_cache(path: Path, tensors: dict[str, Tensor], notes: tuple[str, ...]) -> None:
-    """Keep decoded images; a place that cannot be written only costs the next run its time."""
-    about = {METADATA: json.dumps({"notes": notes, "checksum": _checksum(tensors)})}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-        os.close(descriptor)
-        safetensors.torch.save_file(tensors, temporary, metadata=about)
-        Path(temporary).replace(path)
-    except (OSError, safetensors.SafetensorError):
-        return
-
-
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(tensors):
-        total.update(tensors[name].contiguous().numpy().tobytes())
-    return total.hexdigest()
+def _indexed(train: Files, test: Files, progress: Progress = lambda _files: None) -> tuple[Index, Index]:
+    memory = default_store() / "index"
+    return index(train.paths, memory, progress), index(test.paths, memory, progress)

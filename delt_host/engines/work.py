@@ -130,6 +130,7 @@ class Worker:
         registry = load_registry(description.load, description.block, description.prefer)
         self.host = Host(registry, store, Observer())
         experiment = resolve(Request.from_table(description.recipe, "the description of the run"), registry)
+        store.strict = experiment.strict
         self.comparison = prepare_run(experiment, self.host, data, teachers)
 
     def do(self, task: Task) -> None:

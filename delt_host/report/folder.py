@@ -63,7 +63,7 @@ def write_results(
         "protocol": {"title": experiment.protocol.title, "fingerprint": experiment.protocol.fingerprint},
         "lines": [line_record(line) for line in lines],
         "measurements": [_measurement(m) for m in measurements],
-        "machine": machine(experiment),
+        "machine": {**machine(experiment), "reused": problem.store.differences.told() if problem.store else []},
         "plugins": [f"{p.name}: {p}" for p in registry.plugins],
     }
     text = json.dumps(finite(results), indent=1, default=str, allow_nan=False)

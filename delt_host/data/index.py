@@ -1,0 +1,158 @@
+"""What lies in the files of a split: the SHA-256 of each, remembered, so that files are read once and not in every run.
+
+Memory goes by the split's folder, a file's place in it, and what the file system says of the file: its size, the time of
+its content, the time of any change, its number. ``cp -p``, ``rsync -t`` and archives set the time of content; that of any
+change nobody can set, so that whoever replaces, moves or touches a file has it read again. Where all four agree all the
+same, as those of two read-only images mounted at one place, a sample of contents tells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from delt_host.data import kept
+from delt_host.entry import digest, file_digest
+
+SAMPLE = 32
+"""Files that are read in every run, at most, whatever is remembered of them."""
+RECENT = 2.0
+"""Seconds of the coarsest clock that a file system has (FAT's): two changes within one tick look alike."""
+CHUNK = 64
+"""Files that a thread takes at a time."""
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Index:
+    """The content of every file of a split."""
+
+    contents: Tensor
+    """(N, 32) uint8: each file's SHA-256, in the split's order; zeros for a file that cannot be read."""
+
+    def digest(self, places: Tensor | None = None) -> str:
+        """What stands for all files, or for those at `places` (n,): their contents in this order, and not their names."""
+        total = hashlib.sha256()
+        kept.add(total, self.contents if places is None else self.contents[places])
+        return total.hexdigest()
+
+
+def index(files: Sequence[Path], memory: Path, progress: Callable[[int], None] = lambda _files: None) -> Index:
+    """Look at the content of files that lie in one folder; what the folder `memory` tells of an earlier run is not read.
+
+    `progress` is told how many more files are done. One that cannot be read is for decoding to name.
+    """
+    began = time.time()
+    folder = os.path.commonpath({str(file.parent) for file in files}) if files else ""
+    place = memory / f"{digest(str(Path(folder).resolve()))[:24]}.safetensors"
+    names = [os.fsencode(str(file)[len(folder) :]) for file in files]
+    looks = torch.tensor([look for some in _each(_look, files) for look in some], dtype=torch.int64).view(-1, 4)
+
+    old = _Memory.of(place)
+    contents, known = old.recall(names, looks)
+    sample = _evenly(torch.nonzero(known).flatten())
+    if any(_content(files[at]) != bytes(contents[at].tolist()) for at in sample.tolist()):
+        old, known = (
+            _Memory.of(None),
+            torch.zeros_like(known),
+        )  # another folder is in the place of the one that was here
+    progress(int(known.sum()))
+    unknown = torch.nonzero(~known).flatten()
+    done = 0
+    for some in _each(_content, [files[at] for at in unknown.tolist()]):
+        contents[unknown[done : done + len(some)]] = _bytes(b"".join(some)).view(-1, 32)
+        done += len(some)
+        progress(len(some))
+    if done:
+        # What changed just now could change again and look the same.
+        sure = (contents != 0).any(dim=1) & (looks[:, 2] < int((began - RECENT) * 1e9))
+        _Memory(names, looks, contents).only(sure).beside(old).write(place)
+    return Index(contents)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Files by their names in the folder, how they looked, and what was in them."""
+
+    names: list[bytes]
+    looks: Tensor
+    contents: Tensor
+
+    @classmethod
+    def of(cls, place: Path | None) -> _Memory:
+        found = kept.read(place) if place is not None else None
+        if found is None:
+            return cls([], torch.empty(0, 4, dtype=torch.int64), torch.empty(0, 32, dtype=torch.uint8))
+        tensors, _ = found
+        return cls(tensors["names"].numpy().tobytes().split(b"\0")[:-1], tensors["looks"], tensors["contents"])
+
+    def write(self, place: Path) -> None:
+        names = _bytes(b"".join(name + b"\0" for name in self.names))  # a byte that no path has
+        kept.write(place, {"names": names, "looks": self.looks, "contents": self.contents}, {})
+
+    def recall(self, names: list[bytes], looks: Tensor) -> tuple[Tensor, Tensor]:
+        """The contents (N, 32) of files that look as they did, and which (N,) these are."""
+        row_of = {name: row for row, name in enumerate(self.names)}
+        rows = torch.tensor([row_of.get(name, -1) for name in names], dtype=torch.int64)
+        contents, known = torch.zeros(len(names), 32, dtype=torch.uint8), rows >= 0
+        known[known.clone()] = (self.looks[rows[known]] == looks[known]).all(dim=1)
+        contents[known] = self.contents[rows[known]]
+        return contents, known
+
+    def only(self, which: Tensor) -> _Memory:
+        names = [name for name, taken in zip(self.names, which.tolist(), strict=True) if taken]
+        return _Memory(names, self.looks[which], self.contents[which])
+
+    def beside(self, old: _Memory) -> _Memory:
+        """With what is remembered of other files of the folder: not every run reads all of its classes."""
+        own = set(self.names)
+        others = old.only(torch.tensor([name not in own for name in old.names], dtype=torch.bool))
+        return _Memory(
+            [*self.names, *others.names],
+            torch.cat([self.looks, others.looks]),
+            torch.cat([self.contents, others.contents]),
+        )
+
+
+def _each(work: Callable[[Path], Found], files: Sequence[Path]) -> Iterator[list[Found]]:
+    """What `work` makes of each file, in threads, in order, some at a time."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        starts = range(0, len(files), CHUNK)
+        yield from pool.map(lambda start: [work(file) for file in files[start : start + CHUNK]], starts)
+
+
+def _look(file: Path) -> tuple[int, int, int, int]:
+    """Size, time of content and of any change in nanoseconds, and number; of what a link leads to."""
+    try:
+        found = file.stat()
+    except OSError:
+        return -1, 0, 0, 0
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino % 2**63
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return bytes.fromhex(file_digest(file))
+    except OSError:
+        return bytes(32)
+
+
+def _evenly(places: Tensor) -> Tensor:
+    """A sample that begins elsewhere each time, so that what one run does not look at another does."""
+    step = max(-(-len(places) // SAMPLE), 1)
+    return places[secrets.randbelow(step) :: step]
+
+
+def _bytes(content: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0, dtype=torch.uint8)
