@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from delt_host.plan import Curve, Group, Phase, Plan
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
+    from delt_host.reader import ImageReader
+    from delt_host.results import Score
     from delt_host.teacher import Teacher
 
 __version__ = "0.1.0"
@@ -53,6 +55,8 @@ _HOMES = {
     "plan": "Curve Group Phase Plan",
     "problem": "Problem",
     "protocols": "Protocol",
+    "reader": "ImageReader",
+    "results": "Score",
     "teacher": "Teacher",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -68,6 +72,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Group",
+    "ImageReader",
     "ImageSet",
     "Initializer",
     "InputError",
@@ -86,6 +91,7 @@ __all__ = [
     "Relabeler",
     "RunError",
     "Scheduler",
+    "Score",
     "Split",
     "Teacher",
     "Views",

@@ -33,7 +33,17 @@ from delt_host.live_code import all_codes, compiled
 ABSENT = "absent: "
 SERVICES = frozenset(
     f"delt_host{name}"
-    for name in ("", ".code_identity", ".entry", ".hookspecs", ".identity", ".live_code", ".observer", ".store")
+    for name in (
+        "",
+        ".code_identity",
+        ".entry",
+        ".hookspecs",
+        ".identity",
+        ".live_code",
+        ".observer",
+        ".results",
+        ".store",
+    )
 )
 """What does not change what components compute: names, keys, where results are kept, who is told."""
 _UNKNOWN = f"{UNKEPT}{os.urandom(8).hex()}"

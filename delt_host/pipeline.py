@@ -40,12 +40,12 @@ from delt_host.keys import (
     start_inputs,
     teacher_inputs,
 )
+from delt_host.measurement import Measurement
 from delt_host.models import build_model
 from delt_host.observer import Observer
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import assemble, check_plan, recover_stack, stacks
-from delt_host.results import Measurement
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
@@ -99,18 +99,22 @@ def run(
 ) -> Iterator[Measurement]:
     """Run every stage of every row and seed, and yield one measurement for each row, seed and evaluator.
 
-    A row that fails gives one measurement with `failure` set; the other rows still run. With `saved` nothing is
-    distilled: its sets are labelled and evaluated.
+    A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run. With `saved`
+    nothing is distilled: its sets are labelled and evaluated.
     """
     host.observer.expect(forecast(experiment, shared, plans, host, distil=saved is None))
     for seed in experiment.seeds:
         problem = shared.with_seed(seed)
         for row in experiment.rows:
+            left = list(experiment.evaluators)
             try:
-                yield from run_row(experiment, problem, row, plans[row.label], host, saved)
+                for measurement in run_row(experiment, problem, row, plans[row.label], host, saved):
+                    yield measurement
+                    left.remove(measurement.evaluator)
             except RunError as error:
                 host.observer.note(f"{row.label}, seed {seed}: {error}")
-                yield Measurement(row, seed, experiment.evaluators[0], plan=plans[row.label], failure=str(error))
+                for evaluator in left:
+                    yield Measurement(row, seed, evaluator, plan=plans[row.label], failure=str(error))
         if experiment.ceiling_epochs:
             yield from ceiling(problem, experiment, host)
 
@@ -131,8 +135,8 @@ def run_row(
         distilled, distilled_key = finish(problem, images, images_key, cost)
     labels, labels_key = relabel(problem, row, distilled, distilled_key, host)
     for evaluator in experiment.evaluators:
-        evaluation = evaluate(problem, row, evaluator, distilled, labels, labels_key, host)
-        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels, history)
+        evaluation, key = evaluate(problem, row, evaluator, distilled, labels, labels_key, host)
+        yield Measurement(row, problem.seed, evaluator, evaluation, plan, distilled, labels, history, key=key)
 
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
@@ -334,8 +338,8 @@ def evaluate(
     labels: Labels,
     labels_key: str,
     host: Host,
-) -> Evaluation:
-    """The scores of one evaluator."""
+) -> tuple[Evaluation, str]:
+    """The scores of one evaluator, and their key."""
     what = detail(row, problem, evaluator)
 
     def work() -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -348,7 +352,7 @@ def evaluate(
     entry = host.store.make("scores", score_inputs(problem, evaluator, labels_key, host), work)
     if entry.cached:
         host.observer.cached("evaluate", what)
-    return Evaluation(entry.facts["scores"], entry.facts["facts"])
+    return Evaluation(entry.facts["scores"], entry.facts["facts"]), entry.key
 
 
 def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Measurement]:
@@ -366,8 +370,8 @@ def ceiling(problem: Problem, experiment: Experiment, host: Host) -> Iterator[Me
     row = Row("whole real set", "ceiling", experiment.rows[0].initializer, None, None, Named("online", online))
     labels, labels_key = relabel(whole, row, distilled, problem.data.fingerprint, host)
     for evaluator in experiment.evaluators:
-        evaluation = evaluate(whole, row, evaluator, distilled, labels, labels_key, host)
-        yield Measurement(row, problem.seed, evaluator, evaluation, Plan(groups=()), distilled, labels)
+        evaluation, key = evaluate(whole, row, evaluator, distilled, labels, labels_key, host)
+        yield Measurement(row, problem.seed, evaluator, evaluation, Plan(groups=()), distilled, labels, key=key)
 
 
 def _stage_or_cached(host: Host, name: str, what: str, total: int, unit: str, needed: bool) -> Any:
