@@ -55,12 +55,12 @@ class Line:
 
     @cached_property
     def done(self) -> list[Score]:
-        """The scores that are some."""
+        """Those that did not fail."""
         return [score for score in self.scores if not score.failure]
 
     @property
     def failures(self) -> list[str]:
-        """Why others are none, each reason once."""
+        """Why others did, each reason once."""
         return list(dict.fromkeys(score.failure for score in self.scores if score.failure))
 
     def by_set(self, name: str) -> dict[int, float]:

@@ -395,3 +395,5 @@ def _check_scores(evaluation: Evaluation, headline: str) -> None:
     scores: Mapping[str, float] = evaluation.scores
     if headline not in scores:
         raise RunError(f"it gave no score {headline!r}, its headline (gave: {sorted(scores)})")
+    if not all(isinstance(value, int | float) for value in scores.values()):
+        raise RunError(f"its scores are not all numbers: {dict(scores)}")

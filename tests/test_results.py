@@ -116,9 +116,13 @@ class Failing(Evaluator):
             raise ValueError("no luck")
         return Evaluation({"top1": 1.0, "nan": float("nan")})
 
+class Wordy(Failing):
+    def evaluate(self, problem, distilled, labels):
+        return Evaluation({"top1": "good"})
+
 @hookimpl
 def delt_evaluators():
-    return {"failing": Failing}
+    return {"failing": Failing, "wordy": Wordy}
 """
 
 
@@ -138,6 +142,17 @@ def test_a_row_that_fails_has_one_record_for_each_evaluator_as_any_other(small_r
     for line in lines(results):
         assert line.summary.n == (2 if line.evaluator.title == "convnet3" else 1) and line.provenance == "measured"
         assert len(line.failures) == (line.summary.n == 1)
+
+
+def test_a_score_that_is_no_number_fails_the_row_and_not_the_run(small_run: Path, install: Install) -> None:
+    install("my-failing", FAILING)
+    result = CliRunner().invoke(cli, ["evaluate", "made", "-e", "wordy", "-q", "--out", "out"])
+    assert isinstance(result.exception, RunError) and "failed: cda, delt" in str(result.exception)
+    (said,) = {score.failure for score in read_results(Path("out")).scores}
+    assert (
+        said.endswith("its scores are not all numbers: {'top1': 'good'}")
+        and "evaluator wordy of my-failing 1.2" in said
+    )
 
 
 def test_evaluators_of_one_title_are_refused(small_run: Path) -> None:
