@@ -16,7 +16,7 @@ lint:  ## style and order of imports
 types:  ## static types of the host and the plugins
 	$(PYTHON) -m mypy
 
-docs:  ## write docs/reference.md anew from the code
+docs:  ## write anew from the code: docs/reference.md, the schema of results.json and the page on it
 	$(PYTHON) docs/generate.py
 
 site:  ## the documentation as a site in site/; a link or anchor that leads nowhere is an error

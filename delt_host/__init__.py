@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
     from delt_host.ranking import true_class_scores
+    from delt_host.reader import ImageReader
+    from delt_host.results import Score
     from delt_host.teacher import Teacher
 
 __version__ = "0.1.0"
@@ -57,6 +59,8 @@ _HOMES = {
     "problem": "Problem",
     "protocols": "Protocol",
     "ranking": "true_class_scores",
+    "reader": "ImageReader",
+    "results": "Score",
     "teacher": "Teacher",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -72,6 +76,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "Group",
+    "ImageReader",
     "ImageSet",
     "Initializer",
     "InputError",
@@ -92,6 +97,7 @@ __all__ = [
     "Relabeler",
     "RunError",
     "Scheduler",
+    "Score",
     "Split",
     "Teacher",
     "Views",

@@ -42,6 +42,7 @@ SERVICES = frozenset(
         ".live_code",
         ".observer",
         ".prepared",
+        ".results",
         ".store",
     )
 )

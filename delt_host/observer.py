@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delt_host.errors import InputError
+from delt_host.reader import ImageReader
+from delt_host.results import Score
 
 if TYPE_CHECKING:
     from delt_host.plugins import Provided
-    from delt_host.results import Measurement
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,14 @@ class Observer:
     def note(self, message: str) -> None:
         """A sentence that the user should read."""
 
-    def measured(self, measurement: Measurement) -> None:
-        """A row's scores under one seed and evaluator, with its images; or `failure`, why there are none."""
+    def scored(self, score: Score, images: ImageReader | None) -> None:
+        """A row's scores under one set seed and evaluator, as results.json will hold them; or `failure`, why there are none.
+
+        `images` reads the distilled set; None where there is none: the row failed, or is the ceiling.
+        """
+
+
+QUIET = Observer()
 
 
 class Observers(Observer):
@@ -110,9 +117,9 @@ class Observers(Observer):
         self.first.note(message)
         self._tell("note", message)
 
-    def measured(self, measurement: Measurement) -> None:
-        self.first.measured(measurement)
-        self._tell("measured", measurement)
+    def scored(self, score: Score, images: ImageReader | None) -> None:
+        self.first.scored(score, images)
+        self._tell("scored", score, images)
 
     def _tell(self, what: str, *arguments: Any) -> None:
         for key in list(self.others):

@@ -378,6 +378,12 @@ class _RowMaker:
             for student in models:
                 chosen = options if student is None else {**options, "model": student}
                 result.append(Named(name, build(cls, chosen, f"evaluator {name}")))
+        titles = [named.component.title for named in result]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise InputError(
+                    f"two evaluators are both {title!r} in the table; leave one out, and score by it with delt-host evaluate"
+                )
         if request.student and not any("model" in named.component.model_fields_set for named in result):
             raise InputError("--student was given, but no evaluator of this run trains a student")
         return result

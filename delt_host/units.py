@@ -19,9 +19,9 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def duration(seconds: float) -> str:
-    """`0 s`, `4.2 s`, `3 min 20 s`, `2 h 5 min`; a dash for NaN, a time that nobody took."""
-    if math.isnan(seconds):
+def duration(seconds: float | None) -> str:
+    """`0 s`, `4.2 s`, `3 min 20 s`, `2 h 5 min`; a dash for None and NaN, a time that nobody took."""
+    if seconds is None or math.isnan(seconds):
         return "–"
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds else "0 s"

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from delt_host import InputError, Observer, hookimpl
-
-if TYPE_CHECKING:
-    from delt_host.results import Measurement
+from delt_host import ImageReader, InputError, Observer, Score, hookimpl
 
 SHOWN_CLASSES, SHOWN_IMAGES = 20, 10
 
@@ -55,25 +51,26 @@ class TensorBoard(Observer):
             for term, value in terms.items():
                 self._writer(detail).add_scalar(f"{name}/{term}", value, self.done)
 
-    def measured(self, measurement: Measurement) -> None:
-        row, evaluation = measurement.row, measurement.evaluation
-        writer = self._writer(f"{row.label}, seed {measurement.seed}")
-        for score, value in (evaluation.scores if evaluation else {}).items():
-            if math.isfinite(value):
-                writer.add_scalar(f"{measurement.evaluator.component.title}/{score}", value, 0)
-        if measurement.failure:
-            writer.add_text("failure", measurement.failure, 0)
-        if measurement.distilled is not None and row.role != "ceiling":
-            writer.add_image("distilled", self._grid(measurement), 0)
+    def scored(self, score: Score, images: ImageReader | None) -> None:
+        writer = self._writer(f"{score.row}, seed {score.set}")
+        for name, value in score.scores.items():
+            if value is not None:
+                writer.add_scalar(f"{score.evaluator}/{name}", value, 0)
+        if score.failure:
+            writer.add_text("failure", score.failure, 0)
+        if images is not None:
+            writer.add_image("distilled", self._grid(images), 0)
 
-    def _grid(self, measurement: Measurement) -> Any:
+    def _grid(self, images: ImageReader) -> Any:
         """(3, H, W) uint8: a line of images for each class."""
+        import torch
         from torchvision.utils import make_grid
 
-        assert measurement.distilled is not None
-        pixels, targets = measurement.distilled.pixels, measurement.distilled.targets
-        per_class = pixels.view(int(targets.max()) + 1, -1, *pixels.shape[1:])[:SHOWN_CLASSES, :SHOWN_IMAGES]
-        return make_grid(per_class.flatten(0, 1), nrow=per_class.shape[1], padding=2, pad_value=255)
+        classes = images.targets.unique()[:SHOWN_CLASSES]
+        members = [torch.nonzero(images.targets == label).flatten()[:SHOWN_IMAGES] for label in classes]
+        few = min(map(len, members))
+        shown = images.read(torch.cat([own[:few] for own in members]))
+        return make_grid(shown, nrow=few, padding=2, pad_value=255)
 
     def _writer(self, detail: str) -> Any:
         from delt_host.report.folder import slug

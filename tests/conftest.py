@@ -23,8 +23,10 @@ from delt_host.compute import Compute
 from delt_host.data import DATASETS
 from delt_host.data.base import RealData
 from delt_host.hookspecs import GROUP
+from delt_host.lines import Line, lines
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
+from delt_host.results import read_results
 from delt_host.teacher import Teacher
 from delt_host.testing import random_teacher
 
@@ -105,6 +107,11 @@ def small_run(primed: Path, tmp_path: Path, _own_store: None) -> Path:
     """The folder of a finished run of DELT and CDA under two seeds, `made` in the working folder; its store is the test's."""
     lend(primed, tmp_path / "store")
     return Path(shutil.copytree(primed / "made", tmp_path / "made"))
+
+
+def lines_of(run: Path) -> dict[str, Line]:
+    """What a run found, by label; of several evaluators the last one's."""
+    return {line.row.label: line for line in lines(read_results(run))}
 
 
 class Install(typing.Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import mmap
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from conftest import lines_of
 from delt_host import budget
 from delt_host.budget import sized
 from delt_host.cli import cli
@@ -18,6 +18,7 @@ from delt_host.components import Cost, Distilled
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.errors import InputError
 from delt_host.experiment import Budget
+from delt_host.lines import Line
 from delt_host.problem import Problem
 from delt_plugins.cost import CostOfRecovery
 from delt_plugins.delt import EarlyLate
@@ -32,11 +33,10 @@ RUN = [
 ]  # fmt: skip
 
 
-def run(tmp_path: Path, *more: str) -> tuple[str, dict[str, dict[str, object]]]:
+def run(tmp_path: Path, *more: str) -> tuple[str, dict[str, Line]]:
     result = CliRunner().invoke(cli, [*RUN, *more], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    lines = json.loads((tmp_path / "made" / "results.json").read_text())["lines"]
-    return " ".join(result.output.split()), {line["label"]: line for line in lines}
+    return " ".join(result.output.split()), lines_of(tmp_path / "made")
 
 
 def test_multiply_adds_are_those_of_the_network_and_the_views(problem: Problem) -> None:
@@ -96,7 +96,7 @@ def test_a_stretched_schedule_keeps_its_rounds(
 
 def test_image_iterations_are_matched_and_the_table_says_how(tmp_path: Path) -> None:
     said, lines = run(tmp_path, "--match", "image-iterations", "--evaluator", "student", "--evaluator", "cost")
-    ours, theirs = (lines[name]["image_iterations"] for name in ("delt", "cda"))
+    ours, theirs = (lines[name].row.cost.image_iterations for name in ("delt", "cda"))
     assert abs(theirs - ours) <= 20 and theirs < 640  # an iteration of all 40 images is the grain; its own are 640
     assert "cda: 640 of its own image-iterations brought to" in said
     assert "random-real: optimises nothing" in said
@@ -113,21 +113,20 @@ def test_seconds_are_matched_by_a_pace_that_is_timed_once(tmp_path: Path, monkey
 
     monkeypatch.setattr(budget, "recover_group", counted)
     _, lines = run(tmp_path, "--match", "seconds")
-    assert 0 < lines["cda"]["image_iterations"] != 640
+    assert 0 < lines["cda"].row.cost.image_iterations != 640
     first = len(timed)
     _, again = run(tmp_path, "--match", "seconds")
     assert len(timed) == first, "the pace is kept: a second run finds everything in the store"
-    assert again["cda"]["image_iterations"] == lines["cda"]["image_iterations"]
+    assert again["cda"].row == lines["cda"].row
 
 
 def test_bytes_are_matched_by_images_and_students_see_as_many_views(tmp_path: Path) -> None:
     said, lines = run(tmp_path, "--match", "bytes", "-b", "delt,relabeler=hard", "--control", "random-real")
-    hard = lines["delt (relabeler=hard)"]
-    budget_bytes = lines["delt"]["image_bytes"] + lines["delt"]["label_bytes"]
-    one_more = (hard["image_bytes"] + hard["label_bytes"]) / hard["ipc"] * (hard["ipc"] + 1)
-    assert hard["image_bytes"] + hard["label_bytes"] <= budget_bytes < one_more
-    assert hard["ipc"] > 4 and f"{hard['ipc']} images per class in" in said
-    assert lines["cda"]["image_bytes"] == lines["delt"]["image_bytes"]
+    taken = {label: line.row.image_bytes + line.label_bytes for label, line in lines.items()}
+    ipc, hard = lines["delt (relabeler=hard)"].row.ipc, taken["delt (relabeler=hard)"]
+    assert ipc and hard <= taken["delt"] < hard / ipc * (ipc + 1)
+    assert ipc > 4 and f"{ipc} images per class in" in said
+    assert lines["cda"].row.image_bytes == lines["delt"].row.image_bytes
 
 
 def test_a_row_of_its_own_size_has_as_many_views(problem: Problem) -> None:

@@ -14,8 +14,10 @@ import torch
 from PIL import Image
 
 from commands import MAIN, delt_host, python, start
+from conftest import lines_of
 from delt_host import load
 from delt_host.errors import InputError
+from delt_host.results import read_results
 
 SMALL = [
     "--ipc", "2", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16",
@@ -45,13 +47,9 @@ def again(root: Path, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Co
     return done
 
 
-def results(folder: Path) -> dict[str, dict[str, object]]:
-    return {line["label"]: line for line in json.loads((folder / "results.json").read_text())["lines"]}
-
-
 def test_the_table_has_methods_baselines_controls_and_the_ceiling(first: Path) -> None:
-    lines = results(first / "run")
-    roles = {label: line["role"] for label, line in lines.items()}
+    lines = lines_of(first / "run")
+    roles = {label: line.row.role for label, line in lines.items()}
     assert roles == {
         "delt": "method",
         "cda": "baseline",
@@ -63,17 +61,18 @@ def test_the_table_has_methods_baselines_controls_and_the_ceiling(first: Path) -
     output = (first / "out.txt").read_text()
     for label in ("delt", "cda", "random-real", "whole real set", "measured", "last epoch", "fair v2 (epochs=3)"):
         assert label in output, label
-    assert all(line["provenance"] == "measured" and line["summary"]["n"] == 2 for line in lines.values())  # type: ignore[index]
+    assert all(line.provenance == "measured" and line.summary.n == 2 for line in lines.values())
 
 
 def test_costs_are_exact(first: Path) -> None:
     """IPC 2, T 16, eight rounds of two: DELT's first image of a class runs 16 iterations, its second 14."""
-    lines = results(first / "run")
-    assert lines["delt"]["image_iterations"] == 10 * (16 + 14)
-    assert lines["cda"]["image_iterations"] == 20 * 16
-    assert lines["random-real"]["image_iterations"] == lines["delt start"]["image_iterations"] == 0
-    assert lines["delt"]["image_bytes"] == 20 * 3 * 64
-    assert lines["delt"]["steps"] == 6 and lines["delt"]["epochs"] == 3
+    lines = lines_of(first / "run")
+    iterations = {label: line.row.cost.image_iterations for label, line in lines.items()}
+    assert iterations["delt"] == 10 * (16 + 14) and iterations["cda"] == 20 * 16
+    assert iterations["random-real"] == iterations["delt start"] == 0
+    assert lines["delt"].row.image_bytes == 20 * 3 * 64
+    assert lines["delt"].steps == 6 and {score.facts["epochs"] for score in lines["delt"].scores} == {3}
+    assert (lines["delt"].row.ipc, lines["whole real set"].row.ipc) == (2, None)
 
 
 def test_every_stage_shows_progress_when_not_in_a_terminal(first: Path) -> None:
@@ -91,11 +90,11 @@ def test_a_student_that_cannot_take_the_images_is_refused_before_anything_is_squ
 
 
 def test_differences_are_paired_by_seed(first: Path) -> None:
-    lines = results(first / "run")
-    mine, other = lines["delt"]["scores"], lines["cda"]["scores"]
-    (to_cda,) = [d for d in lines["delt"]["differences"] if d["other"] == "cda"]  # type: ignore[attr-defined]
-    expected = sum(mine[s] - other[s] for s in ("0", "1")) / 2  # type: ignore[index]
-    assert to_cda["mean"] == pytest.approx(expected) and to_cda["n"] == 2
+    lines = lines_of(first / "run")
+    mine, other = lines["delt"].headline, lines["cda"].headline
+    (to_cda,) = [d for d in lines["delt"].differences if d.other == "cda"]
+    expected = sum(mine[s] - other[s] for s in (0, 1)) / 2
+    assert to_cda.mean == pytest.approx(expected) and to_cda.sets == 2
 
 
 def test_the_run_folder_holds_readable_sets_and_pictures(first: Path) -> None:
@@ -119,8 +118,7 @@ def test_the_same_command_again_computes_nothing(first: Path, monkeypatch: pytes
     done = again(first, monkeypatch, "run/experiment.toml", "--out", "again")
     stages = [line for line in done.stderr.splitlines() if line.split()[0] in _STAGES]
     assert stages and all(line.endswith("from the store") for line in stages), done.stderr
-    before, after = results(first / "run"), results(first / "again")
-    assert before == after
+    assert read_results(first / "run") == read_results(first / "again")
     assert (first / "run" / "experiment.toml").read_text() == (first / "again" / "experiment.toml").read_text()
 
 
@@ -130,8 +128,8 @@ _STAGES = ("squeeze", "initialize", "recover", "relabel", "evaluate")
 def test_experiment_toml_repeats_the_run_in_an_empty_store(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = again(first, monkeypatch, "run/experiment.toml", "--store", "fresh", "--out", "repeated")
     assert "from the store" not in done.stderr.replace("initialize delt start", "").split("squeeze")[1].split("\n")[0]
-    before, after = results(first / "run"), results(first / "repeated")
-    assert {n: line["scores"] for n, line in before.items()} == {n: line["scores"] for n, line in after.items()}
+    before, after = (read_results(first / name).scores for name in ("run", "repeated"))
+    assert [(s.row, s.set, s.scores, s.key) for s in before] == [(s.row, s.set, s.scores, s.key) for s in after]
 
 
 def test_another_evaluator_option_recomputes_only_that(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,13 +322,13 @@ matcher = "batch-norm"
 def test_a_recipe_defines_a_method_of_its_own(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sharp.toml").write_text(RECIPE)
     again(first, monkeypatch, tmp_path / "sharp.toml", "-b", "delt", *SMALL, "--out", tmp_path / "run")
-    components = results(tmp_path / "run")["sharp"]["components"]
+    components = lines_of(tmp_path / "run")["sharp"].row.components
     assert components["initializer"]["selection"] == "highest"
     assert (components["scheduler"]["views"], components["scheduler"]["learning_rate"]) == ("image", 0.125)
     assert components["matcher"]["name"] == "batch-norm"
     # The folder's own experiment.toml repeats the run without the recipe that defined the method.
     again(first, monkeypatch, tmp_path / "run" / "experiment.toml", "--out", tmp_path / "repeated")
-    assert results(tmp_path / "repeated")["sharp"]["scores"] == results(tmp_path / "run")["sharp"]["scores"]
+    assert lines_of(tmp_path / "repeated")["sharp"].headline == lines_of(tmp_path / "run")["sharp"].headline
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from conftest import lines_of
 from delt_host.cli import cli
 from delt_host.errors import InputError
 from delt_host.experiment import Experiment
+from delt_host.lines import Line
 from delt_host.plugins import load_registry
 from delt_host.request import Request
 from delt_host.resolve import resolve
+from delt_host.results import read_results
 from delt_host.squeeze import TeacherRecipe
 from delt_plugins.delt import DELT
 
@@ -36,16 +38,17 @@ def models(experiment: Experiment) -> list[str]:
 
 
 def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_path: Path) -> None:
-    def run(out: str, *arguments: str) -> dict[str, object]:
+    def run(out: str, *arguments: str) -> dict[str, Line]:
         result = CliRunner().invoke(cli, ["run", *arguments, *SMALL, "--out", out], catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        return json.loads((tmp_path / out / "results.json").read_text())  # type: ignore[no-any-return]
+        return lines_of(tmp_path / out)
 
     teachers = ("--teacher", "convnet3", "--teacher", "convnet3_in")
     both = run("both", "-m", "gvbsm,matcher.patches=2", "-b", "delt", "--relabeler", "fkd", *teachers)
-    assert [teacher["architecture"] for teacher in both["teachers"]] == ["convnet3", "convnet3_in"]  # type: ignore[attr-defined]
-    line = next(line for line in both["lines"] if line["label"] == "gvbsm (matcher.patches=2)")  # type: ignore[attr-defined]
-    assert line["image_iterations"] == 8 * 20 and line["failures"] == []
+    made_with = read_results(tmp_path / "both").teachers
+    assert [teacher.architecture for teacher in made_with] == ["convnet3", "convnet3_in"]
+    line = both["gvbsm (matcher.patches=2)"]
+    assert line.row.cost.image_iterations == 8 * 20 and line.failures == []
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("facts.json")}
     alone = run("alone", "-m", "delt", "--set", "matcher.weight=0.01", "--teacher", "convnet3")
@@ -54,16 +57,14 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
     assert stages == ["evaluate", "labels", "relabel"], (
         "only the control that was not in the first run: delt's own start"
     )
-    scores = [
-        next(line["scores"] for line in record["lines"] if line["label"] == "delt")  # type: ignore[attr-defined]
-        for record in (both, alone)
-    ]
-    assert scores[0] == scores[1]
+    assert both["delt"].headline == alone["delt"].headline
 
     recipe = tmp_path / "both" / "experiment.toml"
     assert [t["model"] for t in tomllib.loads(recipe.read_text())["teacher"]] == ["convnet3", "convnet3_in"]
     again = run("again", str(recipe))
-    assert [line["scores"] for line in again["lines"]] == [line["scores"] for line in both["lines"]]  # type: ignore[attr-defined]
+    assert {label: line.headline for label, line in again.items()} == {
+        label: line.headline for label, line in both.items()
+    }
 
 
 def test_methods_bring_their_published_committee_unless_teachers_are_named() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from conftest import lines_of
 from delt_host.cli import cli
 from delt_host.errors import InputError
+from delt_host.lines import by_evaluator, lines
+from delt_host.results import read_results
 from delt_host.teacher import Teacher
 
 
@@ -22,36 +24,35 @@ def call(*arguments: str) -> str:
 
 @pytest.mark.usefixtures("small_run")
 def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_images(tmp_path: Path) -> None:
-    plain = {
-        line["label"]: line["scores"] for line in json.loads((tmp_path / "made/results.json").read_text())["lines"]
-    }
+    plain = {label: line.headline for label, line in lines_of(tmp_path / "made").items()}
     for stage in ("recover", "initialize", "labels", "evaluate"):
         shutil.rmtree(tmp_path / "store" / stage)
     output = call("evaluate", "made", "-e", "student", "-e", "diversity", "--set", "evaluator.real_images=50")
     assert "similarity (lower is better)" in " ".join(output.split()) and "recover delt" not in output
-    results = json.loads((tmp_path / "made/evaluations/student-diversity/results.json").read_text())
-    again = {line["label"]: line["scores"] for line in results["lines"] if line["score"] == "top1"}
+    students, similarities = by_evaluator(lines(read_results(tmp_path / "made/evaluations/student-diversity"))).values()
+    again = {line.row.label: line.headline for line in students}
     assert again == plain, "the same images, labels and students as in the run"
-    similar = {line["label"]: line["summary"]["mean"] for line in results["lines"] if line["score"] == "similarity"}
+    assert {line.evaluator.headline for line in similarities} == {"similarity"}
+    similar = {line.row.label: line.summary.mean for line in similarities}
     assert set(similar) == {"delt", "cda"} and all(0 < value < 1 for value in similar.values())
     assert not (tmp_path / "store" / "recover").exists(), "nothing was distilled"
     page = (tmp_path / "made/evaluations/student-diversity/report.html").read_text(encoding="utf-8")
     assert 'id="images"' in page and 'id="starts"' in page, "an evaluation's page shows the run's images"
 
     call("evaluate", "made", "--student", "wrn_16_2", "--relabeler", "hard", "-q")
-    results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
-    assert {line["labels"] for line in results["lines"]} == {"hard"}
-    assert results["lines"][0]["evaluator"] == "wrn_16_2"
+    found = lines_of(tmp_path / "made/evaluations/student").values()
+    assert {(line.labels, line.evaluator.title) for line in found} == {("hard", "wrn_16_2")}
+    assert {line.regime.relabeler["name"] for line in found} == {"hard"}
 
 
 @pytest.mark.usefixtures("small_run")
 def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path: Path) -> None:
-    ran = json.loads((tmp_path / "made/results.json").read_text())
+    ran = read_results(tmp_path / "made")
     said = call("squeeze", "made/experiment.toml", "--out", "there/teacher.safetensors")
     assert (
         "squeeze convnet3: from the store" in " ".join(said.split()) and "use it with --teacher there/teacher" in said
     )
-    assert Teacher.load(tmp_path / "there/teacher.safetensors").fingerprint == ran["teachers"][0]["fingerprint"]
+    assert Teacher.load(tmp_path / "there/teacher.safetensors").fingerprint == ran.teachers[0].fingerprint
 
     # Another machine: an empty store, and a recipe that names a device which is not here.
     recipe = tmp_path / "made/experiment.toml"
@@ -61,8 +62,8 @@ def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path:
         CliRunner().invoke(cli, asked, catch_exceptions=False)
     output = call(*asked, "--device", "cpu", "--teacher", "there/teacher.safetensors")
     assert "another teacher" not in output and not (tmp_path / "empty/squeeze").exists()
-    results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
-    assert [line["scores"] for line in results["lines"]] == [line["scores"] for line in ran["lines"]]
+    again = read_results(tmp_path / "made/evaluations/student").scores
+    assert [(s.row, s.set, s.scores) for s in again] == [(s.row, s.set, s.scores) for s in ran.scores]
 
     output = call(*asked, "--device", "cpu", "--set", "teacher.seed=1")
     assert "the labels are another teacher's than the run's" in " ".join(output.split())

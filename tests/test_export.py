@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -17,9 +16,10 @@ from huggingface_hub import DatasetCard
 from safetensors import safe_open
 
 import delt_host
-from conftest import make_problem
+from conftest import lines_of, make_problem
 from delt_host import InputError, LabelledViews, Labels
 from delt_host.cli import cli
+from delt_host.results import read_results
 from delt_host.teacher import Teacher
 
 pytestmark = pytest.mark.long
@@ -56,12 +56,11 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(s
     assert facts["labels"] == {
         "relabeler": {"name": "fkd"}, "bytes": loaded.soft_labels.size_bytes, "epochs": 3, "stored": True,
     }  # fmt: skip
-    results = json.loads((small_run / "results.json").read_text())
-    line = next(line for line in results["lines"] if line["label"] == "cda")
+    line = lines_of(small_run)["cda"]
     (score,) = facts["measured"]
-    assert score["by_seed"] == line["scores"] and set(score["by_seed"]) == {"0", "1"}
-    assert (score["mean"], score["std"], score["n"]) == (line["summary"]["mean"], line["summary"]["std"], 2)
-    assert facts["cost"]["image_iterations"] == line["image_iterations"]
+    assert score["by_seed"] == {"0": line.headline[0], "1": line.headline[1]}
+    assert (score["mean"], score["std"], score["n"]) == (line.summary.mean, line.summary.std, 2)
+    assert facts["cost"]["image_iterations"] == line.row.cost.image_iterations
 
     call("evaluate", "made", "-e", "diversity", "-q", "--set", "evaluator.real_images=50")
     call("export", "made", "--to", "again", "-q", "--format", "safetensors")
@@ -84,8 +83,8 @@ def test_exported_labels_are_those_that_the_runs_students_saw(small_run: Path, t
     shutil.rmtree(tmp_path / "store" / "labels")  # made anew by the same teacher
     call("export", "made", "--to", "out", "--labels", "-q")
     loaded = delt_host.load("out")
-    results = json.loads((small_run / "results.json").read_text())
-    measured = next(m for m in results["measurements"] if (m["label"], m["seed"]) == ("delt", 0))
+    results = read_results(small_run)
+    (measured,) = (score for score in results.scores if (score.row, score.set) == ("delt", 0))
 
     class Replayed(Labels):
         kind = "logits"
@@ -98,8 +97,8 @@ def test_exported_labels_are_those_that_the_runs_students_saw(small_run: Path, t
     problem = make_problem(Digits(image_size=8).load(), teacher, ipc=2, **loaded.about["protocol"])
     from delt_host.compute import Compute
 
-    problem = replace(problem, compute=Compute.choose("cpu", results["experiment"]["precision"]))
-    assert train_student(problem, Replayed(), "convnet3").last == measured["scores"]["last"]
+    problem = replace(problem, compute=Compute.choose("cpu", results.recipe["precision"]))
+    assert train_student(problem, Replayed(), "convnet3").last == measured.scores["last"]
 
 
 def test_a_run_is_exported_on_another_machine(small_run: Path, tmp_path: Path) -> None:
@@ -150,8 +149,7 @@ def test_the_page_on_the_artifact_does_what_it_says(tmp_path: Path) -> None:
                 continue
             for line in text.splitlines():
                 call(*shlex.split(line)[1:])
-    lines = json.loads(Path("runs/imported/evaluations/student/results.json").read_text())["lines"]
-    assert [line["label"] for line in lines] == ["published"]
+    assert list(lines_of(Path("runs/imported/evaluations/student"))) == ["published"]
     imported, exported = delt_host.load("runs/imported/published/seed-0"), delt_host.load("digits-delt")
     assert torch.equal(imported.pixels, exported.pixels)
     fields = exported.soft_labels.blocks[0].header.model_dump() if exported.soft_labels else {}

@@ -17,7 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from conftest import lend
+from conftest import lend, lines_of
 from delt_host.cli import cli
 from delt_host.distilled import load
 from delt_host.errors import InputError, RunError
@@ -25,6 +25,7 @@ from delt_host.history import averaged, load_history
 from delt_host.report.images import ENCODINGS, Picture, encode
 from delt_host.report.page import render_page
 from delt_host.report.settings import differing
+from delt_host.results import read_results
 
 pytestmark = pytest.mark.long
 
@@ -96,11 +97,12 @@ def test_the_page_has_every_section_in_order_and_what_the_run_found(run: Path, p
         "answer", "scores", "accuracy", "cost", "by-class", "curves", "images", "starts", "settings", "repeat",
     )]  # fmt: skip
     assert places == sorted(places)
-    lines = json.loads((run / "results.json").read_text())["lines"]
-    for line in lines:
-        assert all(difference["sentence"] in unescape(page) for difference in line["differences"])
-        if line["summary"]["mean"] is not None:
-            assert f"{line['summary']['mean']:.1f} ± {line['summary']['std']:.1f}" in page
+    found = lines_of(run).values()
+    assert sum(len(line.differences) for line in found) == 4, "to all but the row that failed"
+    for line in found:
+        assert all(difference.sentence in unescape(page) for difference in line.differences)
+        if line.summary.n:
+            assert f"{line.summary.mean:.1f} ± {line.summary.std:.1f}" in page
     assert "term 'loss' became nan" in unescape(page) and page.count("why it failed") == 1 and "nan to" not in page
     assert "16 → 14 iterations" in page and "<dd>delt-host" in page and "delt-host run experiment.toml" in page
 
@@ -150,9 +152,9 @@ def with_hostile_classes(run: Path, copy: Path) -> Path:
     shutil.copytree(run, copy)
     names = {"3": "<script>alert(2)</script>", "4": "$\\frac{\udcff\x00' onload='alert(3)"}
     results = json.loads((copy / "results.json").read_text())
-    for part in (*results["lines"], *(measured["facts"] for measured in results["measurements"])):
-        if "per_class" in part:
-            part["per_class"] = {names.get(name, name): value for name, value in part["per_class"].items()}
+    for score in results["scores"]:
+        found = score["facts"].get("per_class", {})
+        score["facts"]["per_class"] = {names.get(name, name): value for name, value in found.items()}
     (copy / "results.json").write_text(json.dumps(results))
     for file in copy.rglob("distilled.safetensors"):
         made = load(file)
@@ -179,9 +181,9 @@ def test_runs_and_their_evaluations_are_joined_and_old_folders_rendered_again(ru
     assert 'id="images"' in old and 'id="starts"' not in old and "iterations: as it started" not in old
     for folder in other.glob("*/seed-*"):
         shutil.rmtree(folder)
-    (other / "results.json").write_text(
-        json.dumps(json.loads((other / "results.json").read_text()) | {"measurements": []})
-    )
+    results = read_results(other)
+    facts = results.model_copy(update={"scores": tuple(s.model_copy(update={"facts": {}}) for s in results.scores)})
+    facts.write(other)
     bare = render_page([other])
     assert 'id="images"' not in bare and 'id="curves"' not in bare and 'id="scores"' in bare
 
@@ -191,8 +193,9 @@ def test_what_cannot_be_read_is_said(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, copy)
     (copy / "delt/seed-0/history.safetensors").write_bytes(b"nothing")
     assert "is no history of a distilled set" in render_page([copy])
-    (copy / "results.json").write_text('{"lines": [{"label": 1}]}')
-    with pytest.raises(InputError, match=r"results.json.lines.0.label"):
+    results = json.loads((copy / "results.json").read_text())
+    (copy / "results.json").write_text(json.dumps(results | {"rows": [{"label": 1}]}))
+    with pytest.raises(InputError, match=r"results.json.rows.0.label"):
         render_page([copy])
     with pytest.raises(InputError, match="is not the folder of a run"):
         render_page([tmp_path / "nothing"])
@@ -268,7 +271,7 @@ def test_tables_sort_by_click_and_by_key(browser: Any, run: Path) -> None:
     opened(browser, run / "report.html")
     by, keys = selenium_names()
     heading = browser.find_elements(by.CSS_SELECTOR, "table.sortable thead th")[1]
-    means = [line["summary"]["mean"] for line in json.loads((run / "results.json").read_text())["lines"]]
+    means = [line.summary.mean if line.summary.n else None for line in lines_of(run).values()]
 
     def column() -> list[float | None]:
         cells = browser.find_elements(by.CSS_SELECTOR, "table.sortable tbody tr td:nth-child(2)")

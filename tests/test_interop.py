@@ -7,7 +7,6 @@ and the interval of a loop with mistaken classes must not.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -25,6 +24,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 import delt_host
+from conftest import lines_of
 from delt_host import DistilledSet
 from delt_host.cli import cli
 from delt_host.data.digits import Digits
@@ -64,8 +64,8 @@ def call(*arguments: str) -> None:
 
 
 def ours(root: Path, name: str) -> list[float]:
-    (line,) = json.loads((root / name / "results.json").read_text())["lines"]
-    return [line["scores"][str(seed)] for seed in SEEDS]
+    (line,) = lines_of(root / name).values()
+    return [line.headline[seed] for seed in SEEDS]
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:

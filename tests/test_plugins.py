@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands import delt_host
-from conftest import Install
+from conftest import Install, lines_of
 from delt_host.errors import InputError
 from delt_host.hookspecs import NO_AUTOLOAD
 from delt_host.plugins import load_registry
@@ -111,7 +111,6 @@ def test_the_host_never_imports_its_plugins() -> None:
 
 def test_a_third_partys_matcher_runs_beside_a_baseline(install: Install, tmp_path: Path) -> None:
     """The researcher's evening: a matcher from another package in the same table."""
-    import json
 
     from click.testing import CliRunner
 
@@ -125,10 +124,10 @@ def test_a_third_partys_matcher_runs_beside_a_baseline(install: Install, tmp_pat
         catch_exceptions=False,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    lines = {line["label"]: line for line in json.loads((tmp_path / "run" / "results.json").read_text())["lines"]}
-    assert lines["delt (matcher=mine)"]["components"]["matcher"] == {"name": "mine", "weight": 2.0}
-    assert lines["delt"]["components"]["matcher"]["name"] == "batch-norm"
-    assert lines["delt (matcher=mine)"]["differences"][0]["other"] == "delt"
+    lines = lines_of(tmp_path / "run")
+    assert lines["delt (matcher=mine)"].row.components["matcher"] == {"name": "mine", "weight": 2.0}
+    assert lines["delt"].row.components["matcher"]["name"] == "batch-norm"
+    assert lines["delt (matcher=mine)"].differences[0].other == "delt"
 
 
 BROKEN = {

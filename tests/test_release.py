@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import delt_host
-from conftest import make_problem
+from conftest import lines_of, make_problem
 from delt_host import InputError
 from delt_host.artifact.export import png
 from delt_host.artifact.release import match_folders, read_release
@@ -248,9 +248,8 @@ def test_an_imported_set_is_evaluated_and_is_a_row_of_its_own_recipe(
     call("evaluate", "made", "-q")
     (listed,) = json.loads(call("runs", ".", "--json"))
     assert listed["best"].startswith("SRe2L: ") and listed["dataset"] == "digits, IPC 2, 2 seeds"
-    results = json.loads((tmp_path / "made/evaluations/student/results.json").read_text())
-    (line,) = results["lines"]
-    assert line["label"] == "SRe2L" and line["summary"]["n"] == 2
+    (line,) = lines_of(tmp_path / "made/evaluations/student").values()
+    assert line.row.label == "SRe2L" and line.summary.n == 2
     loaded = delt_host.load("made/SRe2L/seed-1")
     assert loaded.about["imported"]["file"] == "SRe2L.zip" and str(tmp_path) not in json.dumps(loaded.about)
     jpegs = sorted((tmp_path / "files").rglob("*.jpg"))
@@ -258,8 +257,7 @@ def test_an_imported_set_is_evaluated_and_is_a_row_of_its_own_recipe(
 
     # The recipe reads the same images again, and so gets the same scores; a changed file is refused.
     call("run", "made/experiment.toml", "-q", "--out", "again")
-    again = json.loads((tmp_path / "again/results.json").read_text())
-    assert [each["scores"] for each in again["lines"]] == [line["scores"]]
+    assert lines_of(tmp_path / "again")["SRe2L"].headline == line.headline
     with zipfile.ZipFile("SRe2L.zip", "a") as archive:
         for label in range(10):
             archive.write(jpegs[0], f"syn/new{label:03d}/more.jpg")

@@ -11,17 +11,50 @@ import pytest
 from click.testing import CliRunner
 
 from delt_host.cli import cli
+from delt_host.results import (
+    REGIME,
+    CostRecord,
+    DataRecord,
+    Environment,
+    EvaluatorRecord,
+    ProtocolRecord,
+    RegimeRecord,
+    Results,
+    RowRecord,
+    Score,
+)
 
-LINE = {
-    "label": "delt", "role": "method", "evaluator": "convnet3", "better": "higher", "unit": "%", "image_iterations": 63750,
-    "recover_seconds": 72.9, "image_bytes": 307200, "label_bytes": 1100000,
-    "summary": {"mean": 63.94, "std": 1.55, "n": 3},
-}  # fmt: skip
-OTHERS = [
-    {**LINE, "label": "cda|50%_&", "role": "baseline", "summary": {"mean": 65.0, "std": None, "n": 1}},
-    {**LINE, "label": "broken", "role": "baseline", "summary": {"mean": None, "std": None, "n": 0}},
-]
-EXPERIMENT = {"dataset": {"name": "folder"}, "ipc": 10, "seeds": [0, 1, 2]}
+LINES = {"delt": (62.38, 63.94, 65.5), "cda|50%_&": (65.0,), "broken": ()}
+
+
+def results(*labels: str) -> Results:
+    """What a run of these rows would leave: each with its scores of `LINES`, or a failure where it has none."""
+    cost = CostRecord(image_iterations=63750, multiply_adds=1e9, peak_bytes=None)
+    rows, scores = [], []
+    for label in labels:
+        role = "method" if label == "delt" else "baseline"
+        row = RowRecord(
+            label=label, role=role, components={}, ipc=10, units=10, count=10, image_bytes=307200, cost=cost
+        )  # fmt: skip
+        rows.append(row)
+        shared = {"row": label, "evaluator": "convnet3", "label_bytes": 1100000, "recover_seconds": 72.9}
+        scores += [Score(**shared, set=number, scores={"top1": value}) for number, value in enumerate(LINES[label])]
+        if not LINES[label]:
+            scores.append(Score(row=label, evaluator="convnet3", set=0, scores={}, failure="it broke"))
+    return Results(
+        recipe={"ipc": 10},
+        data=DataRecord(name="folder", fingerprint="f"),
+        teachers=(),
+        regimes=(RegimeRecord(name=REGIME, relabeler={}, protocol=ProtocolRecord(title="fair v2", fingerprint="0")),),
+        evaluators=(
+            EvaluatorRecord(name="student", title="convnet3", headline="top1", unit="%", better="higher", options={}),
+        ),
+        rows=tuple(rows),
+        scores=tuple(scores),
+        differences=(),
+        environment=Environment(device="cpu", threads=1, precision="fp32", python="3.11", system="Linux", versions={}),
+        plugins=(),
+    )
 
 
 def call(*arguments: str) -> tuple[int, str]:
@@ -31,11 +64,11 @@ def call(*arguments: str) -> tuple[int, str]:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    for name, lines in (("first", [LINE, *OTHERS]), ("second", [LINE])):
+    for name, labels in (("first", tuple(LINES)), ("second", ("delt",))):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         (folder / "experiment.toml").write_text("ipc = 10")
-        (folder / "results.json").write_text(json.dumps({"experiment": EXPERIMENT, "lines": lines}))
+        results(*labels).write(folder)
     (tmp_path / "runs" / "third").mkdir()
     (tmp_path / "runs" / "third" / "experiment.toml").write_text("ipc = 10")
     return tmp_path / "runs"
@@ -49,11 +82,20 @@ def test_markdown_and_latex_escape_what_comes_from_files(runs: Path) -> None:
     assert code == 0 and r"50\%\_\&" in latex and r"\toprule" in latex
 
 
+def test_json_has_each_rows_figures_and_null_for_what_is_not_there(runs: Path) -> None:
+    code, text = call("report", str(runs / "first"), "--json")
+    first, second, third = json.loads(text)
+    assert code == 0 and (first["mean"], first["n"]) == (pytest.approx(63.94), 3)
+    assert first["by_set"] == {"0": 62.38, "1": 63.94, "2": 65.5} and second["std"] is None
+    assert (third["mean"], third["n"], third["failures"]) == (None, 0, ["it broke"])
+
+
 def test_csv_has_plain_numbers_and_all_runs(runs: Path) -> None:
     code, text = call("report", str(runs / "first"), str(runs / "second"), "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert code == 0 and [row["run"] for row in rows] == ["first"] * 3 + ["second"]
-    assert (rows[0]["mean"], rows[0]["std"], rows[0]["image-iterations"]) == ("63.94", "1.55", "63750")
+    assert (float(rows[0]["mean"]), float(rows[0]["std"])) == (pytest.approx(63.94), pytest.approx(1.56))
+    assert (rows[0]["image-iterations"], rows[0]["images"], rows[1]["std"]) == ("63750", "307200", "")
     assert rows[2]["mean"] == "" and rows[2]["score"].startswith("–")
 
 
@@ -63,7 +105,10 @@ def test_csv_has_plain_numbers_and_all_runs(runs: Path) -> None:
         (None, "is not finished"),
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"lines": [1]}', "cannot be read"),
+        ('{"lines": [1]}', "was written by a delt-host before results had a format; run it again"),
+        ('{"format": 2}', "is of results format 2; this delt-host reads up to 1: update it"),
+        ('{"format": "one"}', "results.json.format must be 1, not 'one'"),
+        ('{"format": 1}', "results.json.recipe must be given"),
     ],
 )
 def test_runs_that_cannot_be_reported_are_refused(runs: Path, content: str | None, said: str) -> None:
@@ -71,6 +116,7 @@ def test_runs_that_cannot_be_reported_are_refused(runs: Path, content: str | Non
         (runs / "third" / "results.json").write_text(content)
     code, output = call("report", str(runs / "third"))
     assert code != 0 and said in output and "third" in output
+    assert output.count("\n") <= 1, "one sentence"
     assert "is not the folder of a run" in call("report", str(runs / "fourth"))[1]
 
 
@@ -81,7 +127,7 @@ def test_runs_are_listed_with_their_best_row(runs: Path, monkeypatch: pytest.Mon
     assert found["first"]["dataset"] == "folder, IPC 10, 3 seeds"
     (runs / "second" / "results.json").write_text('{"lines": [{}]}')
     again = {run["run"]: run for run in json.loads(call("runs", str(runs), "--json")[1])}
-    assert again["second"]["best"] == "of another version"
+    assert "before results had a format" in again["second"]["best"] and again["first"] == found["first"]
     assert "there is no folder" in call("runs", str(runs / "none"))[1]
 
 

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 from delt_host.cli import cli
 from delt_host.cli.reproduce import command as reproduce_command
-from delt_host.compare import Summary
 from delt_host.data.base import RealData
 from delt_host.errors import InputError
+from delt_host.lines import Summary
 from delt_host.plugins import Registry, load_registry
 from delt_host.reproduce.agreement import agreement
 from delt_host.reproduce.cell import Mine, job, jobs

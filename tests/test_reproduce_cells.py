@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from commands import delt_host
-from conftest import lend
+from conftest import lend, lines_of
 from delt_host.cli.reproduce import shareable
 from delt_host.errors import InputError
 from test_reproduce import OWN, RATIO, invoke, own_table
@@ -72,9 +72,9 @@ def test_the_score_is_that_of_the_host_itself(first: Path) -> None:
         "--control", "random-real", "--out", "run", cwd=first, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    line = json.loads((first / "run" / "results.json").read_text())["lines"][0]
+    line = lines_of(first / "run")["delt (scheduler.phases=round)"]
     (record,) = records(first / "one")
-    assert line["scores"]["0"] == record["seeds"]["0"]["score"]
+    assert line.headline[0] == record["seeds"]["0"]["score"]
     assert "recover delt (scheduler.phases=round), seed 0: from the store" in done.stderr
 
 

@@ -28,6 +28,17 @@ def test_what_only_tells_does_not_wait_for_torch(tmp_path: Path, arguments: list
     assert done.returncode == 0 and done.stdout and done.stderr.strip() == "[]", done.stderr
 
 
+def test_runs_are_listed_without_torch(small_run: Path) -> None:
+    """Their results are checked by pydantic, which takes a tenth of a second; nothing heavier."""
+    check = (
+        "import sys; from delt_host.cli import cli\n"
+        "cli(['runs', '.'], standalone_mode=False)\nprint(*sys.modules, file=sys.stderr)"
+    )
+    done = cold("-c", check, cwd=small_run.parent)
+    assert done.returncode == 0 and "delt, cda" in done.stdout, done.stderr
+    assert set(HEAVY) & set(done.stderr.split()) == {"pydantic"}
+
+
 def test_the_console_script_is_the_command_line() -> None:
     """As pip left it beside this interpreter, or what it would hold, in an interpreter that has imported nothing."""
     (point,) = (p for p in distribution("delt-host").entry_points if p.group == "console_scripts")

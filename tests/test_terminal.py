@@ -125,18 +125,19 @@ def test_programs_read_json_and_nothing_else(seen: str, place: Path) -> None:
     common = ["--store", "store", "--json"]
     done = run(*ROWS, *common, "--out", "run", cwd=place)
     results = json.loads(done.stdout, parse_constant=refuse)
-    assert results["folder"] == "run" and len(results["lines"]) == 4 and "from the store" in done.stderr
-    assert results["lines"] == json.loads((place / "run" / "results.json").read_text(), parse_constant=refuse)["lines"]
+    assert results.pop("folder") == "run" and len(results["rows"]) == 4 and "from the store" in done.stderr
+    assert results == json.loads((place / "run" / "results.json").read_text(), parse_constant=refuse)
     steps = json.loads(run(*ROWS, *common, "--dry-run", cwd=place).stdout)
     assert {step["stage"] for step in steps} == {"squeeze", "prepare", "initialize", "recover", "relabel", "evaluate"}
     assert {step["state"] for step in steps} == {"kept"} and sum(step["seconds"] for step in steps) == 0
     done = run("evaluate", "run", "-e", "cost", "--quiet", *common, cwd=place)
-    scored = json.loads(done.stdout, parse_constant=refuse)["lines"]
-    assert {line["score"] for line in scored} == {"time"} and done.stderr == ""
+    scored = json.loads(done.stdout, parse_constant=refuse)
+    assert [evaluator["headline"] for evaluator in scored["evaluators"]] == ["time"] and done.stderr == ""
+    assert all(score["scores"]["time"] >= 0 for score in scored["scores"])
     for wanted in (["--json"], ["--format", "json"]):
         shown = CliRunner().invoke(cli, ["report", str(place / "run"), *wanted])
         lines = json.loads(shown.output)
-        assert [line["label"] for line in lines] == [line["label"] for line in results["lines"]]
+        assert [line["label"] for line in lines] == [row["label"] for row in results["rows"]]
         assert {line["run"] for line in lines} == {"run"}
 
 

@@ -15,11 +15,12 @@ from click.testing import CliRunner
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from delt_host import InputError, Observer, load
+from delt_host import ImageReader, InputError, Observer, Score, load
 from delt_host.cli import cli
 from delt_host.hookspecs import GROUP
 from delt_host.observer import Observers
 from delt_host.plugins import load_registry
+from delt_plugins.tensorboard import TensorBoard
 
 pytestmark = pytest.mark.usefixtures("with_teacher")
 
@@ -38,8 +39,10 @@ class Diary(Observer):
     def stage(self, name, detail, total, unit):
         print("stage", name, detail, total, unit, file=self.file, flush=True)
         return super().stage(name, detail, total, unit)
-    def measured(self, measurement):
-        print("measured", measurement.row.label, measurement.seed, measurement.score, file=self.file, flush=True)
+    def scored(self, score, images):
+        print("scored", score.model_dump_json(), file=self.file, flush=True)
+        own = (images.targets == 3).nonzero().flatten()
+        print("images", len(images), images.read(own).double().mean().item(), file=self.file, flush=True)
     def note(self, message):
         print("note", message, file=self.file, flush=True)
     def __exit__(self, *error):
@@ -92,11 +95,14 @@ def test_what_a_third_partys_observer_hears_and_that_broken_ones_do_not_take_the
     results = json.loads((tmp_path / "made" / "results.json").read_text())
     stages = [line.split() for line in diary if line.startswith("stage")]
     assert [words[1] for words in stages if words[2] == "delt,"] == 2 * ["initialize", "recover", "relabel", "evaluate"]
-    assert [line for line in diary if line.startswith("measured")] == [
-        f"measured {m['label']} {m['seed']} {m['scores']['top1']}" for m in results["measurements"]
+    scored = [json.loads(line.removeprefix("scored ")) for line in diary if line.startswith("scored")]
+    assert scored == results["scores"] and len(scored) == 4, "the very records"
+    sets = [load(tmp_path / "made" / score["row"] / f"seed-{score['set']}") for score in scored]
+    assert [line for line in diary if line.startswith("images")] == [
+        f"images 20 {made.pixels[made.targets == 3].double().mean().item()}" for made in sets
     ]
     assert any(line.startswith("note teacher convnet3") for line in diary)
-    assert not any(m["failure"] for m in results["measurements"])
+    assert all(score["key"] and not score["failure"] for score in scored)
 
 
 def test_observers_are_listed_and_a_misspelt_one_is_named(plugin: None, tmp_path: Path) -> None:
@@ -172,18 +178,18 @@ def test_tensorboard_holds_losses_scores_and_images(plugin: None, tmp_path: Path
     def events(name: str) -> EventAccumulator:
         return EventAccumulator(str(folder / name)).Reload()
 
-    assert (tmp_path / "made" / "diary.txt").read_text().count("measured") == 4
-    for measurement in results["measurements"]:
-        label, seed = measurement["label"], measurement["seed"]
+    assert (tmp_path / "made" / "diary.txt").read_text().count("scored") == 4
+    for record in results["scores"]:
+        label, seed = record["row"], record["set"]
         found = events(f"{label}-seed-{seed}")
         (score,) = found.Scalars("convnet3/top1")
-        assert score.value == pytest.approx(measurement["scores"]["top1"], rel=1e-6)
+        assert score.value == pytest.approx(record["scores"]["top1"], rel=1e-6)
         picture = Image.open(io.BytesIO(found.Images("distilled")[0].encoded_image_string))
         pixels = load(tmp_path / "made" / label / f"seed-{seed}").pixels
         assert torch.equal(pil_to_tensor(picture)[:, 2:10, 2:10], pixels[0]), "lossless, two pixels of border"
         students = events(f"{label}-seed-{seed}-convnet3").Scalars("evaluate/loss")
         assert [event.step for event in students] == [1, 2, 3]
-        assert np.allclose([event.value for event in students], measurement["facts"]["curve"]["loss"], rtol=1e-6)
+        assert np.allclose([event.value for event in students], record["facts"]["curve"]["loss"], rtol=1e-6)
     losses = events("delt-seed-0")
     cost = load(tmp_path / "made" / "delt" / "seed-0").about["cost"]["image_iterations"]
     terms = [tag for tag in losses.Tags()["scalars"] if tag.startswith("recover/")]
@@ -192,6 +198,30 @@ def test_tensorboard_holds_losses_scores_and_images(plugin: None, tmp_path: Path
         steps = [event.step for event in losses.Scalars(term)]
         assert steps == sorted(steps) and steps[-1] == cost, "by image-iterations, to the plan's last"
     assert not [tag for tag in events("random-real-seed-0").Tags()["scalars"] if tag.startswith("recover/")]
+
+
+class Counted(ImageReader):
+    """Thirty classes of twelve images that are nowhere until they are read."""
+
+    def __init__(self) -> None:
+        self.targets = torch.arange(30).repeat_interleave(12)
+        self.asked: list[int] = []
+
+    def read(self, indices: torch.Tensor) -> torch.Tensor:
+        self.asked += indices.tolist()
+        return torch.full((len(indices), 3, 4, 4), 7, dtype=torch.uint8)
+
+
+@needs_tensorboard
+def test_tensorboard_reads_the_images_that_it_shows_and_no_others(tmp_path: Path) -> None:
+    images, board = Counted(), TensorBoard(tmp_path)
+    score = Score(row="delt", evaluator="convnet3", set=0, scores={"top1": 50.0, "best": None})
+    failed = Score(row="cda", evaluator="convnet3", set=0, scores={}, failure="it broke")
+    with board:
+        board.scored(score, images)
+        board.scored(failed, None)
+    assert images.asked == [12 * label + place for label in range(20) for place in range(10)]
+    assert {file.name for file in (tmp_path / "tensorboard").iterdir()} == {"delt-seed-0", "cda-seed-0"}
 
 
 def test_without_tensorboard_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import MAIN, interpreter, shell
+from conftest import lines_of
 
 pytestmark = pytest.mark.long
 
@@ -49,10 +49,7 @@ def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path)
     assert re.search(r"smooth\W+smooth\W+0\.1\.0\W+matcher: smooth", done.stdout), done.stdout
     assert "smoothness: float, default 0.1" in done.stdout
     for run, label in (("first", "delt (matcher=smooth)"), ("second", "delt (matcher=smooth, matcher.smoothness=1)")):
-        lines = {
-            line["label"]: line
-            for line in json.loads((tmp_path / "smooth" / run / "results.json").read_text())["lines"]
-        }
-        assert lines[label]["components"]["matcher"]["name"] == "smooth"
-        assert lines[label]["summary"]["n"] == 2 and lines[label]["differences"][0]["other"] == "delt"
+        line = lines_of(tmp_path / "smooth" / run)[label]
+        assert line.row.components["matcher"]["name"] == "smooth"
+        assert line.summary.n == 2 and line.differences[0].other == "delt"
     assert "recover delt, seed 1: from the store" in done.stderr

@@ -11,7 +11,8 @@ from typing import Any
 
 from delt_host.distilled import DistilledSet
 from delt_host.errors import InputError
-from delt_host.report.finished import read_results
+from delt_host.lines import Line, lines
+from delt_host.results import read_results
 from delt_host.units import duration, size
 
 UNKNOWN = "unknown"  # a licence that nobody has filled in yet
@@ -25,16 +26,18 @@ def measured(run: Path, label: str) -> list[dict[str, Any]]:
     for folder in (run, *sorted((run / "evaluations").glob("*"))):
         try:
             results = read_results(folder)
-            found += [_score(results, line) for line in results["lines"] if line["label"] == label]
-        except (InputError, KeyError, TypeError):
-            continue  # not finished, or of another version
+        except InputError:
+            continue  # not finished, or of another format
+        found += [_score(line) for line in lines(results) if line.row.label == label]
     return found
 
 
-def _score(results: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    given = [line["evaluator"], results["protocol"]["title"], line["score"], line["unit"]]
-    summary = line["summary"]
-    return dict(zip(SCORE, [*given, summary["mean"], summary["std"], summary["n"], line["scores"]], strict=True))
+def _score(line: Line) -> dict[str, Any]:
+    evaluator, summary = line.evaluator, line.summary
+    mean, std = (None if math.isnan(value) else value for value in (summary.mean, summary.std))
+    by_seed = {str(number): value for number, value in line.headline.items()}
+    given = (evaluator.title, line.regime.protocol.title, evaluator.headline, evaluator.unit)
+    return dict(zip(SCORE, (*given, mean, std, summary.n, by_seed), strict=True))
 
 
 def card(
@@ -156,7 +159,7 @@ def _scores(distilled: DistilledSet, scores: Sequence[Mapping[str, Any]]) -> str
     lines = ["| evaluator | protocol | score | mean ± std | seeds |", "|---|---|---|---|---|"]
     for score in scores:
         mean = "–" if score["mean"] is None else _figure(score["mean"], score["unit"])
-        std = "" if score["std"] is None or math.isnan(score["std"]) else f" ± {_figure(score['std'], score['unit'])}"
+        std = "" if score["std"] is None else f" ± {_figure(score['std'], score['unit'])}"
         seeds = ", ".join(f"{seed}: {_figure(value, score['unit'])}" for seed, value in score["by_seed"].items())
         cells = (score["evaluator"], score["protocol"], score["score"], f"{mean}{std} {score['unit']}".strip(), seeds)
         lines.append(f"| {' | '.join(plain(str(cell)) for cell in cells)} |")

@@ -76,7 +76,7 @@ def command(
     """
     from rich.console import Console
 
-    from delt_host import compare, compute
+    from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
     from delt_host.host import Host
@@ -109,13 +109,12 @@ def command(
         experiment, problem = comparison.experiment, comparison.problem
         _note_other_teachers(run, problem)
         measurements = list(story.run(comparison))
-    lines = compare.compare(experiment, measurements)
-    results = folder.write_results(path, experiment, problem, lines, measurements, registry, with_sets=False)
+    results = folder.write_results(path, experiment, problem, measurements, registry, with_sets=False)
     page.write_page(path)
     if as_json:
-        click.echo(json.dumps({"folder": str(path), **results}, indent=1))
+        click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
     else:
-        table.show(console, experiment, lines)
+        table.show(console, results)
         console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
     if failed := sorted({m.row.label for m in measurements if m.failure}):
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
@@ -123,12 +122,12 @@ def command(
 
 def _note_other_teachers(run: Path, problem: Problem) -> None:
     """Say that labels come from others than the run's teachers; a set that was imported comes from no run."""
-    from delt_host.report.finished import read_results
+    from delt_host.results import FILE, read_results
 
-    if not (run / "results.json").exists():
+    if not (run / FILE).exists():
         return
-    theirs = [teacher["fingerprint"] for teacher in read_results(run).get("teachers", ())]
-    if theirs and theirs != [teacher.fingerprint for teacher in problem.teachers]:
+    theirs = [teacher.fingerprint for teacher in read_results(run).teachers]
+    if theirs != [teacher.fingerprint for teacher in problem.teachers]:
         problem.observer.note(
             "the labels are another teacher's than the run's: do not compare the scores with the run's"
         )

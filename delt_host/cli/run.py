@@ -171,7 +171,7 @@ def command(
     for note in (*registry.notes(), *experiment.notes):
         observer.note(note)
 
-    from delt_host import compare, compute, estimate
+    from delt_host import compute, estimate
     from delt_host.host import Host
     from delt_host.report import folder, page, table
     from delt_host.stages import story
@@ -200,15 +200,14 @@ def command(
                 elsewhere.fill(tasks, description, problem, host)
         measurements = []
         for measurement in story.run(comparison):
-            host.observer.measured(measurement)
+            host.observer.scored(measurement.score, measurement.images)
             measurements.append(measurement)
-    lines = compare.compare(experiment, measurements)
-    results = folder.write_results(path, experiment, problem, lines, measurements, registry)
+    results = folder.write_results(path, experiment, problem, measurements, registry)
     page.write_page(path)
     if as_json:
-        click.echo(json.dumps({"folder": str(path), **results}, indent=1))
+        click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
     else:
-        table.show(console, experiment, lines)
+        table.show(console, results)
         for what, where in (
             ("Results, images and the recipe that repeats this run", path),
             ("The report, for a browser", path / "report.html"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from delt_host.results import Results
 
 
 @click.command("runs")
@@ -38,13 +41,13 @@ def command(folder: Path, as_json: bool) -> None:
     Console().print(table)
 
 
-def _results(path: Path) -> dict[str, Any]:
+def _results(path: Path) -> Results:
     """The run's own results, or those of its newest evaluation: an imported set has no others."""
-    from delt_host.report.finished import read_results
+    from delt_host.results import FILE, read_results
 
-    if not (path / "results.json").exists():
-        found = path.glob("evaluations/*/results.json")
-        path = max(found, key=lambda file: file.stat().st_mtime, default=path / "results.json").parent
+    if not (path / FILE).exists():
+        found = path.glob(f"evaluations/*/{FILE}")
+        path = max(found, key=lambda file: file.stat().st_mtime, default=path / FILE).parent
     return read_results(path)
 
 
@@ -53,21 +56,21 @@ def _summary(path: Path) -> dict[str, Any]:
     import datetime
 
     from delt_host.errors import InputError
+    from delt_host.lines import lines
 
     moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
     about = {"run": path.name, "when": f"{moment:%Y-%m-%d %H:%M}", "dataset": "", "rows": "", "best": "unfinished"}
     try:
         results = _results(path)
-        lines, experiment = results["lines"], results["experiment"]
-        seeds = len(experiment["seeds"])
-        about["dataset"] = f"{experiment['dataset']['name']}, IPC {experiment['ipc']}, {seeds} seed{'s' * (seeds != 1)}"
-        about["rows"] = ", ".join(dict.fromkeys(line["label"] for line in lines))
-        first = [line for line in lines if line["evaluator"] == lines[0]["evaluator"]]
-        scored = [line for line in first if line["summary"]["mean"] is not None and line["role"] != "ceiling"]
+        seeds, found = len({score.set for score in results.scores}), lines(results)
+        about["dataset"] = f"{results.data.name}, IPC {results.recipe.get('ipc')}, {seeds} seed{'s' * (seeds != 1)}"
+        about["rows"] = ", ".join(row.label for row in results.rows)
+        first = [line for line in found if line.evaluator == found[0].evaluator]
+        scored = [line for line in first if line.headline and line.row.role != "ceiling"]
         if scored:
-            pick = max if scored[0]["better"] == "higher" else min
-            best = pick(scored, key=lambda line: line["summary"]["mean"])
-            about["best"] = f"{best['label']}: {best['summary']['mean']:.1f} {best['unit']}".strip()
+            pick = max if scored[0].evaluator.better == "higher" else min
+            best = pick(scored, key=lambda line: line.summary.mean)
+            about["best"] = f"{best.row.label}: {best.summary.mean:.1f} {best.evaluator.unit}".strip()
         else:
             about["best"] = "every row failed"
     except InputError as error:
@@ -75,6 +78,4 @@ def _summary(path: Path) -> dict[str, Any]:
             about["best"] = str(error)
         elif any(path.glob("*/seed-*/distilled.safetensors")):  # a run writes its results first
             about["best"] = "imported; not evaluated"
-    except (KeyError, TypeError, IndexError, AttributeError):
-        about["best"] = "of another version"
     return about

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,23 +11,15 @@ import torch
 from torch import Tensor
 
 from delt_host.component import Component
+from delt_host.observer import QUIET, Observer
+from delt_host.reader import ImageReader
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Split(ABC):
-    """A training or test split: labels in memory, images read by index."""
-
-    targets: Tensor
-    """(N,) int64 class indices."""
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @abstractmethod
-    def read(self, indices: Tensor) -> Tensor:
-        """The images at `indices` (B,), as uint8 RGB (B, 3, S, S) at the dataset's image size."""
+class Split(ImageReader):
+    """A training or test split; `read` gives images at the dataset's image size."""
 
     def original(self, index: int) -> Tensor:
         """One image at its own resolution, uint8 RGB (3, H, W); patches are cut from this."""
@@ -92,8 +84,11 @@ class Dataset(Component):
         return {}
 
     @abstractmethod
-    def load(self) -> RealData:
-        """Read (or download) the dataset. Raises InputError naming the file or folder that is wrong."""
+    def load(self, observer: Observer = QUIET) -> RealData:
+        """Read (or download) the dataset; `observer` hears of what takes long.
+
+        InputError names the file or folder that is wrong.
+        """
 
 
 @dataclass

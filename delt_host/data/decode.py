@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -32,6 +32,7 @@ KINDS = {
     "YCbCr": "YCbCr",
     "LAB": "LAB",
 }
+TOLD = 64  # images between two words on progress
 _counting = Lock()
 
 
@@ -101,9 +102,16 @@ def fit(image: Tensor, size: int) -> Tensor:
 
 
 def decode_all(
-    paths: Sequence[Path], size: int, report: ReadingReport | None = None, skip_bad_images: bool = False
+    paths: Sequence[Path],
+    size: int,
+    report: ReadingReport | None = None,
+    skip_bad_images: bool = False,
+    progress: Callable[[int], None] = lambda _images: None,
 ) -> tuple[Tensor, Tensor]:
-    """All images as uint8 (N, 3, size, size), and the positions (N,) in `paths` that could be read."""
+    """All images as uint8 (N, 3, size, size), and the positions (N,) in `paths` that could be read.
+
+    `progress` is told how many more are done.
+    """
 
     def one(path: Path) -> Tensor | InputError:
         try:
@@ -119,7 +127,9 @@ def decode_all(
 
     images, kept = [], []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for place, result in enumerate(pool.map(one, paths, chunksize=64)):
+        for place, result in enumerate(pool.map(one, paths)):
+            if place % TOLD == TOLD - 1 or place == len(paths) - 1:
+                progress(place % TOLD + 1)
             if isinstance(result, InputError):
                 if report is not None:
                     report.skipped.append(str(paths[place]))

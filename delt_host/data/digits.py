@@ -14,6 +14,7 @@ from pydantic import Field
 
 from delt_host.data.base import Dataset, MemorySplit, RealData
 from delt_host.data.files import fingerprint_of, mean_and_std
+from delt_host.observer import QUIET, Observer
 
 TEST_EVERY = 4  # of each class, every fourth image is a test image
 WHITE = 16  # scikit-learn's digits count 0 to 16
@@ -37,7 +38,7 @@ class Digits(Dataset):
             "protocol.epochs": 40,
         }
 
-    def load(self) -> RealData:
+    def load(self, observer: Observer = QUIET) -> RealData:
         from sklearn.datasets import load_digits
 
         bundle = load_digits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +18,10 @@ from delt_host.data.decode import decode, decode_all
 from delt_host.data.index import Index, index
 from delt_host.entry import UNKEPT, default_store, key_of
 from delt_host.errors import InputError
+from delt_host.observer import QUIET, Observer
 
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
 STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory
-
-Progress = Callable[[int], None]
-"""Told how many more files have been looked at."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def load_files(
     statistics: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
     skip_bad_images: bool = False,
     notes: Sequence[str] = (),
-    progress: Progress = lambda _files: None,
+    observer: Observer = QUIET,
 ) -> RealData:
     """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None.
 
@@ -76,7 +74,7 @@ def load_files(
     """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
     load = _on_demand if needed > IN_MEMORY else _in_memory
-    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, progress)
+    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, observer, name)
     for kind, split in zip(("training", "test"), splits, strict=True):
         counts = torch.bincount(split.targets, minlength=len(class_names))
         if int(counts.min()) == 0:
@@ -114,11 +112,17 @@ def fingerprint_of(class_names: Sequence[str], *splits: MemorySplit) -> str:
 
 
 def _on_demand(
-    class_names: Sequence[str], train: Files, test: Files, size: int, skip_bad_images: bool, progress: Progress
+    class_names: Sequence[str],
+    train: Files,
+    test: Files,
+    size: int,
+    skip_bad_images: bool,
+    observer: Observer,
+    name: str,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
     report, splits = ReadingReport(), []
     parts: list[object] = [list(class_names), size, code_of(decode_all)]
-    for files, found in zip((train, test), _indexed(train, test, progress), strict=True):
+    for files, found in zip((train, test), _indexed(train, test, observer, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
         good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report)]
         splits.append(FileSplit([paths[i] for i in good], targets[good], size))
@@ -136,11 +140,17 @@ def _readable(path: Path, report: ReadingReport) -> bool:
 
 
 def _in_memory(
-    class_names: Sequence[str], train: Files, test: Files, size: int, skip_bad_images: bool, progress: Progress
+    class_names: Sequence[str],
+    train: Files,
+    test: Files,
+    size: int,
+    skip_bad_images: bool,
+    observer: Observer,
+    name: str,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
-    indices = _indexed(train, test, progress)
+    indices = _indexed(train, test, observer, name)
     content: list[object] = [size, code_of(decode_all), *(each.digest() for each in indices)]
-    decoded, report = _decoded(train, test, size, skip_bad_images, content)
+    decoded, report = _decoded(train, test, size, skip_bad_images, content, observer, name)
     splits = []
     for kind, files in (("train", train), ("test", test)):
         good = decoded[f"{kind}.kept"]
@@ -152,7 +162,13 @@ def _in_memory(
 
 
 def _decoded(
-    train: Files, test: Files, size: int, skip_bad_images: bool, content: list[object]
+    train: Files,
+    test: Files,
+    size: int,
+    skip_bad_images: bool,
+    content: list[object],
+    observer: Observer,
+    name: str,
 ) -> tuple[dict[str, Tensor], ReadingReport]:
     """Images (N, 3, size, size) and kept places (N,) of both splits, decoded or as an earlier run has kept them."""
     splits = {"train": train, "test": test}
@@ -167,9 +183,10 @@ def _decoded(
             report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]
         return tensors, report
     report = ReadingReport()
-    for kind, files in splits.items():
-        images, good = decode_all(files.paths, size, report, skip_bad_images)
-        tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
+    with observer.stage("decode", name, len(train.paths) + len(test.paths), "images"):
+        for kind, files in splits.items():
+            images, good = decode_all(files.paths, size, report, skip_bad_images, observer.advance)
+            tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
     # Files that changed meanwhile are not what the key says.
     unchanged = [each.digest() for each in _indexed(train, test)] == content[-2:]
     if unchanged and not key.startswith(UNKEPT):
@@ -177,6 +194,7 @@ def _decoded(
     return tensors, report
 
 
-def _indexed(train: Files, test: Files, progress: Progress = lambda _files: None) -> tuple[Index, Index]:
+def _indexed(train: Files, test: Files, observer: Observer = QUIET, name: str = "") -> tuple[Index, Index]:
     memory = default_store() / "index"
-    return index(train.paths, memory, progress), index(test.paths, memory, progress)
+    with observer.stage("index", name, len(train.paths) + len(test.paths), "files"):
+        return index(train.paths, memory, observer.advance), index(test.paths, memory, observer.advance)

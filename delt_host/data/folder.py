@@ -13,6 +13,7 @@ from delt_host.data.base import Dataset, RealData
 from delt_host.data.decode import FORMATS, image_files
 from delt_host.data.files import Files, load_files
 from delt_host.errors import InputError
+from delt_host.observer import QUIET, Observer
 
 DEFAULT_SIZE = 224  # of photographs of various sizes
 SAMPLE = 100  # files whose size is looked at
@@ -37,7 +38,7 @@ class ImageFolder(Dataset):
     def published_as(self) -> str:
         return self.published
 
-    def load(self) -> RealData:
+    def load(self, observer: Observer = QUIET) -> RealData:
         root = Path(self.path).expanduser()
         if not root.is_dir():
             raise InputError(f"no folder at {root}")
@@ -54,7 +55,7 @@ class ImageFolder(Dataset):
         size = self.image_size or _own_size(train_files.paths)
         notes = [] if self.image_size else [f"images are taken at {size} px (--set dataset.image_size=… for another)"]
         return load_files(
-            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes
+            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes, observer
         )
 
 

@@ -28,6 +28,8 @@ SAMPLE = 32
 """Files that are read in every run, at most, whatever is remembered of them."""
 RECENT = 2.0
 """Seconds of the coarsest clock that a file system has (FAT's): two changes within one tick look alike."""
+EVERY = 30.0
+"""Seconds after which what was read so far is remembered, so that a killed run has it."""
 CHUNK = 64
 """Files that a thread takes at a time."""
 
@@ -69,15 +71,22 @@ def index(files: Sequence[Path], memory: Path, progress: Callable[[int], None] =
         )  # another folder is in the place of the one that was here
     progress(int(known.sum()))
     unknown = torch.nonzero(~known).flatten()
-    done = 0
+    done, saved = 0, time.monotonic()
+    # What changed just now could change again and look the same.
+    settled = looks[:, 2] < int((began - RECENT) * 1e9)
+
+    def remember() -> None:
+        _Memory(names, looks, contents).only(settled & (contents != 0).any(dim=1)).beside(old).write(place)
+
     for some in _each(_content, [files[at] for at in unknown.tolist()]):
         contents[unknown[done : done + len(some)]] = _bytes(b"".join(some)).view(-1, 32)
         done += len(some)
         progress(len(some))
+        if time.monotonic() - saved > EVERY:
+            remember()
+            saved = time.monotonic()
     if done:
-        # What changed just now could change again and look the same.
-        sure = (contents != 0).any(dim=1) & (looks[:, 2] < int((began - RECENT) * 1e9))
-        _Memory(names, looks, contents).only(sure).beside(old).write(place)
+        remember()
     return Index(contents)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 from collections.abc import Sequence
@@ -16,15 +15,26 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from delt_host.compare import Line, finite, line_record
+from delt_host.compare import compare
 from delt_host.components import Cost, Distilled
 from delt_host.data.base import RealData
 from delt_host.distilled import DistilledSet, load
 from delt_host.errors import InputError
 from delt_host.experiment import Experiment, Row
+from delt_host.measurement import Measurement, row_record
 from delt_host.plugins import Registry
 from delt_host.problem import Problem
-from delt_host.results import Measurement
+from delt_host.results import (
+    REGIME,
+    DataRecord,
+    Environment,
+    EvaluatorRecord,
+    PluginRecord,
+    ProtocolRecord,
+    RegimeRecord,
+    Results,
+    TeacherRecord,
+)
 from delt_host.teacher import Teacher
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
@@ -46,28 +56,17 @@ def write_results(
     path: Path,
     experiment: Experiment,
     problem: Problem,
-    lines: Sequence[Line],
     measurements: Sequence[Measurement],
     registry: Registry,
     with_sets: bool = True,
-) -> dict[str, Any]:
+) -> Results:
     """Write everything but `experiment.toml`, without the distilled sets where they are in a folder already.
 
     Returns what is in `results.json`.
     """
+    results = _results(experiment, problem, measurements, registry)
+    results.write(path)
     data, teacher = problem.data, problem.teacher
-    results = {
-        "experiment": experiment.table(),
-        "dataset": {"name": data.name, "fingerprint": data.fingerprint, "notes": data.notes},
-        "teachers": [{**each.facts(), "fingerprint": each.fingerprint} for each in problem.teachers],
-        "protocol": {"title": experiment.protocol.title, "fingerprint": experiment.protocol.fingerprint},
-        "lines": [line_record(line) for line in lines],
-        "measurements": [_measurement(m) for m in measurements],
-        "machine": {**machine(experiment), "reused": problem.store.differences.told() if problem.store else []},
-        "plugins": [f"{p.name}: {p}" for p in registry.plugins],
-    }
-    text = json.dumps(finite(results), indent=1, default=str, allow_nan=False)
-    (path / "results.json").write_text(text, encoding="utf-8")
     for measurement in measurements if with_sets else ():
         if measurement.distilled is None or measurement.row.role == "ceiling":
             continue
@@ -78,8 +77,52 @@ def write_results(
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
         if measurement.history is not None:
             measurement.history.save(folder / "history.safetensors")
-    written: dict[str, Any] = json.loads(text)
-    return written
+    return results
+
+
+def _reused(problem: Problem) -> tuple[str, ...]:
+    """What was used although it was made with other threads or versions than this run's."""
+    return tuple(problem.store.differences.told()) if problem.store else ()
+
+
+def _results(
+    experiment: Experiment, problem: Problem, measurements: Sequence[Measurement], registry: Registry
+) -> Results:
+    data, protocol, evaluators = problem.data, experiment.protocol, experiment.evaluators
+    rows: dict[str, list[Measurement]] = {}
+    for measurement in measurements:
+        rows.setdefault(measurement.row.label, []).append(measurement)
+    results = Results(
+        recipe=experiment.table(),
+        data=DataRecord(name=data.name, fingerprint=data.fingerprint, notes=data.notes),
+        teachers=tuple(TeacherRecord(**each.facts(), fingerprint=each.fingerprint) for each in problem.teachers),
+        regimes=(
+            RegimeRecord(
+                name=REGIME,
+                relabeler=experiment.rows[0].relabeler.table(),
+                protocol=ProtocolRecord(title=protocol.title, fingerprint=protocol.fingerprint),
+            ),
+        ),
+        evaluators=tuple(
+            EvaluatorRecord(
+                name=named.name,
+                title=named.component.title,
+                headline=named.component.headline,
+                unit=named.component.unit,
+                better=named.component.better,
+                options=named.component.model_dump(mode="json"),
+            )
+            for named in evaluators
+        ),
+        rows=tuple(row_record(experiment, own) for own in rows.values()),
+        scores=tuple(measurement.score for measurement in measurements),
+        differences=(),
+        environment=Environment(**machine(experiment), notes=_reused(problem)),
+        plugins=tuple(
+            PluginRecord(**{name: getattr(p, name) for name in PluginRecord.model_fields}) for p in registry.plugins
+        ),
+    )
+    return results.model_copy(update={"differences": compare(results)})
 
 
 class SavedSets:
@@ -125,20 +168,6 @@ def machine(experiment: Experiment) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": {name: version(name) for name in packages},
-    }
-
-
-def _measurement(measurement: Measurement) -> dict[str, Any]:
-    evaluation = measurement.evaluation
-    return {
-        "label": measurement.row.label,
-        "seed": measurement.seed,
-        "evaluator": measurement.evaluator.table(),
-        "scores": evaluation.scores if evaluation else {},
-        "facts": evaluation.facts if evaluation else {},
-        "recover_seconds": measurement.recover_seconds,
-        "failure": measurement.failure,
-        "provenance": "measured",
     }
 
 

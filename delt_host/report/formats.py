@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from tabulate import tabulate
 
-from delt_host.report.finished import read_results
-from delt_host.units import decimals, duration, size
+from delt_host.lines import Line, lines
+from delt_host.results import read_results
+from delt_host.units import duration, size
 
 Format = Literal["markdown", "latex", "csv", "json"]
 
@@ -21,13 +23,11 @@ HEADINGS = ("evaluator", "method", "role", "score", "n", "image-iterations", "re
 
 def render(runs: Sequence[Path], form: Format) -> str:
     """One table of all lines of the runs; with several runs, and in JSON, each line with its run's name."""
+    found = [(run.name, line) for run in runs for line in lines(read_results(run))]
     if form == "json":
-        records = [{"run": run.name, **line} for run in runs for line in read_results(run)["lines"]]
-        return json.dumps(records, indent=1) + "\n"
+        return json.dumps([{"run": name, **_record(line)} for name, line in found], indent=1) + "\n"
     several = len(runs) > 1
-    rows: list[list[str]] = []
-    for run in runs:
-        rows += [[run.name] * several + row for row in _rows(read_results(run), form)]
+    rows = [[name] * several + [" ".join(cell.split()) for cell in _cells(line, form)] for name, line in found]
     headings = [*(["run"] if several else []), *HEADINGS]
     if form == "csv":
         text = io.StringIO()
@@ -38,31 +38,40 @@ def render(runs: Sequence[Path], form: Format) -> str:
     return tabulate(rows, headings, "github" if form == "markdown" else "latex_booktabs", disable_numparse=True) + "\n"
 
 
-def _rows(results: dict[str, Any], form: Format) -> list[list[str]]:
-    rows = []
-    for line in results["lines"]:
-        mean, std, unit = line["summary"]["mean"], line["summary"]["std"], line.get("unit", "%")
-        digits = decimals(unit)
-        score = "–" if mean is None else f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}")
-        recover = line.get("recover_seconds")
-        cells = [
-            line["evaluator"],
-            line["label"],
-            line["role"],
-            f"{score} {unit}".strip(),
-            str(line["summary"]["n"]),
-            f"{line['image_iterations']:,}",
-            "–" if recover is None else duration(recover),
-            size(line["image_bytes"]),
-            size(line["label_bytes"]),
-        ]
-        if form == "csv":
-            plain = [
-                str(line["image_iterations"]),
-                str(recover or ""),
-                str(line["image_bytes"]),
-                str(line["label_bytes"]),
-            ]
-            cells = [*cells[:5], *plain, "" if mean is None else str(mean), "" if std is None else str(std)]
-        rows.append([" ".join(cell.split()) for cell in cells])
-    return rows
+def _record(line: Line) -> dict[str, Any]:
+    """A line's figures, and the score of every set."""
+    row, evaluator, summary = line.row, line.evaluator, line.summary
+    return {
+        "evaluator": evaluator.title,
+        "label": row.label,
+        "role": row.role,
+        "score": evaluator.headline,
+        "unit": evaluator.unit,
+        "better": evaluator.better,
+        "mean": _known(summary.mean),
+        "std": _known(summary.std),
+        "n": summary.n,
+        "by_set": line.headline,
+        "image_iterations": row.cost.image_iterations,
+        "recover_seconds": line.recover_seconds,
+        "image_bytes": row.image_bytes,
+        "label_bytes": line.label_bytes,
+        "differences": [{"other": d.other, "sentence": d.sentence} for d in line.differences],
+        "failures": line.failures,
+    }
+
+
+def _cells(line: Line, form: Format) -> list[str]:
+    row, evaluator, summary = line.row, line.evaluator, line.summary
+    score = f"{summary.shown(line.digits)} {evaluator.unit}".strip()
+    cells = [evaluator.title, row.label, row.role, score, str(summary.n)]
+    costs = (row.cost.image_iterations, line.recover_seconds, row.image_bytes, line.label_bytes)
+    if form == "csv":
+        figures = (*costs, _known(summary.mean), _known(summary.std))
+        return [*cells, *("" if value is None else str(value) for value in figures)]
+    iterations, seconds, *sizes = costs
+    return [*cells, f"{iterations:,}", duration(seconds), *map(size, sizes)]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

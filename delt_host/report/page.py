@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from delt_host import __version__
 from delt_host.errors import RunError
+from delt_host.lines import Line
 from delt_host.report import figures, sections
 from delt_host.report.images import PER_CLASS, Encoding, Picture, Strip, encode
 from delt_host.report.records import Run
@@ -48,7 +48,7 @@ def render_page(runs: Sequence[Path]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size, "duration": _duration}
+    environment.filters |= {"size": size, "duration": duration}
     script = (files("delt_host.report") / "page" / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         **shown,
@@ -61,11 +61,11 @@ def render_page(runs: Sequence[Path]) -> str:
 def _content(runs: list[Run]) -> dict[str, Any]:
     tables = sections.tables(runs)
     problems: list[str] = []
-    entries = {entry.row.key: entry for table in tables for entry in table.entries}
-    sets = {each.entry.row.key: each for table in tables for each in sections.made(table, problems)}
+    entries = {entry.key: entry for table in tables for entry in table.entries}
+    sets = {each.entry.key: each for table in tables for each in sections.made(table, problems)}
     made = list(sets.values())
     training = [table for table in tables if table.trains]
-    costs = ((lambda row: row.line.image_iterations, "image-iterations"), (_shipped, "KiB of images and labels"))
+    costs = ((lambda line: line.row.cost.image_iterations, "image-iterations"), (_shipped, "KiB of images and labels"))
     over_cost = {
         table.title: [figure for cost, label in costs if (figure := sections.over_cost(table, cost, label)) is not None]
         for table in training
@@ -139,9 +139,9 @@ def _coded(pictures: Sequence[Picture], budget: int) -> tuple[Any, Encoding | No
 
 def _title(runs: Sequence[Run]) -> str:
     """Who is compared with whom."""
-    lines = [line for run in runs for line in run.results.lines]
+    rows = [row for run in runs for row in run.results.rows]
     methods, baselines = (
-        list(dict.fromkeys(line.label for line in lines if line.role == role)) for role in ("method", "baseline")
+        list(dict.fromkeys(row.label for row in rows if row.role == role)) for role in ("method", "baseline")
     )
     against = f" against {', '.join(baselines)}" if baselines and methods else ""
     return (", ".join(methods or baselines) or "Controls") + against
@@ -155,9 +155,5 @@ def _recipe(run: Run) -> str:
         return ""
 
 
-def _shipped(row: Any) -> int:
-    return round((row.line.image_bytes + row.line.label_bytes) / 1024)
-
-
-def _duration(seconds: float | None) -> str:
-    return duration(math.nan if seconds is None else seconds)
+def _shipped(line: Line) -> int:
+    return round((line.row.image_bytes + line.label_bytes) / 1024)

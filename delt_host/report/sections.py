@@ -13,13 +13,13 @@ from markupsafe import Markup
 from delt_host.distilled import load
 from delt_host.errors import InputError
 from delt_host.history import History, load_history
+from delt_host.lines import Line, Summary
 from delt_host.report import figures
 from delt_host.report.figures import Mark, Trace
 from delt_host.report.folder import slug
 from delt_host.report.images import Strip, strips
-from delt_host.report.records import Row, Run, Spread
+from delt_host.report.records import Run, StudentCurve, per_class
 from delt_host.report.settings import differing
-from delt_host.units import decimals
 
 CLASSES_SHOWN = 20  # of a figure by class: the ten most ahead and the ten most behind
 
@@ -28,29 +28,32 @@ CLASSES_SHOWN = 20  # of a figure by class: the ten most ahead and the ten most 
 class Entry:
     """A row in a table of the page."""
 
-    row: Row
+    run: Run
+    line: Line
     label: str
     number: int
     """Its colour and marker, the same in all figures."""
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The same for the same row under every evaluator."""
+        return key(self.run, self.line)
+
+    @property
     def score(self) -> str:
         """`64.5 ± 1.6`, without a spread where there is one seed."""
-        return self._spread(self.row.line.summary)
+        return self._shown(self.line.summary)
 
     @property
     def best(self) -> str:
         """That of the best tested epoch."""
-        return self._spread(self.row.line.best or Spread())
+        return self._shown(self.line.best)
 
-    def _spread(self, summary: Spread) -> str:
-        digits = decimals(self.row.line.unit)
-        if summary.mean is None:
-            return "failed" if self.row.line.failures else "–"
-        return f"{summary.mean:.{digits}f}" + ("" if summary.std is None else f" ± {summary.std:.{digits}f}")
+    def _shown(self, summary: Summary) -> str:
+        return "failed" if not summary.n and self.line.failures else summary.shown(self.line.digits)
 
     def mark(self, at: float = 0.0) -> Mark:
-        values, unit = self.row.line.values, self.row.line.unit
+        values, unit = list(self.line.headline.values()), self.line.evaluator.unit
         return Mark(self.label, self.number, values, f"{self.score} {unit}".strip() if values else self.score, at)
 
 
@@ -64,69 +67,73 @@ class Table:
     @property
     def heading(self) -> str:
         """What its scores are, with their unit."""
-        line = self.entries[0].row.line
-        name = "top-1" if line.score == "top1" else line.score
-        return f"{name} ({line.unit})" if line.unit else name
+        evaluator = self.entries[0].line.evaluator
+        name = "top-1" if evaluator.headline == "top1" else evaluator.headline
+        return f"{name} ({evaluator.unit})" if evaluator.unit else name
 
     @property
     def percent(self) -> bool:
-        return self.entries[0].row.line.unit == "%"
+        return self.entries[0].line.evaluator.unit == "%"
 
     @property
     def trains(self) -> bool:
         """Whether its rows train students, so that costs and labels mean something."""
-        return any(entry.row.line.steps for entry in self.entries)
+        return any(entry.line.steps for entry in self.entries)
 
     @property
     def lower(self) -> bool:
         """Whether lower scores are better."""
-        return self.entries[0].row.line.better == "lower"
+        return self.entries[0].line.evaluator.better == "lower"
 
     @property
     def with_best(self) -> bool:
         """Whether some epoch was better than the one that is reported."""
-        lines = [entry.row.line for entry in self.entries]
-        return any(line.best is not None and line.best.mean != line.summary.mean for line in lines)
+        lines = [entry.line for entry in self.entries]
+        return any(line.best.n and line.best.mean != line.summary.mean for line in lines)
 
     @property
     def said(self) -> list[tuple[str, str]]:
         """What can be told from the scores: each row that is compared with others, and a sentence for each of these."""
-        return [(entry.label, each.sentence) for entry in self.entries for each in entry.row.line.differences if each.n]
+        return [(entry.label, each.sentence) for entry in self.entries for each in entry.line.differences]
 
     @property
     def failed(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.row.line.failures]
+        return [entry for entry in self.entries if entry.line.failures]
 
     @property
     def scored(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.row.line.values]
+        return [entry for entry in self.entries if entry.line.headline]
+
+
+def key(run: Run, line: Line) -> tuple[str, str]:
+    """What is the same for the same row under every evaluator."""
+    return str(run.home), line.row.label
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
     """The rows of all runs by evaluator, each row with its number; where names clash, with its run's."""
     numbers: dict[tuple[str, str], int] = {}
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[tuple[Run, Line]]] = {}
     for run in runs:
-        for table in run.tables():
-            for row in table:
-                numbers.setdefault(row.key, len(numbers))
-                rows.setdefault(row.line.evaluator, []).append(row)
+        for line in run.lines:
+            numbers.setdefault(key(run, line), len(numbers))
+            rows.setdefault(line.evaluator.title, []).append((run, line))
     several = len({run.home for run in runs}) > 1
     found = []
     for title, own in rows.items():
-        labels = [f"{row.line.label} · {row.run.home.name}" if several else row.line.label for row in own]
+        labels = [f"{line.row.label} · {run.home.name}" if several else line.row.label for run, line in own]
         often = Counter(labels)
-        for place, row in enumerate(own):
-            if often[labels[place]] > 1:
-                labels[place] = f"{row.line.label} · {row.run.path}"
-        entries = [Entry(row, label, numbers[row.key]) for row, label in zip(own, labels, strict=True)]
+        entries = []
+        for (run, line), label in zip(own, labels, strict=True):
+            label = label if often[label] == 1 else f"{line.row.label} · {run.path}"
+            entries.append(Entry(run, line, label, numbers[key(run, line)]))
         found.append(Table(title, entries))
     return found
 
 
-def over_cost(table: Table, cost: Callable[[Row], int], x_label: str) -> Markup | None:
+def over_cost(table: Table, cost: Callable[[Line], int], x_label: str) -> Markup | None:
     """Scores over a cost, where it differs between rows."""
-    marks = [entry.mark(cost(entry.row)) for entry in table.scored if entry.row.line.role != "ceiling"]
+    marks = [entry.mark(cost(entry.line)) for entry in table.scored if entry.line.row.role != "ceiling"]
     if len({mark.at for mark in marks}) < 2:
         return None
     return figures.scatter(marks, x_label, table.heading, table.percent)
@@ -135,11 +142,11 @@ def over_cost(table: Table, cost: Callable[[Row], int], x_label: str) -> Markup 
 def by_class(table: Table) -> list[tuple[str, Markup, list[tuple[str, float]]]]:
     """Each method against each baseline (or control, where there is none): title, figure, and differences by class."""
     found = []
-    for method in (entry for entry in table.entries if entry.row.line.role == "method"):
-        same_run = [entry for entry in table.entries if entry.row.run == method.row.run]
-        others = [entry for entry in same_run if entry.row.line.role == "baseline"]
-        for other in others or [entry for entry in same_run if entry.row.line.role == "control"]:
-            differences = sorted(_class_differences(method.row, other.row), key=lambda each: -fmean(each[1]))
+    for method in (entry for entry in table.entries if entry.line.row.role == "method"):
+        same_run = [entry for entry in table.entries if entry.run is method.run]
+        others = [entry for entry in same_run if entry.line.row.role == "baseline"]
+        for other in others or [entry for entry in same_run if entry.line.row.role == "control"]:
+            differences = sorted(_class_differences(method.line, other.line), key=lambda each: -fmean(each[1]))
             if differences:
                 half = CLASSES_SHOWN // 2
                 few = differences if len(differences) <= CLASSES_SHOWN else differences[:half] + differences[-half:]
@@ -149,9 +156,9 @@ def by_class(table: Table) -> list[tuple[str, Markup, list[tuple[str, float]]]]:
     return found
 
 
-def _class_differences(row: Row, other: Row) -> list[tuple[str, list[float]]]:
-    theirs = {measured.seed: measured.per_class for measured in other.measured}
-    pairs = [(measured.per_class, theirs[measured.seed]) for measured in row.measured if measured.seed in theirs]
+def _class_differences(line: Line, other: Line) -> list[tuple[str, list[float]]]:
+    theirs = {score.set: per_class(score) for score in other.done}
+    pairs = [(per_class(score), theirs[score.set]) for score in line.done if score.set in theirs]
     names = pairs[0][0] if pairs else {}
     values = {name: [mine[name] - its[name] for mine, its in pairs if name in mine and name in its] for name in names}
     return [(name, each) for name, each in values.items() if each]
@@ -162,8 +169,8 @@ def learning(table: Table) -> list[Markup]:
     losses: list[Trace] = []
     accuracies: list[Trace] = []
     for entry in table.entries:
-        for curve in (measured.curve for measured in entry.row.measured):
-            if curve is not None and curve.epoch and curve.whole:
+        for score in entry.line.done:
+            if (curve := StudentCurve.of(score)) is not None:
                 losses.append(Trace(entry.number, curve.epoch, curve.loss))
                 accuracies.append(Trace(entry.number, curve.tested_epoch, curve.accuracy))
     if not losses:
@@ -193,14 +200,13 @@ def made(table: Table, problems: list[str]) -> list[Made]:
     """Each row's images and histories; what cannot be read is said in `problems`."""
     found, seen = [], set()
     for entry in table.entries:
-        if entry.row.key in seen:
+        if entry.key in seen:
             continue
-        seen.add(entry.row.key)
-        folder = entry.row.run.home / slug(entry.row.line.label)
-        seeds = [measured.seed for measured in entry.row.measured] or [int(seed) for seed in entry.row.line.scores]
+        seen.add(entry.key)
+        folder = entry.run.home / slug(entry.line.row.label)
         histories = {}
         shown: Made | None = None
-        for seed in dict.fromkeys(seeds):
+        for seed in dict.fromkeys(score.set for score in entry.line.scores):
             place = folder / f"seed-{seed}"
             try:
                 if (place / "history.safetensors").is_file():
@@ -235,15 +241,15 @@ def recovery(sets: Sequence[Made]) -> list[tuple[str, Markup]]:
 
 def settings(table: Table) -> tuple[list[Entry], dict[str, list[str]]]:
     """The rows with components, and the options that differ between them."""
-    entries = [entry for entry in table.entries if entry.row.line.components]
-    return entries, differing([entry.row.line.components for entry in entries])
+    entries = [entry for entry in table.entries if entry.line.row.components]
+    return entries, differing([entry.line.row.components for entry in entries])
 
 
 def runs_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The options that differ between runs, rows and evaluators aside."""
     shared: list[dict[str, Any]] = []
     for run in runs:
-        own = {name: value for name, value in run.results.experiment.items() if name not in ("row", "evaluator")}
+        own = {name: value for name, value in run.results.recipe.items() if name not in ("row", "evaluator")}
         teachers = own.get("teacher")
         if isinstance(teachers, list):
             own["teacher"] = {str(place): teacher for place, teacher in enumerate(teachers)}

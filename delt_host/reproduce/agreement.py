@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from delt_host.compare import Summary
+from delt_host.lines import Summary
 from delt_host.reproduce.table import Published
 
 SPREADS = 2.0

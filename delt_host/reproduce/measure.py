@@ -14,11 +14,11 @@ from typing import Any
 from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
 from delt_host.host import Host
+from delt_host.measurement import Measurement
 from delt_host.problem import Problem
 from delt_host.report.folder import machine
 from delt_host.reproduce.cell import Job
 from delt_host.reproduce.records import Folder, Measured, Record, record_of
-from delt_host.results import Measurement
 from delt_host.stages import story
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-from delt_host.compare import Summary
 from delt_host.errors import InputError, RunError
+from delt_host.lines import Summary
 from delt_host.options import build
 from delt_host.report.folder import slug
 from delt_host.reproduce.cell import Job, epochs, iterations

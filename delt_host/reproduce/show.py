@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
-from delt_host.compare import Summary
+from delt_host.lines import Summary
 from delt_host.reproduce.agreement import agreement
 from delt_host.reproduce.records import Record, mixed
 from delt_host.units import decimals
@@ -48,7 +48,7 @@ def _budget(record: Record) -> str:
 
 def _measured(record: Record) -> str:
     found = record.summary
-    return _figure(found, decimals(record.unit)) + _unit(record) if found.n else NOTHING_MEASURED
+    return found.shown(decimals(record.unit)) + _unit(record) if found.n else NOTHING_MEASURED
 
 
 def _cited(record: Record) -> str:
@@ -57,7 +57,7 @@ def _cited(record: Record) -> str:
         return NOTHING_CITED
     # A published figure may have more digits than a measured one is worth; none is dropped.
     digits = max(decimals(record.unit), min(len(f"{cited.mean:g}".partition(".")[2]), 3))
-    return _figure(Summary(cited.mean, cited.std, 1), digits) + _unit(record)
+    return Summary(cited.mean, cited.std, 1).shown(digits) + _unit(record)
 
 
 def _verdict(record: Record) -> str:
@@ -70,11 +70,6 @@ def _verdict(record: Record) -> str:
 
 def _unit(record: Record) -> str:
     return f" {record.unit}" if record.unit not in ("", "%") else ""
-
-
-def _figure(summary: Summary, digits: int) -> str:
-    spread = "" if math.isnan(summary.std) else f" ± {summary.std:.{digits}f}"
-    return f"{summary.mean:.{digits}f}{spread}"
 
 
 def captions(records: Sequence[Record]) -> list[str]:

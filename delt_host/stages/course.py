@@ -15,11 +15,11 @@ from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.history import History, LossCurve, averaged, recorded
 from delt_host.host import Host
+from delt_host.measurement import Measurement
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import assemble
-from delt_host.results import Measurement
 from delt_host.resume import Checkpoint
 from delt_host.stages.step import Made, Step, done
 
@@ -139,5 +139,13 @@ class Course:
         facts = done(step, self.host).facts
         evaluation = Evaluation(facts["scores"], facts["facts"])
         return Measurement(
-            self.row, self.problem.seed, evaluator, evaluation, self.plan, self.distilled, self.labels, self.history
+            self.row,
+            self.problem.seed,
+            evaluator,
+            evaluation,
+            self.plan,
+            self.distilled,
+            self.labels,
+            self.history,
+            key=step.key,
         )

@@ -67,3 +67,5 @@ def _check_scores(evaluation: Evaluation, headline: str) -> None:
     if headline not in evaluation.scores:
         gave = sorted(evaluation.scores)
         raise RunError(f"it gave no score {headline!r}, its headline (gave: {gave})")
+    if not all(isinstance(value, int | float) for value in evaluation.scores.values()):
+        raise RunError(f"its scores are not all numbers: {dict(evaluation.scores)}")

@@ -24,11 +24,11 @@ from delt_host.data.base import Dataset, RealData
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.host import Host
+from delt_host.measurement import Measurement
 from delt_host.models import build_model
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import check_plan
-from delt_host.results import Measurement
 from delt_host.seeding import isolated_rng
 from delt_host.stages.course import Course, Given
 from delt_host.stages.evaluate import evaluate
@@ -158,17 +158,20 @@ def outlined(
 def run(comparison: Comparison) -> Iterator[Measurement]:
     """Do every step, and yield one measurement for each row, seed and evaluator.
 
-    A row that fails gives one measurement with `failure` set; the other rows still run.
+    A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run.
     """
     host, experiment = comparison.host, comparison.experiment
     host.observer.expect(expected(comparison.steps(), host.store))
     for course in comparison.courses():
-        row, seed = course.row, course.problem.seed
+        row, seed, left = course.row, course.problem.seed, list(experiment.evaluators)
         try:
-            yield from run_course(course)
+            for measurement in run_course(course):
+                yield measurement
+                left.remove(measurement.evaluator)
         except RunError as error:
             host.observer.note(f"{row.label}, seed {seed}: {error}")
-            yield Measurement(row, seed, experiment.evaluators[0], plan=course.plan, failure=str(error))
+            for evaluator in left:
+                yield Measurement(row, seed, evaluator, plan=course.plan, failure=str(error))
 
 
 def run_course(course: Course) -> Iterator[Measurement]:
@@ -186,7 +189,7 @@ def run_course(course: Course) -> Iterator[Measurement]:
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
     """The dataset, its notes passed on."""
     with host.observer.stage("load", dataset.name, 0, "images"):
-        data = dataset.component.load()
+        data = dataset.component.load(host.observer)
     for note in data.notes:
         host.observer.note(f"{data.name}: {note}")
     return data

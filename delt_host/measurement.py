@@ -1,0 +1,84 @@
+"""What a run measures while it lasts, one for each row, seed and evaluator, and the records that are left of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from delt_host.components import Distilled, Evaluation, Labels
+from delt_host.data.base import MemorySplit
+from delt_host.entry import UNKEPT
+from delt_host.experiment import Experiment, Named, Row
+from delt_host.history import History
+from delt_host.plan import Plan
+from delt_host.reader import ImageReader
+from delt_host.results import CostRecord, RowRecord, Score
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One row under one seed and evaluator."""
+
+    row: Row
+    seed: int
+    evaluator: Named[Any]
+    evaluation: Evaluation | None = None
+    plan: Plan | None = None
+    distilled: Distilled | None = None
+    labels: Labels | None = None
+    history: History | None = None
+    """None where nothing was distilled."""
+    failure: str = ""
+    key: str = ""
+    """Of the scores in the store."""
+
+    @cached_property
+    def score(self) -> Score:
+        """Its record, which observers are told and results.json holds."""
+        evaluation, cost = self.evaluation, self.distilled.cost if self.distilled else None
+        return Score(
+            row=self.row.label,
+            evaluator=self.evaluator.component.title,
+            set=self.seed,
+            scores=evaluation.scores if evaluation else {},
+            label_bytes=round(self.labels.size_bytes) if self.labels else 0,
+            facts=evaluation.facts if evaluation else {},
+            recover_seconds=cost.seconds if cost else None,
+            key="" if self.key.startswith(UNKEPT) else self.key,
+            failure=self.failure,
+        )
+
+    @property
+    def images(self) -> ImageReader | None:
+        """The distilled set; None where there is none: the row failed, or is the ceiling."""
+        if self.distilled is None or self.row.role == "ceiling":
+            return None
+        return MemorySplit(self.distilled.pixels, self.distilled.targets)
+
+
+def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> RowRecord:
+    """The record of the row that all of these are of."""
+    first = measurements[0]
+    row, sets = first.row, [m.distilled for m in measurements if m.distilled is not None]
+    costs = [made.cost for made in sets if made.cost is not None]
+    peaks = [cost.peak_bytes for cost in costs if math.isfinite(cost.peak_bytes)]
+    ipc = None if row.role == "ceiling" else row.ipc or experiment.ipc
+    return RowRecord(
+        label=row.label,
+        role=row.role,
+        method=row.method,
+        components={stage: named.table() for stage, named in row.stages().items()},
+        ipc=ipc,
+        units=ipc,
+        count=ipc,
+        matched=row.matched,
+        image_bytes=sets[0].pixels.numel() if sets else 0,
+        cost=CostRecord(
+            image_iterations=first.plan.image_iterations if first.plan else 0,
+            multiply_adds=costs[0].multiply_adds if costs else None,
+            peak_bytes=max(peaks, default=None),
+        ),
+    )

@@ -1,0 +1,23 @@
+"""Images that are read by index: real splits and distilled sets alike, wherever they lie."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ImageReader(ABC):
+    """Labels in memory, images read by index."""
+
+    targets: Tensor
+    """(N,) int64 class indices."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @abstractmethod
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` (B,), as uint8 RGB (B, 3, S, S)."""
