@@ -106,8 +106,8 @@ def test_results_of_another_number_of_threads_are_in_the_runs_results(small_run:
     assert done.stderr.count("made with 1 thread are used") == 1 and "from the store" in done.stderr
     results = json.loads(Path("two/results.json").read_text())
     (told,) = results["environment"]["notes"]
-    assert told.endswith("results were made with 1 thread") and results["machine"]["threads"] == 2
+    assert told.endswith("results were made with 1 thread") and results["environment"]["threads"] == 2
     assert tomllib.loads(Path("two/experiment.toml").read_text())["threads"] == 2
     done = delt_host("evaluate", "two", "--out", "scores", "-q")
-    assert json.loads(Path("scores/results.json").read_text())["machine"]["threads"] == 2, "as the run"
+    assert json.loads(Path("scores/results.json").read_text())["environment"]["threads"] == 2, "as the run"
     assert json.loads(Path("made/results.json").read_text())["environment"]["notes"] == []

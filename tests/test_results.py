@@ -70,7 +70,7 @@ def test_records_name_each_other_and_lie_flat(small_run: Path, tmp_path: Path) -
         (row, "default", "convnet3", n, 0, "test") for row in ("delt", "cda") for n in (0, 1)
     )
     for score in results.scores:
-        assert (tmp_path / "store" / "scores" / score.key / "facts.json").is_file(), "the key leads to the store"
+        assert (tmp_path / "store" / "evaluate" / score.key / "facts.json").is_file(), "the key leads to the store"
         assert score.label_bytes > 0 and score.recover_seconds and set(score.scores) == {"top1", "last", "best"}
     (difference,) = results.differences
     assert (difference.row, difference.other, difference.sets, difference.students) == ("delt", "cda", 2, 1)
