@@ -43,7 +43,7 @@ class Base(Matcher):
     "mine_unused.py": "X = 1\n",
     "mine_method.py": '''"""A matcher of several files."""
 import torch
-from delt_host import hookimpl, use, Method
+from delt_host import hookimpl, Prepared
 from mine_deep.middle import shift
 from mine_helpers import STRENGTH
 from theirs_base import Base
@@ -58,8 +58,18 @@ class Mine(Base):
         def work():
             return {"mean": problem.data.train.read(torch.arange(20)).float().mean()[None] / 255}
 
-        mean = problem.remember("mean", work)["mean"]
+        mean = problem.remember("mean", work)["mean"] * problem.prepared(spread(problem))["spread"]
         return lambda views: {"pull": (STRENGTH * shift(self.weight * self.pull(views.images - mean))).view(1)}
+
+    def prepares(self, problem):
+        return [spread(problem)]
+
+
+def spread(problem):
+    def make(_checkpoint):
+        return {"spread": problem.data.train.read(torch.arange(30)).float().std()[None] / 255}
+
+    return Prepared("spread", make)
 
 
 @hookimpl
@@ -127,8 +137,10 @@ RUN = [
     "--student", "mine-student", "--precision", "fp32", "--threads", "1", "--set", "dataset.image_size=8", "--set",
     "teacher.epochs=3", "--set", "scheduler.iterations=8", "--set", "protocol.epochs=1", "--out", "made",
 ]  # fmt: skip
-STAGES = ("squeeze", "initialize", "recover", "relabel", "evaluate")
+STAGES = ("squeeze", "prepare", "initialize", "recover", "relabel", "evaluate")
 RECOVER = ("recover", "relabel", "evaluate")
+OWN = ("prepare", *RECOVER)
+"""What a matcher prepares is made by its code, too."""
 
 Change = Callable[[Path], None]
 """What happens between the two runs, in the folder that has the plugins, the store and the data."""
@@ -194,12 +206,13 @@ ELSEWHERE = ("--dataset", "folder:../other/pictures")
 FEWER = "results made with 1 thread are used"
 
 PLUGIN_ROWS = [
-    Row("the file of the method: its formula", edited("mine_method.py", "STRENGTH * shift", "3 * STRENGTH * shift"), RECOVER),
-    Row("a helper file beside it", edited("mine_helpers.py", "0.1", "100.0"), RECOVER),
-    Row("a base class in another plugin", edited("theirs_base.py", "mean() * 0.1", "mean() * 7"), RECOVER),
-    Row("a module three packages down", edited("mine_deep/middle/bottom.py", "x + 0.1", "x * 9"), RECOVER),
-    Row("the formula of what it remembers", edited("mine_method.py", "arange(20)", "arange(900)"), RECOVER),
-    Row("the default of an option", edited("mine_method.py", "weight: float = 1.0", "weight: float = 5.0"), RECOVER),
+    Row("the file of the method: its formula", edited("mine_method.py", "STRENGTH * shift", "3 * STRENGTH * shift"), OWN),
+    Row("a helper file beside it", edited("mine_helpers.py", "0.1", "100.0"), OWN),
+    Row("a base class in another plugin", edited("theirs_base.py", "mean() * 0.1", "mean() * 7"), OWN),
+    Row("a module three packages down", edited("mine_deep/middle/bottom.py", "x + 0.1", "x * 9"), OWN),
+    Row("the formula of what it remembers", edited("mine_method.py", "arange(20)", "arange(900)"), OWN),
+    Row("the formula of what it prepares", edited("mine_method.py", "float().std()", "float().var()"), OWN),
+    Row("the default of an option", edited("mine_method.py", "weight: float = 1.0", "weight: float = 5.0"), OWN),
     Row("the teacher's network: a plugin's builder", edited("mine_nets.py", "torch.nn.ReLU()", "torch.nn.Tanh()"), STAGES),
     Row("an argument of its builder", edited("mine_nets.py", "partial(small, 8)", "partial(small, 12)"), STAGES),
     Row(
@@ -213,7 +226,6 @@ PLUGIN_ROWS = [
     Row("the value of a global in that cell", edited("cells/1.py", "0.1", "0.7"), RECOVER, CELL),
     Row("nothing in the notebook", nothing, (), CELL),
     Row("nothing", nothing, ()),
-    Row("`python -O`", nothing, (), flags=("-O",)),
     Row("another number of threads", nothing, (), then=("--threads", "2"), said=FEWER),
     Row("another number of threads, with `--strict`", nothing, STAGES, ("--strict",), ("--threads", "2")),
     Row("nothing, with `--strict`", nothing, (), ("--strict",)),
@@ -234,10 +246,11 @@ PLUGIN_ROWS = [
     ),
 ]  # fmt: skip
 OTHER_ROWS = [
+    Row("`python -O`", nothing, (), flags=("-O",)),
     Row(
         "a helper file of what `pip install -e` installed",
         edited("project/mine_helpers.py", "0.1", "100.0"),
-        RECOVER,
+        OWN,
         installed=True,
     ),
     Row("the host's recover", edited("delt_host/recover.py", "EPSILON = 0.5,", "EPSILON = 0.6,"), RECOVER),

@@ -165,6 +165,7 @@ def test_dry_run_says_what_is_there_and_computes_nothing(first: Path, monkeypatc
 def test_a_dry_run_counts_every_training_and_shared_images_once(tmp_path: Path) -> None:
     rows = ["-m", "delt", "-b", "delt,scheduler.residual=0.5", "-b", "delt,scheduler.views=image", "--no-controls"]
     seen = ["--evaluator", "student", "--evaluator", "continual", "--evaluator", "pruning", "--dry-run", "--json"]
+    seen += ["--set", "evaluator.network=convnet3"]
     done = delt_host(
         "run", *rows, *seen, "--seeds", "1", *SMALL, "--set", "dataset.image_size=32", "--store", tmp_path, cwd=tmp_path
     )

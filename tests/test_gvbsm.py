@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from conftest import make_problem
 from delt_host.components import ImageSet, Views
-from delt_host.data.base import RealData
+from delt_host.data.base import MemorySplit, RealData
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
 from delt_host.teacher import Teacher
 from delt_host.testing import random_teacher
+from delt_plugins import general_statistics
 from delt_plugins.controls import Real
 from delt_plugins.general_statistics import GeneralStatistics, patch_moments
 from delt_plugins.gvbsm import CommitteeLabels
@@ -25,6 +27,7 @@ from delt_plugins.sre2l import Constant
 
 MODELS = ("convnet3", "resnet18", "convnet3_in")
 RATE = 0.01
+PART = 400
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +36,13 @@ def committee(digits: RealData) -> tuple[Teacher, ...]:
 
 
 @pytest.fixture
-def several(digits: RealData, committee: tuple[Teacher, ...]) -> Problem:
-    problem = make_problem(digits, committee[0], ipc=2)
-    return Problem(digits, committee, 2, 0, problem.protocol, problem.compute)
+def several(digits: RealData, committee: tuple[Teacher, ...], monkeypatch: pytest.MonkeyPatch) -> Problem:
+    """On a part of the training images, whose statistics are taken in three batches."""
+    monkeypatch.setattr(general_statistics, "BATCH", PART // 3 + 1)
+    some = torch.arange(PART)
+    data = replace(digits, train=MemorySplit(digits.train.read(some), digits.train.targets[some]))
+    problem = make_problem(data, committee[0], ipc=2)
+    return Problem(data, committee, 2, 0, problem.protocol, problem.compute)
 
 
 def plain_statistics(x: Tensor, patches: int) -> list[Tensor]:
@@ -90,7 +97,7 @@ class PlainGvbsm:
     @torch.no_grad()
     def _real(self, teacher: int, indices: Tensor) -> list[list[Tensor]]:
         sums: list[list[Tensor]] = []
-        for chunk in indices.split(500):
+        for chunk in indices.split(PART // 3 + 1):
             _, inputs = self._inputs(teacher, self.problem.normalization.normalize(self.problem.data.train.read(chunk)))
             parts = [
                 [

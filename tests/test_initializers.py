@@ -25,7 +25,10 @@ def scores_of(problem: Problem, images: torch.Tensor) -> torch.Tensor:
     return problem.teacher_logits(images).softmax(dim=1).gather(1, problem.targets()[:, None])[:, 0]
 
 
-@pytest.mark.parametrize("initializer", [Noise(), Real(), Ranked(), Ranked(patches=2), Ranked(patches=3)])
+@pytest.mark.parametrize(
+    "initializer",
+    [Noise(), Real(), Ranked(), Ranked(patches=2, images_per_class=40), Ranked(patches=3, images_per_class=40)],
+)
 def test_ipc_images_of_every_class_in_class_order(problem: Problem, initializer: Noise | Real | Ranked) -> None:
     start = initializer.initialize(problem)
     assert start.images.shape == (40, 3, 8, 8) and start.images.dtype == torch.float32

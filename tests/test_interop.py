@@ -24,7 +24,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 import delt_host
-from conftest import lines_of
+from conftest import SQUEEZED, lend, lines_of
 from delt_host import DistilledSet
 from delt_host.cli import cli
 from delt_host.data.digits import Digits
@@ -40,16 +40,17 @@ PLAIN = ["--relabeler", "hard", "--set", "protocol.crop=none", *EASY]
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs, of soft and of hard labels, with every seed's set exported; `SCORES` is what our evaluator gave."""
     root = tmp_path_factory.mktemp("interop")
+    lend(primed, root / "store", "squeeze")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DELT_HOST_STORE", str(root / "store"))
         patch.chdir(root)
         for name, more in (("soft", EASY), ("hard", PLAIN)):
             call(
                 "run", "-m", "random-real", "--no-controls", "--ipc", "10", "--seeds", str(len(SEEDS)), "--precision", "fp32",
-                "--set", f"dataset.image_size={SIZE}", "--set", f"protocol.epochs={EPOCHS}", *more, "-q", "--out", name,
+                *SQUEEZED, "--set", f"protocol.epochs={EPOCHS}", *more, "-q", "--out", name,
             )  # fmt: skip
             for seed in SEEDS:
                 labels = ["--labels"] if name == "soft" else []
