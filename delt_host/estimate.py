@@ -140,7 +140,7 @@ def _line(steps: Sequence[tuple[Step, State]], seconds: Callable[[Passes], float
         known=all(step.known for step in missing),
         work=_work(step for step, _ in steps),
         seconds=sum(seconds(passes) for step in missing for passes in step.cost),
-        bytes=sum(step.size_bytes for step, state in steps if state != "shared"),
+        bytes=sum(step.size_bytes() for step, state in steps if state != "shared"),
     )
 
 

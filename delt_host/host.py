@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from delt_host.code_identity import why_unknown
+from delt_host.code_identity import code_of, why_unknown
 from delt_host.component import Component
 from delt_host.confine import confined
 from delt_host.errors import InputError, RunError
@@ -31,9 +31,23 @@ class Host:
     told: set[tuple[str, str]] = field(default_factory=set)
     """The stages that the observer has heard of, each with what it was of."""
     _said: set[str] = field(default_factory=set)
+    _codes: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    _identities: dict[tuple[str, int], tuple[Component, dict[str, Any]]] = field(default_factory=dict)
+
+    def code_of(self, *things: Any) -> str:
+        """The digest of their code, looked at once: what a run has imported is what it runs."""
+        if things not in self._codes:
+            self._codes[things] = code_of(*things)
+        return self._codes[things]
 
     def identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
         """What a component is to the store."""
+        place = stage, id(named.component)
+        if place not in self._identities:  # the component is kept with it, so that no other gets its number
+            self._identities[place] = named.component, self._identity(stage, named)
+        return self._identities[place][1]
+
+    def _identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
         found = {"stage": stage, **identity(named.component)}
         if (why := why_unknown(found["code"])) and why not in self._said:
             self._said.add(why)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from delt_host.code_identity import code_of
 from delt_host.codec import through_codec
 from delt_host.components import Cost, Distilled, Evaluation, ImageSet, Labels
 from delt_host.entry import key_of
@@ -46,6 +45,8 @@ class Course:
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
     steps: list[Step] = field(default_factory=list)
+    prepared: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    """What each component prepares, by what it is."""
     failure: RunError | None = None
     """Why its steps could not be told."""
 
@@ -113,7 +114,7 @@ class Course:
         if self.optimises and self.plan.residual:  # rows that differ in this alone share what was recovered
             images = key_of([images, self.plan.residual])
         protocol = self.problem.protocol
-        return key_of([images, protocol.rounding, protocol.codec, code_of(Normalization, through_codec)])
+        return key_of([images, protocol.rounding, protocol.codec, self.host.code_of(Normalization, through_codec)])
 
     @property
     def makes_set(self) -> tuple[Step, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from delt_host.code_identity import code_of
 from delt_host.components import Evaluation
 from delt_host.errors import RunError
 from delt_host.experiment import Named
@@ -26,7 +25,7 @@ def evaluate(course: Course) -> Iterator[Step]:
     (labels,) = course["relabel"]
     for named in course.experiment.evaluators:
         inputs = {
-            "code": code_of(train_student),
+            "code": course.host.code_of(train_student),
             "networks": [network_identity(name, problem.models) for name in named.component.trainings],
             "labels": labels.key,
             "protocol": problem.protocol.model_dump(mode="json"),

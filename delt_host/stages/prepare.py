@@ -30,10 +30,14 @@ def prepare(course: Course) -> Iterator[Step]:
 
 def prepared(course: Course, kind: str, named: Named[Any]) -> tuple[Step, ...]:
     """The steps of one component."""
-    problem = course.problem.seen_by(named.component)
-    with course.host.running(kind, named):
-        declared = named.component.prepares(problem)
-    return tuple(_step(course, kind, named, each) for each in declared)
+    if type(named.component).prepares is Component.prepares:
+        return ()
+    place = f"{kind} {named.component!r}"
+    if place not in course.prepared:
+        with course.host.running(kind, named):
+            declared = named.component.prepares(course.problem.seen_by(named.component))
+        course.prepared[place] = tuple(_step(course, kind, named, each) for each in declared)
+    return course.prepared[place]
 
 
 def _step(course: Course, kind: str, named: Named[Component], what: Prepared) -> Step:

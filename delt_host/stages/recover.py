@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from delt_host.code_identity import code_of
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.experiment import Named
 from delt_host.prepared import Passes
@@ -30,7 +29,7 @@ def recover(course: Course) -> Iterator[Step]:
     of = course.host.store.key(
         "recover",
         {
-            "code": code_of(recover_stack),
+            "code": course.host.code_of(recover_stack),
             "start": start.key,
             "teachers": seen.inputs()["teachers"],
             "plan": plan.model_dump(mode="json", exclude={"residual"}),
@@ -39,7 +38,6 @@ def recover(course: Course) -> Iterator[Step]:
         },
     )
     needs = (start, *prepared(course, "matcher", named))
-    image_bytes = 3 * problem.image_size**2
     for stack in stacks(plan, named.component, problem.compute, problem.image_size):
         passes = sum(plan.groups[group].image_iterations for group in stack)
         yield course.step(
@@ -52,10 +50,16 @@ def recover(course: Course) -> Iterator[Step]:
             # A committee takes turns, so its members count alike.
             cost=tuple(Passes(t.architecture, "pixels", passes / len(seen.teachers)) for t in seen.teachers),
             like=named.name,
-            size_bytes=image_bytes * sum(len(plan.groups[group].images) for group in stack),
+            size_bytes=partial(_size, course, stack),
             travels=True,
         )
-    yield course.step("count", {"of": of, "code": code_of(multiply_adds)}, partial(_count, course, named), needs=needs)
+    yield course.step(
+        "count", {"of": of, "code": course.host.code_of(multiply_adds)}, partial(_count, course, named), needs=needs
+    )
+
+
+def _size(course: Course, stack: tuple[int, ...]) -> int:
+    return 3 * course.problem.image_size**2 * sum(len(course.plan.groups[group].images) for group in stack)
 
 
 def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint: Checkpoint) -> Made:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from delt_host.code_identity import code_of
 from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
@@ -19,7 +18,7 @@ def relabel(course: Course) -> Iterator[Step]:
     problem, named = course.problem, course.row.relabeler
     seen, protocol = problem.seen_by(named.component), course.problem.protocol
     inputs = {
-        "code": code_of(Problem),
+        "code": course.host.code_of(Problem),
         **seen.inputs(),
         "distilled": course.distilled_key,
         "views": protocol.view_settings(),
@@ -28,8 +27,6 @@ def relabel(course: Course) -> Iterator[Step]:
         "component": course.host.identity("relabeler", named),
     }
     views = protocol.epochs * problem.num_images
-    with course.host.running("relabeler", named):
-        size_bytes = named.component.size_bytes(seen)
     yield course.step(
         "relabel",
         inputs,
@@ -39,9 +36,15 @@ def relabel(course: Course) -> Iterator[Step]:
         unit="epochs",
         cost=tuple(Passes(teacher.architecture, "forward", views) for teacher in seen.teachers),
         like=named.name,
-        size_bytes=size_bytes,
+        size_bytes=partial(_size, course),
         travels=True,
     )
+
+
+def _size(course: Course) -> int:
+    named = course.row.relabeler
+    with course.host.running("relabeler", named):
+        return named.component.size_bytes(course.problem.seen_by(named.component))
 
 
 def _make(course: Course, _checkpoint: Checkpoint) -> Made:

@@ -52,8 +52,8 @@ class Step:
     """What goes through which network."""
     like: str = ""
     """Steps of one stage that are alike in this go at one pace."""
-    size_bytes: int = 0
-    """Of what a user is left with, images or labels; 0: nothing that counts."""
+    size_bytes: Callable[[], int] = lambda: 0
+    """Of what a user is left with, images or labels; asked by dry runs alone."""
     travels: bool = False
     """Whether an engine may give it to another machine."""
     place: str = ""
