@@ -97,7 +97,8 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
     if scheduler is None or matcher is None or not plan.groups:
         return None
     seen = problem.seen_by(matcher.component)
-    short = scheduler.component.stretched(PROBE_ITERATIONS / plan.groups[0].iterations).plan(seen)
+    with host.running("scheduler", scheduler):
+        short = scheduler.component.stretched(PROBE_ITERATIONS / plan.groups[0].iterations).plan(seen)
 
     def make(_checkpoint: Checkpoint) -> Made:
         side, seconds = problem.image_size, []

@@ -170,6 +170,13 @@ class Labels(ABC):
 class Relabeler(Component):
     """Gives every augmented view of the distilled images its label."""
 
+    while_training: ClassVar[bool] = False
+    """Whether the teacher answers while students train, and nothing is made before."""
+
+    def passes(self, problem: Problem) -> float:
+        """How many images go through each teacher while labels are made, for dry runs and the time left."""
+        return float(problem.protocol.epochs * problem.num_images)
+
     @abstractmethod
     def size_bytes(self, problem: Problem) -> int:
         """What the labels will take, before they are made; the same as `Labels.size_bytes` afterwards."""

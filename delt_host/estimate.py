@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,8 +71,8 @@ class Speed:
     training: float
 
 
-def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> None:
-    """Print the dry run."""
+def show(console: Console, experiment: Experiment, lines: Sequence[Line], untold: Mapping[str, str]) -> None:
+    """Print the dry run; `untold` has the rows that will fail."""
     table = Table(title="dry run: nothing is computed", title_justify="left")
     table.add_column("stage", no_wrap=True)
     table.add_column("what", overflow="fold")
@@ -86,7 +86,9 @@ def show(console: Console, experiment: Experiment, lines: Sequence[Line]) -> Non
     console.print(table)
     if experiment.match is not None:
         console.print(f"  Before --match {experiment.match}, which is done once the teacher is there.", highlight=False)
-    if all(line.done for line in lines):
+    for label, why in untold.items():
+        console.print(f"  {label} will fail: {why}", highlight=False, markup=False)
+    if all(line.done for line in lines) and not untold:
         console.print("  Nothing is left: the result of every step is in the store.", highlight=False)
         return
     left = sum(line.seconds for line in lines)

@@ -30,6 +30,8 @@ class Host:
     """The run's folder, where components may leave files of their own."""
     told: set[tuple[str, str]] = field(default_factory=set)
     """The stages that the observer has heard of, each with what it was of."""
+    untold: dict[str, str] = field(default_factory=dict)
+    """Rows whose steps could not be told, by label, and why: they will fail."""
     _said: set[str] = field(default_factory=set)
     _codes: dict[tuple[Any, ...], str] = field(default_factory=dict)
     _identities: dict[tuple[str, int], tuple[Component, dict[str, Any]]] = field(default_factory=dict)

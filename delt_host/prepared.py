@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
 
 from delt_host.code_identity import code_of
 from delt_host.component import Component
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from delt_host.resume import Checkpoint
+from delt_host.errors import RunError
+from delt_host.resume import Checkpoint
 
 
 class Passes(NamedTuple):
@@ -38,22 +38,40 @@ class Prepared:
     name: str
     """What it is called in progress and dry run: `true-class-scores`."""
     make: Callable[[Checkpoint], Mapping[str, Tensor]]
-    """The work. It tells its progress with `Problem.advance`, in images as `cost` counts them, and may save what it has
-    so far in the checkpoint, from which it then goes on."""
+    """The work. It tells its progress with `Problem.advance` and may save what it has so far in the checkpoint, from which it
+    then goes on."""
     cost: tuple[Passes, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able: whatever else the tensors depend on. With a `seed` there is one for each seed."""
+    total: int = 0
+    """The units of work that `make` tells of; 0: the images of `cost`."""
+    unit: str = "images"
 
     @property
     def identity(self) -> dict[str, Any]:
         """What it is to the store, beside the problem's part."""
         owners = [type(each) for each in _held(self.make) if isinstance(each, Component)]
-        return {"name": self.name, "code": code_of(self.make, *owners), **self.inputs}
+        return {"name": self.name, "code": code_of(self.make, *owners), "inputs": dict(self.inputs)}
+
+    def made(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        """The work done; RunError where it gives something else than named tensors."""
+        tensors = self.make(checkpoint)
+        if not isinstance(tensors, Mapping) or not all(isinstance(each, Tensor) for each in tensors.values()):
+            given = (
+                {name: type(each).__name__ for name, each in tensors.items()}
+                if isinstance(tensors, Mapping)
+                else tensors
+            )
+            raise RunError(f"what it prepares as {self.name!r} must be a dict of names to tensors, not {given!r}")
+        return dict(tensors)
 
 
 def _held(work: Any) -> list[Any]:
     """What a function is bound to or was closed over."""
     if isinstance(work, partial):
         return [*_held(work.func), *work.args, *work.keywords.values()]
-    cells = getattr(work, "__closure__", None) or ()
-    return [getattr(work, "__self__", None), *(cell.cell_contents for cell in cells)]
+    held = [getattr(work, "__self__", None)]
+    for cell in getattr(work, "__closure__", None) or ():
+        with suppress(ValueError):  # a name that has no value yet
+            held.append(cell.cell_contents)
+    return held

@@ -165,13 +165,13 @@ class Problem:
                 by |= {"class": "", "options": {name: by["options"][name] for name in reads}}
         if self.store is None:
             return work()
-        return self.store.make(what, {**self.inputs(), "by": by, **inputs}, lambda: (work(), {})).tensors
+        return self.store.make(what, {**self.inputs(), "by": by, "inputs": inputs}, lambda: (work(), {})).tensors
 
     def prepared(self, what: Prepared) -> Mapping[str, Tensor]:
         """What a component declared in `Component.prepares`: from the store, or made now."""
         if self.store is None:
-            return what.make(Checkpoint(None))
-        return self.store.resume("prepare", self.prepared_inputs(what), lambda point: (what.make(point), {})).tensors
+            return what.made(Checkpoint(None))
+        return self.store.resume("prepare", self.prepared_inputs(what), lambda point: (what.made(point), {})).tensors
 
     def prepared_inputs(self, what: Prepared) -> dict[str, Any]:
         """What that depends on."""

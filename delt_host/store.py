@@ -240,7 +240,7 @@ class Store:
 
         try:
             self._place(stage, key, fill)
-        except (OSError, safetensors.SafetensorError) as error:
+        except (OSError, RuntimeError, safetensors.SafetensorError) as error:  # RuntimeError: two tensors of one memory
             place = self.folder(stage, key)
             raise RunError(f"stage {stage} finished but could not be stored in {place}: {error}") from None
         # What is read back is what a later run will read: JSON has turned tuples into lists.

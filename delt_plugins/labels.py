@@ -119,6 +119,9 @@ class Fkd(Relabeler):
     def size_bytes(self, problem: Problem) -> int:
         return self.epochs(problem) * self.epoch_bytes(problem)
 
+    def passes(self, problem: Problem) -> float:
+        return float(self.epochs(problem) * problem.num_images)
+
     def epoch_bytes(self, problem: Problem) -> int:
         """What an epoch's views and labels take."""
         views = sum(
@@ -178,6 +181,8 @@ class Online(Relabeler):
     """No stored labels: the teacher runs at every training step, as RDED and DELT do."""
 
     source: ClassVar[str] = "RDED, validation/main.py; DELT, evaluation/main.py"
+
+    while_training: ClassVar[bool] = True
 
     train_mode: bool = False
     """Leave the teacher in train mode, its statistics drifting, as SRe2L's CIFAR-100 script does by oversight."""
@@ -244,6 +249,9 @@ class Fixed(Relabeler):
     temperature: float = Field(1.0, gt=0)
     """What the teacher's logits are divided by."""
 
+    def passes(self, problem: Problem) -> float:
+        return float(problem.num_images)
+
     def size_bytes(self, problem: Problem) -> int:
         return 2 * problem.num_images * problem.num_classes
 
@@ -258,6 +266,9 @@ def class_bytes(problem: Problem, count: int) -> int:
 
 class Hard(Relabeler):
     """The class of the image, no teacher."""
+
+    def passes(self, problem: Problem) -> float:
+        return 0.0
 
     def size_bytes(self, problem: Problem) -> int:
         return class_bytes(problem, problem.num_images)

@@ -128,7 +128,8 @@ def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
     inputs = {"protocol": protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed, "regime": name}
     augmented = "" if protocol.crop != "none" or protocol.flip or protocol.mix != "none" else " without augmentation"
     what = f"random real images, {name} labels{augmented}, {model}"
-    return Prepared(what, make, (cost,), {**inputs, "model": network_identity(model, problem.models)})
+    inputs |= {"model": network_identity(model, problem.models)}
+    return Prepared(what, make, (cost,), inputs, total=protocol.epochs, unit="epochs")
 
 
 def real_accuracy(problem: Problem, model: str) -> Prepared:
@@ -136,12 +137,10 @@ def real_accuracy(problem: Problem, model: str) -> Prepared:
     options = {name: value for name, value in problem.teacher.recipe.items() if name in TeacherRecipe.model_fields}
     recipe = TeacherRecipe(**{**options, "model": model, "weights": ""})
 
-    def make(_checkpoint: Checkpoint) -> Mapping[str, Tensor]:
+    def make(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
         teacher = problem.teacher
         if model != teacher.architecture:
-            found = squeeze(
-                problem.data, recipe, problem.compute, problem.models, lambda done, _: problem.advance(done)
-            )
+            found = squeeze(problem.data, recipe, problem.compute, problem.models, problem.observer.advance, checkpoint)
         elif math.isfinite(teacher.accuracy):
             found = teacher  # it is that model already
         else:

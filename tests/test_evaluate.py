@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from conftest import lines_of
 from delt_host.cli import cli
-from delt_host.errors import InputError
+from delt_host.errors import InputError, RunError
 from delt_host.lines import by_evaluator, lines
 from delt_host.results import read_results
 from delt_host.teacher import Teacher
@@ -104,6 +104,26 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 
     assert "nowhere is not the folder of a run" in said("nowhere")
     assert "did you mean 'diversity'" in said("made", "-e", "diversty")
-    (tmp_path / "made/cda/seed-1/distilled.safetensors").unlink()
-    assert "no distilled set at made/cda/seed-1/distilled.safetensors" in said("made", "-e", "diversity")
     assert "images of 8 px, digits of 16 px" in said("made", "-e", "diversity", "--set", "dataset.image_size=16")
+
+
+@pytest.mark.usefixtures("small_run")
+def test_a_row_that_left_no_set_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "made/cda/seed-1/distilled.safetensors").unlink()
+    with pytest.raises(RunError, match=r"failed: cda; the other rows are complete"):
+        CliRunner().invoke(cli, ["evaluate", "made", "-e", "cost", "-q"], catch_exceptions=False)
+    scores = read_results(tmp_path / "made/evaluations/cost").scores
+    (failed,) = [score for score in scores if score.failure]
+    assert (failed.row, failed.set) == ("cda", 1)
+    assert "no distilled set at made/cda/seed-1/distilled.safetensors" in failed.failure
+    assert len(scores) == 4
+
+
+@pytest.mark.usefixtures("small_run")
+def test_sets_of_a_budget_are_scored_as_they_are(tmp_path: Path) -> None:
+    """The run was brought to so many bytes with its own labels; other labels do not change how many images there are."""
+    recipe = tmp_path / "made/experiment.toml"
+    recipe.write_text('match = "bytes=40000"\n' + recipe.read_text())
+    call("evaluate", "made", "-e", "student", "--relabeler", "hard", "-q")
+    results = read_results(tmp_path / "made/evaluations/student")
+    assert {(row.ipc, row.image_bytes, row.matched) for row in results.rows} == {(2, 2 * 10 * 3 * 8 * 8, "")}

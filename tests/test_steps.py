@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from commands import delt_host
 from conftest import Install
 from delt_host.component import Component
 from delt_host.components import Initializer
+from delt_host.engines import work
 from delt_host.host import Host
 from delt_host.observer import Observer
 from delt_host.plugins import load_registry
@@ -21,6 +24,7 @@ from delt_host.problem import Problem
 from delt_host.ranking import true_class_scores
 from delt_host.request import Request
 from delt_host.resolve import resolve
+from delt_host.results import read_results
 from delt_host.resume import Checkpoint
 from delt_host.stages import story
 from delt_host.stages.step import bunches, expected
@@ -120,6 +124,101 @@ class Impatient(Checkpoint):
             raise Stopped
 
 
+@pytest.mark.usefixtures("with_teacher")
+def test_a_component_that_cannot_say_what_it_prepares_fails_its_row_alone(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("broken", BROKEN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = ["run", "-m", "delt,matcher=undecided", "-b", "delt,matcher=careless", "-b", "delt", "--no-controls"]
+    words += ["--ipc", "1", "--seeds", "2", *OPTIONS]
+    done = delt_host(*words, "--dry-run", env={**os.environ, "COLUMNS": "200"})
+    assert done.returncode == 0 and "delt (matcher=undecided) will fail: matcher undecided of broken" in done.stdout
+    assert "Nothing is left" not in done.stdout
+    done = delt_host(*words, "--out", "run")
+    assert done.returncode == 1 and "failed: delt (matcher=careless), delt (matcher=undecided)" in done.stderr
+    assert "what it prepares as 'sums' must be a dict of names to tensors, not {'sum': 'float'}" in done.stderr
+    assert "Traceback" not in done.stderr and (tmp_path / "tried").read_text() == "x", "seeds do not try it again"
+    scored = {score.row for score in read_results(tmp_path / "run").scores if not score.failure}
+    assert scored == {"delt"}
+
+
+BROKEN = """
+from delt_host import Matcher, Prepared, hookimpl
+from delt_plugins.sre2l import BatchNormMatching
+
+class Undecided(BatchNormMatching):
+    def prepares(self, problem):
+        raise LookupError("which?")
+
+class Careless(BatchNormMatching):
+    def prepares(self, problem):
+        def make(checkpoint):
+            with open(problem.store.root.parent / "tried", "a") as file:
+                file.write("x")
+            return {"sum": 1.0}
+        return [Prepared("sums", make)]
+
+@hookimpl
+def delt_matchers():
+    return {"undecided": Undecided, "careless": Careless}
+"""
+
+
+def keys(comparison: story.Comparison, stage: str) -> list[str]:
+    return [step.key for step in comparison.steps() if step.stage == stage]
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_keys_have_what_changes_the_bits(tmp_path: Path) -> None:
+    one, five = (comparison_of(tmp_path / "store", method=["cda"], ipc=4, stack=stack, set=SETS) for stack in (1, 5))
+    assert keys(one, "initialize") == keys(five, "initialize")
+    assert not set(keys(one, "relabel")) & set(keys(five, "relabel")), "larger batches are rounded otherwise"
+    data = one.problem.data
+    other = replace(one, problem=replace(one.problem, data=replace(data, mean=(0.1, 0.2, 0.3))))
+    assert keys(one, "squeeze") != keys(other, "squeeze"), "a teacher sees normalised images"
+
+
+SETS = {**SMALL, "scheduler.group_size": 10}
+
+
+@pytest.mark.usefixtures("with_teacher")
+@pytest.mark.parametrize(
+    ("relabeler", "before", "while_training"), [("fkd", 40, 0), ("fixed", 20, 0), ("hard", 0, 0), ("online", 0, 40)]
+)
+def test_relabelling_costs_what_goes_through_the_teacher(
+    tmp_path: Path, relabeler: str, before: int, while_training: int
+) -> None:
+    comparison = comparison_of(tmp_path / "store", relabeler=relabeler)
+    (course,) = comparison.courses()
+    (labels,), (scores,) = course["relabel"], course["evaluate"]
+    assert sum(passes.images for passes in labels.cost) == before
+    answers = [passes.images for passes in scores.cost if passes.way == "forward"]
+    assert sum(answers) == while_training + len(comparison.problem.data.test)
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
+    """With a matcher that prepares: what it prepared, and the count of multiply-adds, are sent to whoever labels."""
+    comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2"], teacher=["convnet3"])
+    description = work.Description(work.recipe_of(comparison.experiment), threads=1)
+    there = tmp_path / "store"
+    for number, task in enumerate(work.tasks(comparison)):
+        worker_store = Store(tmp_path / f"worker-{number}")
+        for stage, key in task.needs:
+            worker_store.admit(stage, key, *Store(there).export(stage, key))
+        teachers = comparison.problem.teachers
+        worker = work.Worker(description, worker_store, comparison.problem.data, teachers)
+        worker_store.made.clear()
+        worker.do(task)
+        made = [name for name in worker_store.made if name[0] != "labels"]
+        assert made == [task.entry], task
+        for name in worker_store.made:
+            comparison.host.store.admit(*name, *worker_store.export(*name))
+    (course,) = comparison.courses()
+    assert all(step.kept(comparison.host.store) for step in course.steps)
+
+
 @pytest.mark.parametrize("kind", ["ranking", "layers", "classes"])
 def test_what_is_prepared_goes_on_from_its_checkpoint_to_the_same_bits(
     kind: str, problem: Problem, tmp_path: Path
@@ -145,4 +244,4 @@ def test_prepared_things_are_told_apart_by_code_and_by_whose_method_makes_them()
 
     assert made_by(Ranked()) == made_by(Ranked(patches=2)), "options that count are named"
     assert made_by(Ranked()) != made_by(BatchNormMatching())
-    assert Prepared("a", made_by, inputs={"patches": 2}).identity["patches"] == 2  # type: ignore[arg-type]
+    assert Prepared("a", made_by, inputs={"code": 2}).identity["code"] != 2, "inputs lie apart"  # type: ignore[arg-type]

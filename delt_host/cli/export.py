@@ -145,12 +145,12 @@ class _Labels:
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
         host = Host(registry, kept, observer, folder)
         with observer:
-            saved = SavedSets(self.run)
-            comparison = story.prepare_run(experiment, host, saved=saved)
+            comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run))
             problem = comparison.problem
             self._check_teacher(problem)
-            count = len(saved(problem.data, row, self.seed).targets)
-            course = comparison.course(replace(row, ipc=count // problem.num_classes), self.seed)
+            course = comparison.course(row, self.seed)
+            if course.failure is not None:
+                raise course.failure
             do(list(course["relabel"]), host)
             problem = course.problem
             with (

@@ -184,7 +184,7 @@ def command(
         if as_json:
             click.echo(json.dumps([{**dataclasses.asdict(line), "state": line.state} for line in outlook], indent=1))
         else:
-            estimate.show(console, experiment, outlook)
+            estimate.show(console, experiment, outlook, host.untold)
         return
     if elsewhere is not None:
         elsewhere.check(experiment.device)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -87,20 +86,26 @@ def recipe_of(experiment: Experiment) -> dict[str, Any]:
 def tasks(comparison: Comparison) -> list[Task]:
     """What is not in the store yet, needs first. Does the steps that stay on this machine and that others wait for.
 
-    A row where one of these fails has no tasks: the run comes to it and says so. Nor has what is kept in this process alone.
+    What needs one of these that fails is no task: the run comes to it and says so. Nor is what is kept in this process alone.
     """
     store, missing = comparison.host.store, dict[Name, Task]()
     for course in comparison.courses():
-        try:
-            for bunch in bunches(takewhile(lambda step: not step.travels, course.steps)):
+        broken = set[Name]()
+        for bunch in bunches(step for step in course.steps if _stays(step)):
+            try:
                 do(bunch, course.host)
-        except RunError:
-            continue
+            except RunError:
+                broken |= {step.name for step in bunch}
         for task, step in pieces(course):
             alone = any(key.startswith(UNKEPT) for _, key in (task.entry, *task.needs))
-            if not alone and not step.kept(store):
+            if not alone and not step.kept(store) and broken.isdisjoint(need.name for need in step.needs):
                 missing.setdefault(task.entry, task)
     return list(missing.values())
+
+
+def _stays(step: Step) -> bool:
+    """Whether it and all that it needs are done on this machine."""
+    return not step.travels and all(map(_stays, step.needs))
 
 
 def pieces(course: Course) -> list[tuple[Task, Step]]:

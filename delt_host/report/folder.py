@@ -19,7 +19,7 @@ from delt_host.compare import compare
 from delt_host.components import Cost, Distilled
 from delt_host.data.base import RealData
 from delt_host.distilled import DistilledSet, load
-from delt_host.errors import InputError
+from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Row
 from delt_host.measurement import Measurement, row_record
 from delt_host.plugins import Registry
@@ -132,8 +132,10 @@ class SavedSets:
         self.path = path
 
     def __call__(self, data: RealData, row: Row, seed: int) -> Distilled:
-        """InputError where there is none, or one of other classes or size."""
+        """RunError where there is none, InputError for one of other classes or size."""
         file = self.path / slug(row.label) / f"seed-{seed}" / "distilled.safetensors"
+        if not file.is_file():
+            raise RunError(f"no distilled set at {file}: the row has failed there, or has no such seed")
         found = load(file)
         if found.class_names != data.class_names:
             raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")

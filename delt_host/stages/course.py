@@ -45,8 +45,6 @@ class Course:
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
     steps: list[Step] = field(default_factory=list)
-    prepared: dict[str, tuple[Step, ...]] = field(default_factory=dict)
-    """What each component prepares, by what it is."""
     failure: RunError | None = None
     """Why its steps could not be told."""
 
@@ -110,9 +108,10 @@ class Course:
         """What the distilled set is known by before it is there."""
         if self.given is not None:
             return self.given.key
-        images = self["recover"][0].inputs["of"] if self.optimises else self["initialize"][0].key
-        if self.optimises and self.plan.residual:  # rows that differ in this alone share what was recovered
-            images = key_of([images, self.plan.residual])
+        # Which groups went through one pass together decides how sums were rounded; rows that differ in the residual alone
+        # share what was recovered.
+        made = [step.key for step in self["recover"]] or [self["initialize"][0].key]
+        images = key_of([made, self.plan.residual]) if self.plan.residual else made
         protocol = self.problem.protocol
         return key_of([images, protocol.rounding, protocol.codec, self.host.code_of(Normalization, through_codec)])
 

@@ -11,20 +11,22 @@ from delt_host.errors import RunError
 from delt_host.experiment import Named
 from delt_host.identity import network_identity
 from delt_host.prepared import Passes
-from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
-from delt_host.stages.prepare import prepared
+from delt_host.stages.prepare import preparations
 from delt_host.stages.step import Made, Step
 from delt_host.train import train_student
 
 
 def evaluate(course: Course) -> Iterator[Step]:
-    """A step for each evaluator, in their order."""
+    """A step for each evaluator, in their order, each after what it prepares."""
     problem = course.problem
     (labels,) = course["relabel"]
     for named in course.experiment.evaluators:
+        prepared = preparations(course, "evaluator", named)
+        yield from prepared
         inputs = {
+            **problem.seen_by(named.component).inputs(),
             "code": course.host.code_of(train_student),
             "networks": [network_identity(name, problem.models) for name in named.component.trainings],
             "labels": labels.key,
@@ -36,22 +38,25 @@ def evaluate(course: Course) -> Iterator[Step]:
             inputs,
             partial(_make, course, named),
             detail=named.component.title,
-            needs=(*course.makes_set, labels, *prepared(course, "evaluator", named)),
+            needs=(*course.makes_set, labels, *prepared),
             total=problem.protocol.epochs,
             unit="epochs",
-            cost=tuple(_cost(problem, named)),
+            cost=tuple(_cost(course, named)),
             like=f"{named.component.title}, {course.row.relabeler.name}",
             travels=True,
         )
 
 
-def _cost(problem: Problem, evaluator: Named[Any]) -> Iterator[Passes]:
-    """Its trainings, with the tests in between; what one without takes, nobody knows."""
+def _cost(course: Course, evaluator: Named[Any]) -> Iterator[Passes]:
+    """Its trainings, with the tests in between, and the teacher's answers; what one without takes, nobody knows."""
+    problem, relabeler = course.problem, course.row.relabeler.component
     protocol = problem.protocol
     tests = 1 + (protocol.epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
     for network, times in evaluator.component.trainings.items():
         yield Passes(network, "training", times * protocol.epochs * problem.num_images)
         yield Passes(network, "forward", times * tests * len(problem.data.test))
+        for teacher in problem.seen_by(relabeler).teachers if relabeler.while_training else ():
+            yield Passes(teacher.architecture, "forward", times * protocol.epochs * problem.num_images)
 
 
 def _make(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:

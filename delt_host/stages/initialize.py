@@ -13,15 +13,17 @@ from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
-from delt_host.stages.prepare import prepared
+from delt_host.stages.prepare import preparations
 from delt_host.stages.step import Made, Step
 
 
 def initialize(course: Course) -> Iterator[Step]:
-    """One step, or none where the set is there already."""
+    """One step after what it prepares, or none where the set is there already."""
     if not course.distils:
         return
     problem, named = course.problem, course.row.initializer
+    prepared = preparations(course, "initializer", named)
+    yield from prepared
     seen = problem.seen_by(named.component)
     inputs = {
         "code": course.host.code_of(Problem),
@@ -38,7 +40,7 @@ def initialize(course: Course) -> Iterator[Step]:
         "initialize",
         inputs,
         partial(_make, course),
-        needs=prepared(course, "initializer", named),
+        needs=prepared,
         total=problem.num_images,
         unit="images",
         cost=(Passes(seen.teacher.architecture, "forward", passes),) if passes else (),

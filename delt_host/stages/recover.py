@@ -14,7 +14,7 @@ from delt_host.prepared import Passes
 from delt_host.recover import recover_stack, stacks
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
-from delt_host.stages.prepare import prepared
+from delt_host.stages.prepare import preparations
 from delt_host.stages.step import Made, Step
 
 
@@ -23,6 +23,8 @@ def recover(course: Course) -> Iterator[Step]:
     named, problem, plan = course.row.matcher, course.problem, course.plan
     if not course.optimises or named is None:
         return
+    prepared = preparations(course, "matcher", named)
+    yield from prepared
     seen = problem.seen_by(named.component)
     (start,) = course["initialize"]
     # What recovered pixels depend on, before they are assembled; the start's key brings data and precision.
@@ -37,7 +39,7 @@ def recover(course: Course) -> Iterator[Step]:
             "seed": problem.seed,
         },
     )
-    needs = (start, *prepared(course, "matcher", named))
+    needs = (start, *prepared)
     for stack in stacks(plan, named.component, problem.compute, problem.image_size):
         passes = sum(plan.groups[group].image_iterations for group in stack)
         yield course.step(

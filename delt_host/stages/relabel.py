@@ -9,7 +9,7 @@ from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
-from delt_host.stages.prepare import prepared
+from delt_host.stages.prepare import preparations
 from delt_host.stages.step import Made, Step
 
 
@@ -26,15 +26,18 @@ def relabel(course: Course) -> Iterator[Step]:
         "seed": problem.seed,
         "component": course.host.identity("relabeler", named),
     }
-    views = protocol.epochs * problem.num_images
+    prepared = preparations(course, "relabeler", named)
+    yield from prepared
+    with course.host.running("relabeler", named):
+        passes = 0.0 if named.component.while_training else named.component.passes(seen)
     yield course.step(
         "relabel",
         inputs,
         partial(_make, course),
-        needs=(*course.makes_set, *prepared(course, "relabeler", named)),
+        needs=(*course.makes_set, *prepared),
         total=protocol.epochs,
         unit="epochs",
-        cost=tuple(Passes(teacher.architecture, "forward", views) for teacher in seen.teachers),
+        cost=tuple(Passes(teacher.architecture, "forward", passes) for teacher in seen.teachers if passes),
         like=named.name,
         size_bytes=partial(_size, course),
         travels=True,

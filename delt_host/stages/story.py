@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -33,18 +34,17 @@ from delt_host.seeding import isolated_rng
 from delt_host.stages.course import Course, Given
 from delt_host.stages.evaluate import evaluate
 from delt_host.stages.initialize import initialize
-from delt_host.stages.prepare import prepare
 from delt_host.stages.recover import recover
 from delt_host.stages.relabel import relabel
 from delt_host.stages.step import Step, bunches, do, expected
 from delt_host.stages.teachers import squeeze_steps, teacher_of, teacher_so_far
 from delt_host.teacher import Teacher
 
-STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (prepare, initialize, recover, relabel, evaluate)
+STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, relabel, evaluate)
 """What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
 
 Saved = Callable[[RealData, Row, int], Distilled]
-"""The distilled set of a row and seed that an earlier run left."""
+"""The distilled set of a row and seed that an earlier run left; RunError where it left none."""
 
 WHOLE = "whole real set"
 
@@ -59,6 +59,8 @@ class Comparison:
     host: Host
     saved: Saved | None = None
     """Where sets are that are not to be distilled again."""
+    _seen: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
+    """The fingerprints of these sets, and how many images they have."""
 
     def steps(self) -> Iterator[Step]:
         """THE list. Before a budget is settled, rows are as they are without it."""
@@ -85,23 +87,38 @@ class Comparison:
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
-        problem, given = sized(self.problem.with_seed(seed), row), None
+        problem, given, failure = self.problem.with_seed(seed), None, None
+        if row.role != "ceiling" and self.saved is not None:
+            try:
+                given, count = self._saved(self.saved, row, seed)
+                row = dataclasses.replace(row, ipc=count // problem.num_classes)
+            except RunError as error:
+                failure = error
+        problem = sized(problem, row)
         if row.role == "ceiling":
             problem, given = _whole(problem, self.experiment.ceiling_epochs)
-        elif self.saved is not None:
-            set_ = self.saved(problem.data, row, seed)
-            given = Given(set_.fingerprint, lambda: set_)
         plan = self.plans.get(row.label, Plan(groups=()))
-        return begun(Course(self.experiment, problem, row, plan, self.host, given, place))
+        return begun(Course(self.experiment, problem, row, plan, self.host, given, place, failure=failure))
+
+    def _saved(self, saved: Saved, row: Row, seed: int) -> tuple[Given, int]:
+        """A set that is there, and how many images it has; read again when somebody wants its pixels."""
+        read = partial(saved, self.problem.data, row, seed)
+        if (row.label, seed) not in self._seen:
+            found = read()
+            self._seen[row.label, seed] = found.fingerprint, len(found.targets)
+        fingerprint, count = self._seen[row.label, seed]
+        return Given(fingerprint, read), count
 
 
 def begun(course: Course) -> Course:
     """The course with all of its steps; where a component fails at telling what it will do, with those before."""
     try:
-        for stage in STAGES:
+        for stage in STAGES if course.failure is None else ():
             course.steps.extend(stage(course))
     except RunError as error:
         course.failure = error
+    if course.failure is not None:
+        course.host.untold[course.row.label] = str(course.failure)
     return course
 
 
@@ -117,6 +134,8 @@ def prepare_run(
     `data` and `teachers` that are at hand already are taken as they are.
     """
     keep_freed_memory()
+    if saved is not None:  # what is there has its budget
+        experiment = dataclasses.replace(experiment, match=None)
     comparison = outlined(experiment, host, data, saved)
     data, problem = comparison.problem.data, comparison.problem
     host.observer.expect(expected(comparison.steps(), host.store))
@@ -176,9 +195,9 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
 
 def run_course(course: Course) -> Iterator[Measurement]:
     """One row under one seed."""
-    evaluators = dict(zip([step.key for step in course["evaluate"]], course.experiment.evaluators, strict=True))
     if course.failure is not None:
         raise course.failure
+    evaluators = dict(zip([step.key for step in course["evaluate"]], course.experiment.evaluators, strict=True))
     for bunch in bunches(course.steps):
         do(bunch, course.host)
         for step in bunch:

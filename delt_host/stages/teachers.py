@@ -74,6 +74,7 @@ def _squeezing(experiment: Experiment, recipe: TeacherRecipe, data: RealData, ho
         "code": code_of(squeeze),
         "network": network_identity(recipe.model, models),
         "data": data.fingerprint,
+        "normalization": [data.mean, data.std],
         "recipe": recipe.model_dump(),
         "compute": [experiment.device, experiment.precision],
     }
