@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from delt_host.components import Distilled, Evaluation, Labels
+from delt_host.components import Distilled, Evaluation
 from delt_host.data.base import MemorySplit
 from delt_host.entry import UNKEPT
 from delt_host.experiment import Experiment, Named, Row
@@ -28,7 +28,9 @@ class Measurement:
     evaluation: Evaluation | None = None
     plan: Plan | None = None
     distilled: Distilled | None = None
-    labels: Labels | None = None
+    """None where the row failed, and of the ceiling, which is the training set itself."""
+    image_bytes: int = 0
+    label_bytes: int = 0
     history: History | None = None
     """None where nothing was distilled."""
     failure: str = ""
@@ -44,7 +46,7 @@ class Measurement:
             evaluator=self.evaluator.component.title,
             set=self.seed,
             scores=evaluation.scores if evaluation else {},
-            label_bytes=round(self.labels.size_bytes) if self.labels else 0,
+            label_bytes=self.label_bytes,
             facts=evaluation.facts if evaluation else {},
             recover_seconds=cost.seconds if cost else None,
             key="" if self.key.startswith(UNKEPT) else self.key,
@@ -54,9 +56,7 @@ class Measurement:
     @property
     def images(self) -> ImageReader | None:
         """The distilled set; None where there is none: the row failed, or is the ceiling."""
-        if self.distilled is None or self.row.role == "ceiling":
-            return None
-        return MemorySplit(self.distilled.pixels, self.distilled.targets)
+        return MemorySplit(self.distilled.pixels, self.distilled.targets) if self.distilled else None
 
 
 def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> RowRecord:
@@ -75,7 +75,7 @@ def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> R
         units=ipc,
         count=ipc,
         matched=row.matched,
-        image_bytes=sets[0].pixels.numel() if sets else 0,
+        image_bytes=max(measured.image_bytes for measured in measurements),
         cost=CostRecord(
             image_iterations=first.plan.image_iterations if first.plan else 0,
             multiply_adds=costs[0].multiply_adds if costs else None,

@@ -68,7 +68,7 @@ def write_results(
     results.write(path)
     data, teacher = problem.data, problem.teacher
     for measurement in measurements if with_sets else ():
-        if measurement.distilled is None or measurement.row.role == "ceiling":
+        if measurement.distilled is None:
             continue
         folder = path / slug(measurement.row.label) / f"seed-{measurement.seed}"
         if (folder / "distilled.safetensors").exists() and measurement.evaluator != experiment.evaluators[0]:
@@ -175,7 +175,7 @@ def machine(experiment: Experiment) -> dict[str, Any]:
 
 def _distilled(measurement: Measurement, experiment: Experiment, data: RealData, teacher: Teacher) -> DistilledSet:
     row = measurement.row
-    if measurement.distilled is None or measurement.plan is None or measurement.labels is None:
+    if measurement.distilled is None or measurement.plan is None:
         raise ValueError("a failed measurement has no distilled set")
     return DistilledSet(
         pixels=measurement.distilled.pixels,
@@ -189,7 +189,7 @@ def _distilled(measurement: Measurement, experiment: Experiment, data: RealData,
             "seed": measurement.seed,
             "dataset": {"name": data.name, "fingerprint": data.fingerprint},
             "teacher": {"architecture": teacher.architecture, "fingerprint": teacher.fingerprint},
-            "labels": {"relabeler": row.relabeler.table(), "bytes": measurement.labels.size_bytes},
+            "labels": {"relabeler": row.relabeler.table(), "bytes": measurement.label_bytes},
             "protocol": experiment.protocol.model_dump(mode="json"),
             "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
             "machine": machine(experiment),

@@ -136,16 +136,18 @@ class Course:
 
     def measured(self, evaluator: Named[Any], step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""
-        facts = done(step, self.host).facts
-        evaluation = Evaluation(facts["scores"], facts["facts"])
+        facts, problem = done(step, self.host).facts, self.problem
+        ceiling = self.row.role == "ceiling"
+        count = len(problem.data.train) if ceiling else problem.num_images
         return Measurement(
-            self.row,
-            self.problem.seed,
-            evaluator,
-            evaluation,
-            self.plan,
-            self.distilled,
-            self.labels,
-            self.history,
+            row=self.row,
+            seed=problem.seed,
+            evaluator=evaluator,
+            evaluation=Evaluation(facts["scores"], facts["facts"]),
+            plan=self.plan,
+            distilled=None if ceiling else self.distilled,
+            image_bytes=count * 3 * problem.image_size**2,
+            label_bytes=self["relabel"][0].size_bytes(),
+            history=self.history,
             key=step.key,
         )
