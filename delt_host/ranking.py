@@ -20,15 +20,17 @@ def true_class_scores(problem: Problem) -> Prepared:
     train = problem.data.train
 
     def score(checkpoint: Checkpoint) -> dict[str, Tensor]:
-        found = checkpoint.load()
-        scores = found[0]["scores"] if found else torch.empty(0)
-        problem.advance(len(scores))
-        for indices in torch.arange(len(scores), len(train)).split(BATCH):
+        scores, done = torch.empty(len(train)), 0
+        if found := checkpoint.load():
+            done = len(found[0]["scores"])
+            scores[:done] = found[0]["scores"]
+            problem.advance(done)
+        for indices in torch.arange(done, len(train)).split(BATCH):
             probabilities = problem.teacher_logits(problem.normalization.normalize(train.read(indices))).softmax(dim=1)
-            scores = torch.cat([scores, probabilities.gather(1, train.targets[indices, None])[:, 0]])
+            scores[indices] = probabilities.gather(1, train.targets[indices, None])[:, 0]
             problem.advance(len(indices))
             if checkpoint.due:
-                checkpoint.save({"scores": scores}, {})
+                checkpoint.save({"scores": scores[: int(indices[-1]) + 1]}, {})
         return {"scores": scores}
 
     cost = Passes(problem.teacher.architecture, "forward", len(train))
