@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import weakref
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 from commands import delt_host
 from conftest import Install
 from delt_host.component import Component
-from delt_host.components import Initializer
+from delt_host.components import ImageSet, Initializer
 from delt_host.engines import work
 from delt_host.host import Host
 from delt_host.observer import Observer
@@ -27,6 +29,7 @@ from delt_host.resolve import resolve
 from delt_host.results import read_results
 from delt_host.resume import Checkpoint
 from delt_host.stages import story
+from delt_host.stages.course import Course
 from delt_host.stages.step import bunches, expected
 from delt_host.store import Store
 from delt_plugins.delt import Ranked
@@ -104,6 +107,28 @@ def test_needs_come_before_and_a_step_pulls_what_is_missing(tmp_path: Path) -> N
     measured = course.measured(course.experiment.evaluators[0], scored)
     assert measured.evaluation and measured.evaluation.scores["image-iterations"] > 0
     assert all(step.kept(comparison.host.store) for step in course.steps if step.stage != "relabel")
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_a_row_that_is_done_leaves_no_tensors_behind(tmp_path: Path) -> None:
+    """But for the set itself, which the run's folder is written from."""
+    comparison = comparison_of(tmp_path / "store", seeds=3)
+    starts = []
+    gc.disable()  # circles would be found by chance, later
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            read = Course.start.func
+
+            def noted(course: Course) -> ImageSet:
+                starts.append(weakref.ref(course))
+                return read(course)
+
+            patch.setattr(Course, "start", cached_property(noted))
+            Course.start.__set_name__(Course, "start")
+            for number, _ in enumerate(story.run(comparison), 1):
+                assert sum(course() is not None for course in starts) <= 1 and len(starts) == number
+    finally:
+        gc.enable()
 
 
 class Stopped(Exception):

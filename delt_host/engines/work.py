@@ -151,4 +151,7 @@ class Worker:
                 f"{task}: this machine makes another result than the one that asked for it; install the same versions "
                 "of Python, delt-host, its plugins, and the dataset on both"
             )
-        done(steps[task.part], self.host)
+        try:
+            done(steps[task.part], self.host)
+        finally:
+            course.let_go()

@@ -48,6 +48,10 @@ class Course:
     failure: RunError | None = None
     """Why its steps could not be told."""
 
+    def let_go(self) -> None:
+        """Done with: its steps hold on to it, and it to tensors, which would stay until Python looks for such circles."""
+        self.steps.clear()
+
     def __getitem__(self, stage: str) -> tuple[Step, ...]:
         """The steps of one stage."""
         return tuple(step for step in self.steps if step.stage == stage)

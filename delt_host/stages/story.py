@@ -191,6 +191,8 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
             host.observer.note(f"{row.label}, seed {seed}: {error}")
             for evaluator in left:
                 yield Measurement(row, seed, evaluator, plan=course.plan, failure=str(error))
+        finally:
+            course.let_go()
 
 
 def run_course(course: Course) -> Iterator[Measurement]:
