@@ -71,15 +71,14 @@ def remove(item: Item) -> None:
 
 
 def about(item: Item) -> str:
-    """What an entry was made for first, or what its inputs say of it."""
+    """What an entry was made for first; of what a component remembers, which one and under which seed."""
     try:
         record = json.loads((item.path / FACTS).read_text())
+        if record.get("of"):
+            return str(record["of"])
         inputs = record["inputs"]
-    except (OSError, ValueError, KeyError, TypeError):
+        name, more = str(inputs["by"].get("class", "")), inputs["inputs"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
-    if record.get("of"):
-        return str(record["of"])
-    named = inputs.get("component") or inputs.get("matcher") or inputs.get("recipe") or {}
-    what = str(named.get("class") or named.get("model") or "").rpartition(".")[2] if isinstance(named, dict) else ""
-    seed = f", seed {inputs['seed']}" if "seed" in inputs else ""
-    return f"{what}{seed}".strip(", ")
+    seed = f"seed {more['seed']}" if "seed" in more else ""
+    return ", ".join(part for part in (name.rpartition(".")[2], seed) if part)

@@ -84,8 +84,9 @@ def call(*arguments: str) -> tuple[int, str]:
 def filled(tmp_path: Path) -> Path:
     """Two entries, a checkpoint, and what a killed process left two days ago."""
     store = Store(tmp_path / "store")
-    store.make("recover", {"seed": 3, "matcher": {"class": "a.b.Mine"}}, lambda: ({"x": torch.arange(100)}, {}))
-    store.make("scores", {}, lambda: ({}, {"top1": 1.0}))
+    remembered = {"by": {"class": "a.b.Mine"}, "inputs": {"seed": 3}}
+    store.make("recover", remembered, lambda: ({"x": torch.arange(100)}, {}))
+    store.resume("scores", {}, lambda _point: ({}, {"top1": 1.0}), "delt, seed 4")
     Checkpoint(store.root / UNFINISHED / "recover-1").save({"x": torch.ones(3)}, {})
     old = store.root / ".writing-abc"
     old.mkdir()
@@ -97,7 +98,7 @@ def test_the_store_is_listed(filled: Path) -> None:
     code, said = call("--json")
     rows = json.loads(said)
     assert code == 0 and [row["stage"] for row in rows] == ["unfinished", "left over", "recover", "scores"]
-    assert rows[2]["about"] == "Mine, seed 3" and rows[2]["bytes"] > 800
+    assert [row["about"] for row in rows[2:]] == ["Mine, seed 3", "delt, seed 4"] and rows[2]["bytes"] > 800
     code, said = call()
     assert code == 0 and "recover" in said and "today" in said
 
