@@ -80,12 +80,14 @@ def call(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output if not result.exception else f"{result.output}{result.exception}"
 
 
+REMEMBERED = {"by": {"class": "a.b.Mine"}, "inputs": {"seed": 3}}
+
+
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     """Two entries, a checkpoint, and what a killed process left two days ago."""
     store = Store(tmp_path / "store")
-    remembered = {"by": {"class": "a.b.Mine"}, "inputs": {"seed": 3}}
-    store.make("recover", remembered, lambda: ({"x": torch.arange(100)}, {}))
+    store.make("recover", REMEMBERED, lambda: ({"x": torch.arange(100)}, {}))
     store.resume("scores", {}, lambda _point: ({}, {"top1": 1.0}), "delt, seed 4")
     Checkpoint(store.root / UNFINISHED / "recover-1").save({"x": torch.ones(3)}, {})
     old = store.root / ".writing-abc"
@@ -115,7 +117,7 @@ def test_a_flipped_bit_anywhere_is_named_and_rebuilt(filled: Path, file: str, pl
     assert code != 0 and str(path.parent) in said
     said_by_run: list[str] = []
     store = Store(filled, said_by_run.append)
-    entry = store.make("recover", {"seed": 3, "matcher": {"class": "a.b.Mine"}}, lambda: ({"x": torch.arange(100)}, {}))
+    entry = store.make("recover", REMEMBERED, lambda: ({"x": torch.arange(100)}, {}))
     assert not entry.cached and torch.equal(entry.tensors["x"], torch.arange(100))
     assert "is damaged" in said_by_run[0] and str(path.parent) in said_by_run[0]
     assert call("verify")[0] == 0
