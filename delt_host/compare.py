@@ -43,9 +43,10 @@ def half_interval(values: Sequence[float]) -> float:
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def sentence(found: Paired, other: str, better: str = "higher", unit: str = "%") -> str:
+def sentence(found: Paired, other: str, better: str = "higher", unit: str = "%", students: int = 1) -> str:
     """What can be told from it, e.g. `ahead of cda by 2.1 ± 0.6 (95 %, 3 seeds)`."""
     seeds, digits = f"{found.sets} seed{'s' * (found.sets != 1)}", decimals(unit)
+    seeds += f" of {students} students" if students > 1 else ""
     if found.sets < 2:
         return f"{found.mean:+.{digits}f} to {other} ({seeds}: no spread to judge by)"
     half = (found.high - found.low) / 2
@@ -70,8 +71,9 @@ def compare(results: Results) -> tuple[Difference, ...]:
                         other=label,
                         evaluator=evaluator.title,
                         **found._asdict(),
+                        students=line.students,
                         method=METHOD,
-                        sentence=sentence(found, label, evaluator.better, evaluator.unit),
+                        sentence=sentence(found, label, evaluator.better, evaluator.unit, line.students),
                     )
                     differences.append(difference)
     return tuple(differences)

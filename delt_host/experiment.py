@@ -104,10 +104,13 @@ class Experiment:
     protocol: Protocol
     ipc: int
     seeds: tuple[int, ...]
+    """Of sets: each draws starts and recovery."""
     rows: tuple[Row, ...]
     evaluators: tuple[Named[Evaluator], ...]
     device: str
     precision: str
+    students: int = 1
+    """How many students each set trains; one more draws other weights, views and dropout."""
     stack: int = 0
     """Groups that recovery puts into one forward pass; 0: by the size of the images."""
     threads: int = 1
@@ -129,6 +132,7 @@ class Experiment:
         return {
             "ipc": self.ipc,
             "seeds": list(self.seeds),
+            "students": self.students,
             "device": self.device,
             "precision": self.precision,
             "stack": self.stack,

@@ -71,6 +71,11 @@ class Line:
                 found.setdefault(score.set, []).append(value)
         return {number: statistics.fmean(values) for number, values in found.items()}
 
+    @property
+    def students(self) -> int:
+        """How many students each set has."""
+        return len({score.student for score in self.scores})
+
     @cached_property
     def headline(self) -> dict[int, float]:
         """What the table shows, by set."""

@@ -20,11 +20,12 @@ from delt_host.results import CostRecord, RowRecord, Score
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row under one seed and evaluator."""
+    """One row under one set seed, student and evaluator."""
 
     row: Row
     seed: int
     evaluator: Named[Any]
+    student: int = 0
     evaluation: Evaluation | None = None
     plan: Plan | None = None
     distilled: Distilled | None = None
@@ -45,6 +46,7 @@ class Measurement:
             row=self.row.label,
             evaluator=self.evaluator.component.title,
             set=self.seed,
+            student=self.student,
             scores=evaluation.scores if evaluation else {},
             label_bytes=self.label_bytes,
             facts=evaluation.facts if evaluation else {},

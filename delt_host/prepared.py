@@ -42,7 +42,8 @@ class Prepared:
     then goes on."""
     cost: tuple[Passes, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-able: whatever else the tensors depend on. With a `seed` there is one for each seed."""
+    """JSON-able: whatever else the tensors depend on. With a `seed` there is one for each seed, with a
+    `student` too for each student."""
     total: int = 0
     """The units of work that `make` tells of; 0: the images of `cost`."""
     unit: str = "images"

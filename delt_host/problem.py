@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,14 +22,14 @@ from delt_host.observer import Observer
 from delt_host.prepared import Prepared
 from delt_host.protocols import Protocol
 from delt_host.resume import Checkpoint
-from delt_host.seeding import generator
+from delt_host.seeding import generator, isolated_rng
 from delt_host.store import Store
 from delt_host.teacher import Awaited, Teacher
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One seed of a comparison. Every component of every method gets the same one."""
+    """One set seed and student of a comparison. Every component of every method gets the same one."""
 
     data: RealData
     teachers: tuple[Teacher, ...]
@@ -43,6 +44,8 @@ class Problem:
     observer: Observer = field(default_factory=Observer)
     component: Component | None = None
     """The component that is shown the problem: what it remembers is its own."""
+    student: int = 0
+    """Which student of the set that `seed` has drawn; what students and their views draw differs."""
     built: dict[Any, nn.Module] = field(default_factory=dict, repr=False, compare=False)
     """The teachers' networks as far as they were asked for."""
 
@@ -105,6 +108,10 @@ class Problem:
         """The same problem under another seed."""
         return replace(self, seed=seed)
 
+    def with_student(self, student: int) -> Problem:
+        """The same problem for another student of the same set: other initial weights, views and dropout."""
+        return replace(self, student=student)
+
     def seen_by(self, component: Component) -> Problem:
         """The problem as a component is shown it: with every teacher only where it is for a committee."""
         teachers = self.teachers if component.committee else self.teachers[:1]
@@ -134,8 +141,16 @@ class Problem:
         return self.networks[0]
 
     def generator(self, *purpose: str | int) -> torch.Generator:
-        """A CPU generator seeded by this problem's seed and what the draw is for."""
-        return generator(self.seed, *purpose)
+        """A CPU generator seeded by this problem's seed and student and by what the draw is for."""
+        return generator(self.seed, *self._stream, *purpose)
+
+    def isolated(self, *purpose: str | int) -> AbstractContextManager[None]:
+        """For code that can only draw from torch's global generator: it is seeded alike inside, and as it was afterwards."""
+        return isolated_rng(self.seed, *self._stream, *purpose)
+
+    @property
+    def _stream(self) -> tuple[str | int, ...]:
+        return ("student", self.student) if self.student else ()
 
     def advance(self, done: int, **terms: float) -> None:
         """Tell the progress bar that `done` more units of the running stage are finished."""

@@ -27,6 +27,7 @@ class Request(BaseModel):
     protocol: str | dict[str, Any] | None = None
     ipc: int | None = None
     seeds: int | str | list[int] | None = None
+    students: int | None = None
     method: list[str] = Field(default_factory=list)
     baseline: list[str] = Field(default_factory=list)
     control: list[str] | None = None
@@ -112,6 +113,15 @@ def parse_seeds(given: Any) -> tuple[int, ...]:
     if len(set(seeds)) != len(seeds):
         raise InputError(f"a seed is given twice in {','.join(map(str, seeds))}")
     return seeds
+
+
+def check_students(students: int, seeds: Sequence[int]) -> int:
+    """InputError for a number of students a set that is none, or more than the same number of seeds may be."""
+    if not 1 <= students * len(seeds) <= MOST_SEEDS:
+        raise InputError(
+            f"--students must be 1 or more, and with {len(seeds)} seeds {MOST_SEEDS // len(seeds):,} at most"
+        )
+    return students
 
 
 def split_spec(spec: str) -> tuple[str, list[str]]:

@@ -24,7 +24,7 @@ from delt_host.methods import Choice, Method
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.protocols import PROTOCOLS, protocol
-from delt_host.request import Request, parse_seeds, split_spec
+from delt_host.request import Request, check_students, parse_seeds, split_spec
 from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
 
@@ -63,12 +63,14 @@ def resolve(request: Request, registry: Registry) -> Experiment:
             f"{threads} threads share {cores} processors, which is slow; --threads N takes fewer, for other last bits"
         )
     epochs = request.ceiling_epochs or (DEFAULT_CEILING_EPOCHS if request.ceiling else 0)
+    seeds = parse_seeds(request.seeds)
     return Experiment(
         dataset=Named(dataset_name, dataset),
         teachers=teachers,
         protocol=chosen_protocol,
         ipc=ipc,
-        seeds=parse_seeds(request.seeds),
+        seeds=seeds,
+        students=check_students(1 if request.students is None else request.students, seeds),
         rows=tuple(rows),
         evaluators=tuple(evaluators),
         device=compute.device,

@@ -167,7 +167,7 @@ class Score(_Record):
     set: NonNegativeInt
     """The seed that starts and recovery were drawn from."""
     student: NonNegativeInt = 0
-    """The seed of weights and views, beside that of the set. Always 0: each set trains one student."""
+    """The seed of weights and views, beside that of the set; 0 is the set's own."""
     split: Literal["test", "validation"] = "test"
     """The images that it was scored on."""
     scores: dict[str, Number]

@@ -17,7 +17,6 @@ from delt_host.errors import RunError
 from delt_host.models import build_model
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
-from delt_host.seeding import isolated_rng
 from delt_host.squeeze import accuracy
 
 
@@ -51,7 +50,7 @@ def train_student(
     penalty: Callable[[nn.Module], Tensor] | None = None,
     after_step: Callable[[nn.Module], None] | None = None,
 ) -> Training:
-    """Train `model` from scratch; its initial weights depend on the seed and its name alone, not on the method.
+    """Train `model` from scratch; its initial weights depend on seed, student and name alone, not on the method.
 
     A `student` that is given goes on from its weights; `penalty` is added to every loss; `after_step` is called with the
     student after every optimizer step.
@@ -59,7 +58,7 @@ def train_student(
     protocol, compute = problem.protocol, problem.compute
     began = time.perf_counter()
     if student is None:
-        with isolated_rng(problem.seed, "student", model):
+        with problem.isolated("student", model):
             student = build_model(model, problem.num_classes, problem.image_size, problem.models)
         student = compute.place(student)
     optimizer = _optimizer(student, protocol, protocol.learning_rate_for(model))
@@ -72,7 +71,7 @@ def train_student(
         for group in optimizer.param_groups:
             group["lr"] = base * rate_factor(protocol, epoch)
         loss = torch.zeros(())
-        with isolated_rng(problem.seed, "dropout", model, epoch):
+        with problem.isolated("dropout", model, epoch):
             for batch in labels.epoch(epoch):
                 images, targets, classes = (part.to(compute.device, non_blocking=True) for part in batch)
                 if protocol.legacy_double_forward:

@@ -104,6 +104,7 @@ def remember_labels(
         views=views,
         ipc=problem.ipc,
         seed=problem.seed,
+        student=problem.student,
         epochs=epochs,
     )
 

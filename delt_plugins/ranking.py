@@ -119,13 +119,14 @@ def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
     """The same for random real images under a regime, by its name: one `accuracy` () float64 for all rows of a seed."""
 
     def make(_checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-        start = Real().initialize(problem)
+        start = Real().initialize(problem.with_student(0))  # the set's draw
         distilled = Distilled(problem.normalization.denormalize(start.images), start.targets)
         return {"accuracy": torch.tensor(_accuracy(problem, REGIMES[name], distilled, model), dtype=torch.float64)}
 
     protocol = problem.protocol
     cost = Passes(model, "training", protocol.epochs * problem.num_images)
-    inputs = {"protocol": protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed, "regime": name}
+    inputs = {"protocol": protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed}
+    inputs |= {"student": problem.student, "regime": name}
     augmented = "" if protocol.crop != "none" or protocol.flip or protocol.mix != "none" else " without augmentation"
     what = f"random real images, {name} labels{augmented}, {model}"
     inputs |= {"model": network_identity(model, problem.models)}

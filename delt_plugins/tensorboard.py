@@ -52,7 +52,8 @@ class TensorBoard(Observer):
                 self._writer(detail).add_scalar(f"{name}/{term}", value, self.done)
 
     def scored(self, score: Score, images: ImageReader | None) -> None:
-        writer = self._writer(f"{score.row}, seed {score.set}")
+        student = f", student {score.student}" if score.student else ""
+        writer = self._writer(f"{score.row}, seed {score.set}{student}")
         for name, value in score.scores.items():
             if value is not None:
                 writer.add_scalar(f"{score.evaluator}/{name}", value, 0)

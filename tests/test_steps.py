@@ -17,8 +17,10 @@ from commands import delt_host
 from conftest import Install
 from delt_host.component import Component
 from delt_host.components import ImageSet, Initializer
+from delt_host.distilled import load
 from delt_host.engines import work
 from delt_host.host import Host
+from delt_host.lines import lines
 from delt_host.observer import Observer
 from delt_host.plugins import load_registry
 from delt_host.prepared import Prepared
@@ -26,7 +28,7 @@ from delt_host.problem import Problem
 from delt_host.ranking import true_class_scores
 from delt_host.request import Request
 from delt_host.resolve import resolve
-from delt_host.results import read_results
+from delt_host.results import Results, read_results
 from delt_host.resume import Checkpoint
 from delt_host.stages import story
 from delt_host.stages.course import Course
@@ -104,7 +106,7 @@ def test_needs_come_before_and_a_step_pulls_what_is_missing(tmp_path: Path) -> N
         "prepare", "initialize", "recover", "count", "relabel", "evaluate",
     ]  # fmt: skip
     (scored,) = course["evaluate"]
-    measured = course.measured(course.experiment.evaluators[0], scored)
+    measured = course.measured(course.experiment.evaluators[0], 0, scored)
     assert measured.evaluation and measured.evaluation.scores["image-iterations"] > 0
     assert all(step.kept(comparison.host.store) for step in course.steps if step.stage != "relabel")
 
@@ -129,6 +131,41 @@ def test_a_row_that_is_done_leaves_no_tensors_behind(tmp_path: Path) -> None:
                 assert sum(course() is not None for course in starts) <= 1 and len(starts) == number
     finally:
         gc.enable()
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_more_students_of_the_same_sets(tmp_path: Path) -> None:
+    """The first student is that of a run with one; another draws weights and views of its own, and no image is made again."""
+    words = ["run", "-m", "delt", "-b", "cda", "--no-controls", "--ipc", "2", "--seeds", "2", *OPTIONS, "--evaluator"]
+    words += ["student", "--evaluator", "diversity"]
+    assert delt_host(*words, "--out", "one").returncode == 0
+    done = delt_host(*words, "--students", "2", "--out", "two")
+    assert done.returncode == 0, done.stderr
+    made = [line for line in done.stderr.splitlines() if line.split(" ")[0] in ("recover", "relabel", "evaluate")]
+    assert len(made) == 2 * 2 * (1 + 2 * 3)
+    assert all(line.endswith("from the store") != ("student 1" in line) for line in made), made
+    one, two = read_results(tmp_path / "one"), read_results(tmp_path / "two")
+
+    def scores(results: Results, student: int) -> dict[tuple[str, str, int], dict[str, float | None]]:
+        found = [score for score in results.scores if score.student == student]
+        return {(score.row, score.evaluator, score.set): score.scores for score in found}
+
+    assert scores(two, 0) == scores(one, 0) and scores(two, 1).keys() == scores(two, 0).keys()
+    trained = [place for place in scores(two, 1) if place[1] == "convnet3"]
+    assert all(scores(two, 1)[place] != scores(two, 0)[place] for place in trained)
+    (difference,) = [each for each in two.differences if each.evaluator == "convnet3"]
+    assert (difference.sets, difference.students) == (2, 2) and "2 seeds of 2 students" in difference.sentence
+    line = next(line for line in lines(two) if (line.row.label, line.evaluator.title) == ("delt", "convnet3"))
+    by_hand = [scores(two, student)["delt", "convnet3", 0]["top1"] for student in (0, 1)]
+    assert line.headline[0] == pytest.approx(sum(by_hand) / 2) and line.summary.n == 2  # type: ignore[arg-type]
+    assert "seeds 0, 1, each the mean of 2 students" in " ".join(done.stdout.split())
+    for file in (tmp_path / "one").rglob("distilled.safetensors"):
+        other = tmp_path / "two" / file.relative_to(tmp_path / "one")
+        assert load(other).pixels.equal(load(file).pixels)
+    done = delt_host("evaluate", "two", "--students", "3", "-e", "student", "-q")
+    assert done.returncode == 0 and read_results(tmp_path / "two/evaluations/student").recipe["students"] == 3
+    done = delt_host(*words, "--students", "0")
+    assert done.returncode == 2 and "--students must be 1 or more, and with 2 seeds 500 at most" in done.stderr
 
 
 class Stopped(Exception):

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     shell_complete=names("dataset"),
 )
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of evaluator or protocol.")
+@options.students
 @options.device
 @options.precision
 @options.threads

@@ -139,7 +139,7 @@ class _Labels:
         request = Request.from_recipe(self.run / "experiment.toml").updated(Request(**self.places))
         experiment = resolve(request, registry)
         row = next(row for row in experiment.rows if row.label == self.label)
-        experiment = replace(experiment, rows=(row,), seeds=(self.seed,), match=None)
+        experiment = replace(experiment, rows=(row,), seeds=(self.seed,), students=1, match=None)
         observer = observer_for(Console(stderr=True), self.quiet)
         compute.use_threads(experiment.threads)
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
@@ -157,7 +157,7 @@ class _Labels:
                 host.running("relabeler", row.relabeler),
                 observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
             ):
-                write_labels(folder, problem, course.distilled, course.labels, row.relabeler.table())
+                write_labels(folder, problem, course.distilled, course.labels(0), row.relabeler.table())
 
     def _check_teacher(self, problem: Problem) -> None:
         """InputError where the labels would be another teacher's than the one that the set names."""

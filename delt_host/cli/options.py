@@ -16,6 +16,12 @@ dataset = click.option(
 )
 device = click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 precision = click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
+students = click.option(
+    "--students",
+    type=int,
+    metavar="N",
+    help="Students trained on each seed's set (default 1); a row's score is their mean.",
+)
 stack = click.option(
     "--stack",
     type=int,

@@ -60,6 +60,7 @@ from delt_host.errors import RunError
     shell_complete=names("model"),
 )
 @click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
+@options.students
 @click.option(
     "--protocol",
     metavar="NAME",

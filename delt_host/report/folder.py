@@ -71,7 +71,9 @@ def write_results(
         if measurement.distilled is None:
             continue
         folder = path / slug(measurement.row.label) / f"seed-{measurement.seed}"
-        if (folder / "distilled.safetensors").exists() and measurement.evaluator != experiment.evaluators[0]:
+        if (folder / "distilled.safetensors").exists() and (
+            measurement.student or measurement.evaluator != experiment.evaluators[0]
+        ):
             continue
         _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")

@@ -157,8 +157,9 @@ def by_class(table: Table) -> list[tuple[str, Markup, list[tuple[str, float]]]]:
 
 
 def _class_differences(line: Line, other: Line) -> list[tuple[str, list[float]]]:
-    theirs = {score.set: per_class(score) for score in other.done}
-    pairs = [(per_class(score), theirs[score.set]) for score in line.done if score.set in theirs]
+    theirs = {(score.set, score.student): per_class(score) for score in other.done}
+    places = [(per_class(score), (score.set, score.student)) for score in line.done]
+    pairs = [(mine, theirs[place]) for mine, place in places if place in theirs]
     names = pairs[0][0] if pairs else {}
     values = {name: [mine[name] - its[name] for mine, its in pairs if name in mine and name in its] for name in names}
     return [(name, each) for name, each in values.items() if each]

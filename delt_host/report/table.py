@@ -32,6 +32,8 @@ def show(console: Console, results: Results) -> None:
     best = results.recipe["protocol"]["report"] == "best"
     epoch = "best epoch, chosen on the test set" if best else "last epoch"
     seeds = ", ".join(map(str, results.recipe["seeds"]))
+    if (students := max((line.students for line in lines(results)), default=1)) > 1:
+        seeds += f", each the mean of {students} students"
     for regime in results.regimes:
         console.print(
             f"  Protocol {regime.protocol.title} [{regime.protocol.fingerprint}], {epoch}; ± is the standard "

@@ -45,25 +45,40 @@ class Course:
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
     steps: list[Step] = field(default_factory=list)
+    _labels: dict[int, Labels] = field(default_factory=dict)
     failure: RunError | None = None
     """Why its steps could not be told."""
 
     def let_go(self) -> None:
         """Done with: its steps hold on to it, and it to tensors, which would stay until Python looks for such circles."""
         self.steps.clear()
+        self._labels.clear()
 
     def __getitem__(self, stage: str) -> tuple[Step, ...]:
         """The steps of one stage."""
         return tuple(step for step in self.steps if step.stage == stage)
 
     def step(
-        self, stage: str, inputs: Mapping[str, Any], make: Callable[[Checkpoint], Made], detail: str = "", **more: Any
+        self,
+        stage: str,
+        inputs: Mapping[str, Any],
+        make: Callable[[Checkpoint], Made],
+        detail: str = "",
+        student: int | None = None,
+        **more: Any,
     ) -> Step:
-        """A step of this row and seed; `detail` tells it from others of its stage."""
+        """A step of this row and seed; `detail` tells it from others of its stage, as does which student of several it is."""
         label, seed = self.row.label, f"seed {self.problem.seed}"
-        line, of = (", ".join(part for part in parts if part) for parts in ((label, detail), (label, seed, detail)))
+        which = f"student {student}" if student is not None and len(self.students) > 1 else ""
+        parts = (label, detail), (label, seed, which, detail)
+        line, of = (", ".join(part for part in each if part) for each in parts)
         key, known = self.host.store.key(stage, inputs), self.problem.settled
         return Step(stage, line, of, inputs, key, make, known=known, **{"place": self.place, **more})
+
+    @property
+    def students(self) -> range:
+        """Which students each set trains."""
+        return range(self.experiment.students)
 
     @property
     def distils(self) -> bool:
@@ -124,12 +139,14 @@ class Course:
         """The steps that leave the distilled set."""
         return (*self["initialize"], *self["recover"], *self["count"])
 
-    @cached_property
-    def labels(self) -> Labels:
-        """The labels of the protocol's views; what takes time in making them is the step's."""
-        named = self.row.relabeler
-        with self.host.running("relabeler", named):
-            return named.component.relabel(self.problem.seen_by(named.component), self.distilled)
+    def labels(self, student: int) -> Labels:
+        """The labels of the views of one student; what takes time in making them is the step's."""
+        if student not in self._labels:
+            named = self.row.relabeler
+            problem = self.problem.with_student(student).seen_by(named.component)
+            with self.host.running("relabeler", named):
+                self._labels[student] = named.component.relabel(problem, self.distilled)
+        return self._labels[student]
 
     @cached_property
     def history(self) -> History | None:
@@ -138,7 +155,7 @@ class Course:
             return None
         return recorded(self.plan, self.start, self.problem.normalization, self._recovered[2])
 
-    def measured(self, evaluator: Named[Any], step: Step) -> Measurement:
+    def measured(self, evaluator: Named[Any], student: int, step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""
         facts, problem = done(step, self.host).facts, self.problem
         ceiling = self.row.role == "ceiling"
@@ -146,6 +163,7 @@ class Course:
         return Measurement(
             row=self.row,
             seed=problem.seed,
+            student=student,
             evaluator=evaluator,
             evaluation=Evaluation(facts["scores"], facts["facts"]),
             plan=self.plan,

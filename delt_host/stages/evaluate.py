@@ -19,32 +19,33 @@ from delt_host.train import train_student
 
 
 def evaluate(course: Course) -> Iterator[Step]:
-    """A step for each evaluator, in their order, each after what it prepares."""
-    problem = course.problem
-    (labels,) = course["relabel"]
-    for named in course.experiment.evaluators:
-        prepared = preparations(course, "evaluator", named)
-        yield from prepared
-        inputs = {
-            **problem.seen_by(named.component).inputs(),
-            "code": course.host.code_of(train_student),
-            "networks": [network_identity(name, problem.models) for name in named.component.trainings],
-            "labels": labels.key,
-            "protocol": problem.protocol.model_dump(mode="json"),
-            "component": course.host.identity("evaluator", named),
-        }
-        yield course.step(
-            "evaluate",
-            inputs,
-            partial(_make, course, named),
-            detail=named.component.title,
-            needs=(*course.makes_set, labels, *prepared),
-            total=problem.protocol.epochs,
-            unit="epochs",
-            cost=tuple(_cost(course, named)),
-            like=f"{named.component.title}, {course.row.relabeler.name}",
-            travels=True,
-        )
+    """A step for each student and evaluator, in their order, each after what the evaluator prepares."""
+    for student, labels in zip(course.students, course["relabel"], strict=True):
+        for named in course.experiment.evaluators:
+            problem = course.problem.with_student(student)
+            prepared = preparations(course, "evaluator", named, student)
+            yield from prepared
+            inputs = {
+                **problem.seen_by(named.component).inputs(),
+                "code": course.host.code_of(train_student),
+                "networks": [network_identity(name, problem.models) for name in named.component.trainings],
+                "labels": labels.key,
+                "protocol": problem.protocol.model_dump(mode="json"),
+                "component": course.host.identity("evaluator", named),
+            }
+            yield course.step(
+                "evaluate",
+                inputs,
+                partial(_make, course, named, student),
+                detail=named.component.title,
+                student=student,
+                needs=(*course.makes_set, labels, *prepared),
+                total=problem.protocol.epochs,
+                unit="epochs",
+                cost=tuple(_cost(course, named)),
+                like=f"{named.component.title}, {course.row.relabeler.name}",
+                travels=True,
+            )
 
 
 def _cost(course: Course, evaluator: Named[Any]) -> Iterator[Passes]:
@@ -59,10 +60,11 @@ def _cost(course: Course, evaluator: Named[Any]) -> Iterator[Passes]:
             yield Passes(teacher.architecture, "forward", times * protocol.epochs * problem.num_images)
 
 
-def _make(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:
-    distilled, labels = course.distilled, course.labels
+def _make(course: Course, named: Named[Any], student: int, _checkpoint: Checkpoint) -> Made:
+    distilled, labels = course.distilled, course.labels(student)
+    problem = course.problem.with_student(student)
     with course.host.running("evaluator", named):
-        made = named.component.evaluate(course.problem.seen_by(named.component), distilled, labels)
+        made = named.component.evaluate(problem.seen_by(named.component), distilled, labels)
         _check_scores(made, named.component.headline)
     return {}, {"scores": made.scores, "facts": made.facts}
 

@@ -10,24 +10,25 @@ from delt_host.errors import RunError
 from delt_host.experiment import Named
 from delt_host.host import Host
 from delt_host.prepared import Prepared
+from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
 from delt_host.stages.step import Made, Step
 
 
-def preparations(course: Course, kind: str, named: Named[Any]) -> tuple[Step, ...]:
+def preparations(course: Course, kind: str, named: Named[Any], student: int = 0) -> tuple[Step, ...]:
     """The steps that come before a component's own, and that this needs."""
     if type(named.component).prepares is Component.prepares:
         return ()
+    problem = course.problem.with_student(student).seen_by(named.component)
     with course.host.running(kind, named):
-        declared = named.component.prepares(course.problem.seen_by(named.component))
-        return tuple(_step(course, kind, named, each) for each in declared)
+        return tuple(_step(course, kind, named, problem, each) for each in named.component.prepares(problem))
 
 
-def _step(course: Course, kind: str, named: Named[Component], what: Prepared) -> Step:
-    problem = course.problem.seen_by(named.component)
+def _step(course: Course, kind: str, named: Named[Component], problem: Problem, what: Prepared) -> Step:
     inputs = problem.prepared_inputs(what)
     of = f"{what.name}, seed {problem.seed}" if "seed" in what.inputs else what.name
+    of += f", student {problem.student}" if what.inputs.get("student") else ""
     key = course.host.store.key("prepare", inputs)
     return Step(
         "prepare",

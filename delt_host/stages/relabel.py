@@ -14,34 +14,37 @@ from delt_host.stages.step import Made, Step
 
 
 def relabel(course: Course) -> Iterator[Step]:
-    """One step."""
-    problem, named = course.problem, course.row.relabeler
-    seen, protocol = problem.seen_by(named.component), course.problem.protocol
-    inputs = {
-        "code": course.host.code_of(Problem),
-        **seen.inputs(),
-        "distilled": course.distilled_key,
-        "views": protocol.view_settings(),
-        "ipc": problem.ipc,
-        "seed": problem.seed,
-        "component": course.host.identity("relabeler", named),
-    }
+    """A step for each student, whose views are its own, after what the relabeler prepares."""
+    named = course.row.relabeler
     prepared = preparations(course, "relabeler", named)
     yield from prepared
-    with course.host.running("relabeler", named):
-        passes = 0.0 if named.component.while_training else named.component.passes(seen)
-    yield course.step(
-        "relabel",
-        inputs,
-        partial(_make, course),
-        needs=(*course.makes_set, *prepared),
-        total=protocol.epochs,
-        unit="epochs",
-        cost=tuple(Passes(teacher.architecture, "forward", passes) for teacher in seen.teachers if passes),
-        like=named.name,
-        size_bytes=partial(_size, course),
-        travels=True,
-    )
+    for student in course.students:
+        problem = course.problem.with_student(student)
+        seen, protocol = problem.seen_by(named.component), problem.protocol
+        with course.host.running("relabeler", named):
+            passes = 0.0 if named.component.while_training else named.component.passes(seen)
+        inputs = {
+            "code": course.host.code_of(Problem),
+            **seen.inputs(),
+            "distilled": course.distilled_key,
+            "views": protocol.view_settings(),
+            "ipc": problem.ipc,
+            "seed": [problem.seed, student],
+            "component": course.host.identity("relabeler", named),
+        }
+        yield course.step(
+            "relabel",
+            inputs,
+            partial(_make, course, student),
+            student=student,
+            needs=(*course.makes_set, *prepared),
+            total=protocol.epochs,
+            unit="epochs",
+            cost=tuple(Passes(teacher.architecture, "forward", passes) for teacher in seen.teachers if passes),
+            like=named.name,
+            size_bytes=partial(_size, course),
+            travels=True,
+        )
 
 
 def _size(course: Course) -> int:
@@ -50,8 +53,8 @@ def _size(course: Course) -> int:
         return named.component.size_bytes(course.problem.seen_by(named.component))
 
 
-def _make(course: Course, _checkpoint: Checkpoint) -> Made:
-    labels = course.labels
+def _make(course: Course, student: int, _checkpoint: Checkpoint) -> Made:
+    labels = course.labels(student)
     with course.host.running("relabeler", course.row.relabeler):
         labels.prepare()
     return {}, {"size_bytes": labels.size_bytes}

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -175,22 +176,22 @@ def outlined(
 
 
 def run(comparison: Comparison) -> Iterator[Measurement]:
-    """Do every step, and yield one measurement for each row, seed and evaluator.
+    """Do every step, and yield one measurement for each row, seed, student and evaluator.
 
     A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run.
     """
     host, experiment = comparison.host, comparison.experiment
     host.observer.expect(expected(comparison.steps(), host.store))
     for course in comparison.courses():
-        row, seed, left = course.row, course.problem.seed, list(experiment.evaluators)
+        row, seed, left = course.row, course.problem.seed, list(product(course.students, experiment.evaluators))
         try:
             for measurement in run_course(course):
                 yield measurement
-                left.remove(measurement.evaluator)
+                left.remove((measurement.student, measurement.evaluator))
         except RunError as error:
             host.observer.note(f"{row.label}, seed {seed}: {error}")
-            for evaluator in left:
-                yield Measurement(row, seed, evaluator, plan=course.plan, failure=str(error))
+            for student, evaluator in left:
+                yield Measurement(row, seed, evaluator, student, plan=course.plan, failure=str(error))
         finally:
             course.let_go()
 
@@ -199,12 +200,14 @@ def run_course(course: Course) -> Iterator[Measurement]:
     """One row under one seed."""
     if course.failure is not None:
         raise course.failure
-    evaluators = dict(zip([step.key for step in course["evaluate"]], course.experiment.evaluators, strict=True))
+    scored = zip(course["evaluate"], product(course.students, course.experiment.evaluators), strict=True)
+    scorers = {step.key: scorer for step, scorer in scored}
     for bunch in bunches(course.steps):
         do(bunch, course.host)
         for step in bunch:
             if step.stage == "evaluate":
-                yield course.measured(evaluators[step.key], step)
+                student, evaluator = scorers[step.key]
+                yield course.measured(evaluator, student, step)
 
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
