@@ -37,6 +37,7 @@ from delt_host.store import Store
 from delt_plugins.delt import Ranked
 from delt_plugins.general_statistics import class_statistics, layer_statistics
 from delt_plugins.sre2l import BatchNormMatching
+from delt_plugins.students import Student
 
 THROWAWAY = Path(__file__).with_name("throwaway.py")
 SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 16, "protocol.epochs": 2}
@@ -62,6 +63,8 @@ def test_a_stage_added_in_one_file_is_run_foretold_and_listed(
     done = delt_host(*words, "--out", "run")
     told = [line.split(":")[0] for line in done.stderr.splitlines() if line.startswith("sharpness")]
     assert done.returncode == 0 and told == ["sharpness delt, seed 0", "sharpness delt, seed 1"], done.stderr
+    ranked = [line for line in done.stderr.splitlines() if line.startswith("prepare true-class-scores")]
+    assert len(ranked) == 1, "what rows and seeds share is told once"
     assert foretold()["sharpness"]["state"] == "kept"
     listed = [row for row in json.loads(delt_host("store", "--json").stdout) if row["stage"] == "sharpness"]
     assert sorted(row["about"] for row in listed) == ["delt, seed 0", "delt, seed 1"]
@@ -208,6 +211,7 @@ def test_a_component_that_cannot_say_what_it_prepares_fails_its_row_alone(
 BROKEN = """
 from delt_host import Matcher, Prepared, hookimpl
 from delt_plugins.sre2l import BatchNormMatching
+from delt_plugins.students import Student
 
 class Undecided(BatchNormMatching):
     def prepares(self, problem):
@@ -239,6 +243,16 @@ def test_keys_have_what_changes_the_bits(tmp_path: Path) -> None:
     data = one.problem.data
     other = replace(one, problem=replace(one.problem, data=replace(data, mean=(0.1, 0.2, 0.3))))
     assert keys(one, "squeeze") != keys(other, "squeeze"), "a teacher sees normalised images"
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_scores_by_a_committee_are_keyed_by_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [comparison_of(tmp_path / "store", teacher=["convnet3", second]) for second in ("convnet4", "convnet3_in")]
+    one, other = (keys(comparison, "evaluate") for comparison in said)
+    assert one == other, "a student is taught by the first alone"
+    monkeypatch.setattr(Student, "committee", True)
+    one, other = (keys(comparison, "evaluate") for comparison in said)
+    assert one != other
 
 
 SETS = {**SMALL, "scheduler.group_size": 10}
