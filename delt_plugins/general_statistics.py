@@ -157,10 +157,8 @@ def _prepared(
 ) -> Prepared:
     asked = problem.teachers[teacher]
     cost = Passes(asked.architecture, "forward", len(problem.data.train))
-    number = f" {teacher + 1}" if len(problem.teachers) > 1 else ""
-    return Prepared(
-        f"{name} of {asked.architecture}{number}", make, (cost,), {"of": asked.fingerprint, "patches": patches}
-    )
+    which = f" of teacher {teacher + 1}, {asked.architecture}" if len(problem.teachers) > 1 else ""
+    return Prepared(f"{name}{which}", make, (cost,), {"of": asked.fingerprint, "patches": patches})
 
 
 def of_layer(stored: Mapping[str, Tensor], place: int) -> Iterator[tuple[str, Tensor]]:

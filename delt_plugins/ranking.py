@@ -128,7 +128,7 @@ def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
     inputs = {"protocol": protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed}
     inputs |= {"student": problem.student, "regime": name}
     augmented = "" if protocol.crop != "none" or protocol.flip or protocol.mix != "none" else " without augmentation"
-    what = f"random real images, {name} labels{augmented}, {model}"
+    what = f"random real images at IPC {problem.ipc}, {name} labels{augmented}, {model}"
     inputs |= {"model": network_identity(model, problem.models)}
     return Prepared(what, make, (cost,), inputs, total=protocol.epochs, unit="epochs")
 
@@ -151,7 +151,7 @@ def real_accuracy(problem: Problem, model: str) -> Prepared:
     images = 0 if model == problem.teacher.architecture else recipe.epochs * len(problem.data.train)
     cost = (Passes(model, "training", images),) if images else ()
     inputs = {"recipe": recipe.model_dump(), "network": network_identity(model, problem.models)}
-    return Prepared(f"real images, hard labels, {model}", make, cost, inputs)
+    return Prepared(f"real images, hard labels, {model}", make, cost, inputs, unit="images" if images else "")
 
 
 @hookimpl

@@ -195,21 +195,22 @@ def test_a_component_that_cannot_say_what_it_prepares_fails_its_row_alone(
 ) -> None:
     install("broken", BROKEN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    words = ["run", "-m", "delt,matcher=undecided", "-b", "delt,matcher=careless", "-b", "delt", "--no-controls"]
-    words += ["--ipc", "1", "--seeds", "2", *OPTIONS]
+    words = ["run", "-m", "delt,matcher=undecided", "-b", "delt,matcher=careless", "-b", "delt,matcher=late"]
+    words += ["-b", "delt", "--no-controls", "--ipc", "1", "--seeds", "2", *OPTIONS]
     done = delt_host(*words, "--dry-run", env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0 and "delt (matcher=undecided) will fail: matcher undecided of broken" in done.stdout
     assert "Nothing is left" not in done.stdout
     done = delt_host(*words, "--out", "run")
-    assert done.returncode == 1 and "failed: delt (matcher=careless), delt (matcher=undecided)" in done.stderr
+    assert done.returncode == 1 and "failed: delt (matcher=careless), delt (matcher=late)," in done.stderr
     assert "what it prepares as 'sums' must be a dict of names to tensors, not {'sum': 'float'}" in done.stderr
+    assert "delt (matcher=late), seed 1: give it something else" in done.stderr
     assert "Traceback" not in done.stderr and (tmp_path / "tried").read_text() == "x", "seeds do not try it again"
     scored = {score.row for score in read_results(tmp_path / "run").scores if not score.failure}
     assert scored == {"delt"}
 
 
 BROKEN = """
-from delt_host import Matcher, Prepared, hookimpl
+from delt_host import InputError, Prepared, hookimpl
 from delt_plugins.sre2l import BatchNormMatching
 from delt_plugins.students import Student
 
@@ -225,9 +226,13 @@ class Careless(BatchNormMatching):
             return {"sum": 1.0}
         return [Prepared("sums", make)]
 
+class Late(BatchNormMatching):
+    def bind(self, problem):
+        raise InputError("give it something else")
+
 @hookimpl
 def delt_matchers():
-    return {"undecided": Undecided, "careless": Careless}
+    return {"undecided": Undecided, "careless": Careless, "late": Late}
 """
 
 

@@ -188,7 +188,7 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
             for measurement in run_course(course):
                 yield measurement
                 left.remove((measurement.student, measurement.evaluator))
-        except RunError as error:
+        except (InputError, RunError) as error:  # what a user would have to change may show late, when others are done
             host.observer.note(f"{row.label}, seed {seed}: {error}")
             for student, evaluator in left:
                 yield Measurement(row, seed, evaluator, student, plan=course.plan, failure=str(error))
@@ -259,7 +259,8 @@ def _whole(problem: Problem, epochs: int) -> tuple[Problem, Given]:
     """
     train = problem.data.train
     protocol = problem.protocol.model_copy(update={"epochs": epochs})
-    whole = dataclasses.replace(problem, ipc=len(train) // problem.num_classes, protocol=protocol)
+    fewest = int(torch.bincount(train.targets, minlength=problem.num_classes).min())  # as many as every class has
+    whole = dataclasses.replace(problem, ipc=fewest, protocol=protocol)
 
     def read() -> Distilled:
         pixels: Tensor = train.read(torch.arange(len(train)))
