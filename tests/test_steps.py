@@ -195,8 +195,8 @@ def test_a_component_that_cannot_say_what_it_prepares_fails_its_row_alone(
 ) -> None:
     install("broken", BROKEN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    words = ["run", "-m", "delt,matcher=undecided", "-b", "delt,matcher=careless", "-b", "delt,matcher=late"]
-    words += ["-b", "delt", "--no-controls", "--ipc", "1", "--seeds", "2", *OPTIONS]
+    words = ["run", "-m", "delt,matcher=undecided", "-b", "delt,matcher=careless", "-b", "delt"]
+    words += ["-b", "delt,matcher=late", "--no-controls", "--ipc", "1", "--seeds", "2", *OPTIONS]
     done = delt_host(*words, "--dry-run", env={**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0 and "delt (matcher=undecided) will fail: matcher undecided of broken" in done.stdout
     assert "Nothing is left" not in done.stdout
@@ -207,6 +207,10 @@ def test_a_component_that_cannot_say_what_it_prepares_fails_its_row_alone(
     assert "Traceback" not in done.stderr and (tmp_path / "tried").read_text() == "x", "seeds do not try it again"
     scored = {score.row for score in read_results(tmp_path / "run").scores if not score.failure}
     assert scored == {"delt"}
+    done = delt_host("run", "-m", "delt,matcher=late", *OPTIONS, "--ipc", "1", "--out", "early")
+    assert done.returncode == 2 and "give it something else" in done.stderr, (
+        "bad input that shows before anything is done"
+    )
 
 
 BROKEN = """

@@ -178,17 +178,22 @@ def outlined(
 def run(comparison: Comparison) -> Iterator[Measurement]:
     """Do every step, and yield one measurement for each row, seed, student and evaluator.
 
-    A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run.
+    A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run. InputError for
+    what the user has to change, as long as nothing is finished.
     """
     host, experiment = comparison.host, comparison.experiment
     host.observer.expect(expected(comparison.steps(), host.store))
+    finished = False
     for course in comparison.courses():
         row, seed, left = course.row, course.problem.seed, list(product(course.students, experiment.evaluators))
         try:
             for measurement in run_course(course):
                 yield measurement
+                finished = True
                 left.remove((measurement.student, measurement.evaluator))
-        except (InputError, RunError) as error:  # what a user would have to change may show late, when others are done
+        except (InputError, RunError) as error:
+            if isinstance(error, InputError) and not finished:
+                raise  # the user is to change something, and nothing is lost
             host.observer.note(f"{row.label}, seed {seed}: {error}")
             for student, evaluator in left:
                 yield Measurement(row, seed, evaluator, student, plan=course.plan, failure=str(error))
