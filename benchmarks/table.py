@@ -29,6 +29,7 @@ from delt_host import Distilled, Problem
 from delt_host.compute import Compute, keep_freed_memory
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
+from delt_host.ranking import true_class_scores
 from delt_host.recover import recover_stack, stacks
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe, squeeze
@@ -134,7 +135,7 @@ def labels(model: str, pairs: int, views: int) -> Iterator[Ratio]:
 
     works = {
         "relabel": lambda: Fkd().relabel(problem, distilled).prepare(),
-        "rank": problem.true_class_scores,
+        "rank": lambda: problem.prepared(true_class_scores(problem)),
         "bare": bare,
     }
     seconds = seconds_of(works, pairs)
