@@ -29,12 +29,12 @@ from delt_host import Distilled, Problem
 from delt_host.compute import Compute, keep_freed_memory
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
-from delt_host.ranking import true_class_scores
 from delt_host.recover import recover_stack, stacks
 from delt_host.seeding import isolated_rng
 from delt_host.squeeze import TeacherRecipe, squeeze
 from delt_host.train import train_student
 from delt_plugins.labels import Fkd
+from delt_plugins.true_class import true_class_scores
 from harness import Ratio, in_own_process, machine, noise_problem, ratio, seconds_of, told, worker
 
 REGISTRY = load_registry()

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from delt_host.prepared import Passes, Prepared
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
-    from delt_host.ranking import true_class_scores
     from delt_host.reader import ImageReader
     from delt_host.results import Score
     from delt_host.teacher import Teacher
@@ -58,7 +57,6 @@ _HOMES = {
     "prepared": "Passes Prepared",
     "problem": "Problem",
     "protocols": "Protocol",
-    "ranking": "true_class_scores",
     "reader": "ImageReader",
     "results": "Score",
     "teacher": "Teacher",
@@ -104,7 +102,6 @@ __all__ = [
     "__version__",
     "hookimpl",
     "load",
-    "true_class_scores",
     "use",
 ]
 

@@ -92,12 +92,8 @@ class Store:
     def folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key
 
-    def has(self, stage: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether the stage is finished, by its files being there; `read` checks them."""
-        return self.holds(stage, self.key(stage, inputs))
-
     def holds(self, stage: str, key: str) -> bool:
-        """Whether there is a finished entry of this key."""
+        """Whether there is a finished entry of this key, by its files being there; `read` checks them."""
         return (stage, key) in self._unkept or (self.folder(stage, key) / FACTS).is_file()
 
     def read(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:

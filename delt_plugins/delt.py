@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from delt_host import ImageSet, Initializer, Method, Prepared, Problem, Scheduler, hookimpl, true_class_scores, use
+from delt_host import ImageSet, Initializer, Method, Prepared, Problem, Scheduler, hookimpl, use
 from delt_host.plan import Group, Phase, Plan, Shape
 from delt_plugins.controls import too_few_images
 from delt_plugins.sre2l import Optimization
+from delt_plugins.true_class import true_class_scores
 
 Order = Literal["median-out", "ascending", "descending", "random"]
 

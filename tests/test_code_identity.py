@@ -168,7 +168,7 @@ def test_what_holds_in_this_process_alone_is_not_written(tmp_path: Path, inputs:
 
     first, again = store.make("stage", inputs, work), store.make("stage", inputs, work)
     assert calls == [1] and not first.cached and again.cached and torch.equal(again.tensors["x"], torch.arange(3))
-    assert store.has("stage", inputs) and not list((tmp_path / "store").glob("stage/*"))
+    assert store.holds("stage", store.key("stage", inputs)) and not list((tmp_path / "store").glob("stage/*"))
     assert key_of([first.key, "more"]).startswith(UNKEPT), "what is made from it is not kept either"
 
 

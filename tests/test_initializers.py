@@ -9,11 +9,11 @@ from conftest import make_problem
 from delt_host.data.base import RealData
 from delt_host.errors import InputError
 from delt_host.problem import Problem
-from delt_host.ranking import true_class_scores
 from delt_host.teacher import Teacher
 from delt_plugins.controls import Real
 from delt_plugins.delt import Ranked, median_out
 from delt_plugins.sre2l import Noise
+from delt_plugins.true_class import true_class_scores
 
 
 def class_scores(problem: Problem, label: int) -> torch.Tensor:

@@ -185,7 +185,7 @@ except RunError as error:
     done = python("-c", code, tmp_path / "store")
     assert "stage large finished but could not be stored in" in done.stdout, done.stderr
     store = Store(tmp_path / "store")
-    assert store.has("small", {}) and not store.has("large", {})
+    assert store.holds("small", store.key("small", {})) and not store.holds("large", store.key("large", {}))
     assert not list((tmp_path / "store").glob(".writing-*")), "the unfinished file is gone"
 
 

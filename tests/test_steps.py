@@ -25,7 +25,6 @@ from delt_host.observer import Observer
 from delt_host.plugins import load_registry
 from delt_host.prepared import Prepared
 from delt_host.problem import Problem
-from delt_host.ranking import true_class_scores
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_host.results import Results, read_results
@@ -38,6 +37,7 @@ from delt_plugins.delt import Ranked
 from delt_plugins.general_statistics import class_statistics, layer_statistics
 from delt_plugins.sre2l import BatchNormMatching
 from delt_plugins.students import Student
+from delt_plugins.true_class import true_class_scores
 
 THROWAWAY = Path(__file__).with_name("throwaway.py")
 SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 16, "protocol.epochs": 2}

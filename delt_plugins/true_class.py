@@ -1,12 +1,11 @@
-"""How sure the teacher is of real images: what initializers rank them by."""
+"""How sure the teacher is of real images, by which DELT ranks them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from delt_host.prepared import Passes, Prepared
-from delt_host.problem import Problem
+from delt_host import Passes, Prepared, Problem
 from delt_host.resume import Checkpoint
 
 BATCH = 500
