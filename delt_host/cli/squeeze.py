@@ -101,7 +101,8 @@ def command(
     with observer:
         data = story.load_data(experiment.dataset, host)
         for asked, path in zip(recipes, files, strict=True):
-            made = teachers.teacher_of(experiment, asked, data, host)
+            so_far = teachers.teacher_so_far(experiment, asked, data, host)
+            made = teachers.teacher_of(experiment, asked, so_far, data, host)
             write_teacher(made, path)
 
 

@@ -65,7 +65,7 @@ class Comparison:
 
     def steps(self) -> Iterator[Step]:
         """THE list. Before a budget is settled, rows are as they are without it."""
-        yield from squeeze_steps(self.experiment, self.problem.data, self.host)
+        yield from squeeze_steps(self.experiment, self.problem.teachers, self.problem.data, self.host)
         yield from pace_steps(self.experiment, self.problem, self.plans, self.host)
         for course in self.courses():
             yield from course.steps
@@ -142,8 +142,8 @@ def prepare_run(
     host.observer.expect(expected(comparison.steps(), host.store))
     count = len(experiment.teachers)
     made = teachers or tuple(
-        teacher_of(experiment, asked, data, host, f"teacher {nth} of {count}")
-        for nth, asked in enumerate(experiment.teachers, 1)
+        teacher_of(experiment, asked, so_far, data, host, f"teacher {nth} of {count}")
+        for nth, (asked, so_far) in enumerate(zip(experiment.teachers, problem.teachers, strict=True), 1)
     )
     problem = dataclasses.replace(problem, teachers=made)
     settled = dataclasses.replace(comparison, problem=problem)

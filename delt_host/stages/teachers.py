@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from delt_host.code_identity import code_of
@@ -15,32 +16,31 @@ from delt_host.resume import Checkpoint
 from delt_host.squeeze import TeacherRecipe, awaited, measured, squeeze
 from delt_host.stages.step import Made, Step, do, done
 from delt_host.store import Entry
-from delt_host.teacher import Teacher, check_accuracy
+from delt_host.teacher import Awaited, Teacher, check_accuracy
 
 Asked = TeacherRecipe | Path
 
 
-def squeeze_steps(experiment: Experiment, data: RealData, host: Host) -> list[Step]:
-    """A step for each teacher: its squeezing, or the check of one from a file."""
+def squeeze_steps(experiment: Experiment, teachers: Sequence[Teacher], data: RealData, host: Host) -> list[Step]:
+    """A step for each teacher, of whom `teachers` has what is known: its squeezing, or the check of one from a file."""
     count = len(experiment.teachers)
-    places = [f"teacher {nth} of {count}" for nth in range(1, count + 1)]
     return [
-        step_of(experiment, asked, data, host, place) for asked, place in zip(experiment.teachers, places, strict=True)
+        _step(experiment, asked, so_far, data, host, f"teacher {nth} of {count}")
+        for nth, (asked, so_far) in enumerate(zip(experiment.teachers, teachers, strict=True), 1)
     ]
 
 
-def step_of(experiment: Experiment, asked: Asked, data: RealData, host: Host, place: str = "") -> Step:
-    """The teacher's step."""
-    if isinstance(asked, Path):
-        return _checking(experiment, Teacher.load(asked), data, host, place)
-    return _squeezing(experiment, asked, data, host, place)
-
-
-def teacher_of(experiment: Experiment, asked: Asked, data: RealData, host: Host, place: str = "") -> Teacher:
+def teacher_of(
+    experiment: Experiment, asked: Asked, so_far: Teacher, data: RealData, host: Host, place: str = ""
+) -> Teacher:
     """The teacher, made now where it is missing. InputError for one that does not fit the data."""
-    step = step_of(experiment, asked, data, host, place)
+    step = _step(experiment, asked, so_far, data, host, place)
     do([step], host)
-    teacher = _known(asked, data, done(step, host))
+    teacher = so_far
+    if isinstance(asked, Path):
+        teacher = dataclasses.replace(so_far, accuracy=done(step, host).facts["accuracy"], dataset=data.name)
+    elif isinstance(so_far, Awaited):
+        teacher = _squeezed(done(step, host))
     check_accuracy(teacher, data, teacher.accuracy)
     if isinstance(asked, Path) and teacher.class_names != data.class_names:
         host.observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
@@ -56,14 +56,18 @@ def teacher_so_far(experiment: Experiment, asked: Asked, data: RealData, host: H
         teacher = Teacher.load(asked)
         teacher.check_fits(data)
         return teacher
-    step = step_of(experiment, asked, data, host)
+    step = _squeezing(experiment, asked, data, host, "")
     entry = host.store.read(step.stage, step.inputs)
-    return _known(asked, data, entry) if entry else awaited(data, asked)
+    return _squeezed(entry) if entry else awaited(data, asked)
 
 
-def _known(asked: Asked, data: RealData, entry: Entry) -> Teacher:
+def _step(experiment: Experiment, asked: Asked, so_far: Teacher, data: RealData, host: Host, place: str) -> Step:
     if isinstance(asked, Path):
-        return dataclasses.replace(Teacher.load(asked), accuracy=entry.facts["accuracy"], dataset=data.name)
+        return _checking(experiment, so_far, data, host, place)
+    return _squeezing(experiment, asked, data, host, place)
+
+
+def _squeezed(entry: Entry) -> Teacher:
     facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
     return Teacher.from_facts(facts, entry.tensors)
 
