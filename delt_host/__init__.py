@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from delt_host.data.base import Dataset, MemorySplit, RealData, Split
     from delt_host.distilled import DistilledSet, load
     from delt_host.errors import InputError, RunError
+    from delt_host.form import Form, Pixels
     from delt_host.hookspecs import hookimpl
     from delt_host.methods import Choice, Method, use
     from delt_host.observer import Observer
@@ -50,6 +51,7 @@ _HOMES = {
     "data.base": "Dataset MemorySplit RealData Split",
     "distilled": "DistilledSet load",
     "errors": "InputError RunError",
+    "form": "Form Pixels",
     "hookspecs": "hookimpl",
     "methods": "Choice Method use",
     "observer": "Observer",
@@ -73,6 +75,7 @@ __all__ = [
     "DistilledSet",
     "Evaluation",
     "Evaluator",
+    "Form",
     "Group",
     "ImageReader",
     "ImageSet",
@@ -87,6 +90,7 @@ __all__ = [
     "Observer",
     "Passes",
     "Phase",
+    "Pixels",
     "Plan",
     "Prepared",
     "Problem",

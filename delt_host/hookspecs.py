@@ -12,6 +12,7 @@ import pluggy
 if TYPE_CHECKING:
     from delt_host.components import Evaluator, Initializer, Matcher, Relabeler, Scheduler
     from delt_host.data import Dataset
+    from delt_host.form import Form
     from delt_host.methods import Method
     from delt_host.models import Builder
     from delt_host.observer import Observer
@@ -47,6 +48,11 @@ def delt_relabelers() -> dict[str, type[Relabeler]]:  # type: ignore[empty-body]
 @hookspec
 def delt_evaluators() -> dict[str, type[Evaluator]]:  # type: ignore[empty-body]
     """How distilled sets are scored: classes that give named scores."""
+
+
+@hookspec
+def delt_forms() -> dict[str, type[Form]]:  # type: ignore[empty-body]
+    """How sets are stored: classes between images and what lies in a file."""
 
 
 @hookspec

@@ -12,15 +12,18 @@ from typing import Any
 
 import pluggy
 
-from delt_host import hookspecs
+from delt_host import __version__, hookspecs
 from delt_host.code_identity import look_at
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
+from delt_host.form import Form, Pixels
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
 
-KINDS = (*STAGES, "method", "dataset", "model", "observer")
-CLASSES = {**CONTRACTS, "observer": Observer}
+KINDS = (*STAGES, "form", "method", "dataset", "model", "observer")
+CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "observer": Observer}
+OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}}
+"""What the host itself provides, by kind and name."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,19 @@ class Provided:
     plugin: Plugin
 
 
+HOST = Plugin("host", "delt-host", __version__, "delt_host")
+
+
+def _own() -> dict[str, dict[str, Provided]]:
+    return {kind: {name: Provided(thing, HOST) for name, thing in OWN.get(kind, {}).items()} for kind in KINDS}
+
+
 @dataclass
 class Registry:
-    """All that installed plugins provide, by kind and name."""
+    """All that the host and installed plugins provide, by kind and name."""
 
     plugins: list[Plugin] = field(default_factory=list)
-    provided: dict[str, dict[str, Provided]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    provided: dict[str, dict[str, Provided]] = field(default_factory=_own)
 
     def notes(self) -> list[str]:
         """A sentence for each plugin that cannot be used."""

@@ -15,6 +15,7 @@ from delt_host.component import Component
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData
 from delt_host.errors import InputError
+from delt_host.form import Form, Pixels
 from delt_host.identity import identity, network_identity
 from delt_host.models import Builder
 from delt_host.normalization import Normalization
@@ -44,6 +45,8 @@ class Problem:
     observer: Observer = field(default_factory=Observer)
     component: Component | None = None
     """The component that is shown the problem: what it remembers is its own."""
+    form: Form = field(default_factory=Pixels)
+    """How the row's images are stored."""
     student: int = 0
     """Which student of the set that `seed` has drawn; what students and their views draw differs."""
     built: dict[Any, nn.Module] = field(default_factory=dict, repr=False, compare=False)
@@ -88,9 +91,23 @@ class Problem:
         return self.data.image_size
 
     @property
+    def units(self) -> int:
+        """Stored units a class: what is optimised, and what plans count. As `ipc` where images are stored as they are."""
+        return self.form.units(self.ipc, self.image_size)
+
+    @property
+    def count(self) -> int:
+        """Images a class that the units decode to: what initializers make, and students see."""
+        return self.units * self.form.cells
+
+    @property
+    def num_units(self) -> int:
+        return self.num_classes * self.units
+
+    @property
     def num_images(self) -> int:
-        """Images in the distilled set: classes x IPC."""
-        return self.num_classes * self.ipc
+        """Images in the distilled set: classes x `count`."""
+        return self.num_classes * self.count
 
     def under(self, protocol: Protocol) -> Problem:
         """The same problem under another protocol."""
@@ -103,6 +120,10 @@ class Problem:
     def of_data(self, data: RealData) -> Problem:
         """The same problem on other data, of whose classes the teachers know at least these."""
         return replace(self, data=data)
+
+    def in_form(self, form: Form) -> Problem:
+        """The same problem for a row whose images are stored in another form."""
+        return replace(self, form=form)
 
     def with_seed(self, seed: int) -> Problem:
         """The same problem under another seed."""
@@ -161,8 +182,12 @@ class Problem:
         self.observer.note(message)
 
     def targets(self) -> Tensor:
-        """The class indices (N,) of a distilled set in class order: 0 x IPC, 1 x IPC, …"""
-        return torch.arange(self.num_classes).repeat_interleave(self.ipc)
+        """The class indices (N,) of a distilled set's images in class order: 0 x `count`, 1 x `count`, …"""
+        return torch.arange(self.num_classes).repeat_interleave(self.count)
+
+    def unit_targets(self) -> Tensor:
+        """The class indices (U,) of its units, likewise."""
+        return torch.arange(self.num_classes).repeat_interleave(self.units)
 
     def remember(
         self, what: str, work: Callable[[], Mapping[str, Tensor]], reads: Sequence[str] | None = None, **inputs: Any
