@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from delt_host.component import Component
 from delt_host.errors import InputError
+from delt_host.reader import ImageReader
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Distilled:
+class Distilled(ImageReader):
     """A distilled set: what recovery leaves and what students are trained on."""
 
     pixels: Tensor
@@ -58,6 +59,13 @@ class Distilled:
     """(N,) int64 class indices."""
     cost: Cost | None = None
     """What it took to make them, where that is known."""
+    labels: Tensor | None = None
+    """(U, C) float32 logits, one for each unit, where they were learned with the images."""
+    learning_rate: Tensor | None = None
+    """() float32: the rate that students are to take, where it was learned with the images."""
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.pixels[indices]
 
     @cached_property
     def fingerprint(self) -> str:

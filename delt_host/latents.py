@@ -1,0 +1,30 @@
+"""A set while it is optimised: what its form optimises in place of pixels, and whatever else is learned with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from delt_host.components import ImageSet
+from delt_host.problem import Problem
+
+
+@dataclass(frozen=True)
+class Latents:
+    """U units, in class order or in a group's own."""
+
+    images: Mapping[str, Tensor]
+    """What the form optimises, of U units each: `Form.latents`."""
+    targets: Tensor
+    """(U,) int64 class indices."""
+    labels: Tensor | None = None
+    """(U, C) float32 logits, where labels are learned."""
+    learning_rate: Tensor | None = None
+    """() float32: the students' rate, where it is learned."""
+
+    @classmethod
+    def of(cls, problem: Problem, start: ImageSet) -> Latents:
+        """What recovery starts from, for the images of a start."""
+        return cls(problem.form.latents(start.images), problem.unit_targets())
