@@ -17,9 +17,10 @@ from rich.table import Table
 from delt_host import MemorySplit, Problem, RealData
 from delt_host.compute import Compute
 from delt_host.estimate import time_passes
+from delt_host.labels import label_bytes
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
-from delt_host.protocols import protocol
+from delt_host.protocols import Fair
 from delt_host.seeding import isolated_rng
 from delt_host.units import duration, size
 from delt_plugins.labels import Fkd
@@ -66,8 +67,8 @@ def main() -> None:
     with isolated_rng(0, "weights"):
         weights = sum(4 * p.numel() for p in build_model("resnet18", classes, side).parameters())
     for ipc in sizes:
-        problem = Problem(data, (), ipc, 0, protocol("fair", "imagenet", {}), compute)
-        plan, labels = scheduler.plan(problem), Fkd()
+        problem = Problem(data, (), ipc, 0, Fair(), compute)
+        plan = scheduler.plan(problem)
         views = problem.protocol.epochs * problem.num_images
         for machines in arguments.machines:
             images = 4 * 3 * side**2 * problem.num_images  # float32, as recovery starts and ends
@@ -81,7 +82,7 @@ def main() -> None:
                 duration(plan.image_iterations / rates["recover"] * rounds),
                 duration(views / rates["forward"]),
                 duration(views / rates["train"]),
-                size(labels.size_bytes(problem)),
+                size(label_bytes(Fkd(), problem)),
                 size(moved),
             )
     console.print(table)

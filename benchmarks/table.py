@@ -25,7 +25,7 @@ from torch import nn
 from torchvision.io import write_png
 
 import plain
-from delt_host import Distilled, Problem
+from delt_host import Distilled, Labels, Problem
 from delt_host.compute import Compute, keep_freed_memory
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
@@ -113,7 +113,7 @@ def student(model: str, pairs: int, epochs: int, folder: Path, other: Executor) 
     published = in_own_process(other, plain.train_student, folder, model, epochs, 20, 2)
 
     def host() -> None:
-        train_student(problem, Fkd().relabel(problem, distilled), model)
+        train_student(problem, Labels(problem, distilled, Fkd()), model)
 
     seconds = seconds_of({"host": host, "plain": published}, pairs)
     units = (100 * epochs, "images/s")
@@ -134,7 +134,7 @@ def labels(model: str, pairs: int, views: int) -> Iterator[Ratio]:
                 problem.network(images).float().cpu()
 
     works = {
-        "relabel": lambda: Fkd().relabel(problem, distilled).prepare(),
+        "relabel": lambda: Labels(problem, distilled, Fkd()).prepare(),
         "rank": lambda: problem.prepared(true_class_scores(problem)),
         "bare": bare,
     }

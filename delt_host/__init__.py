@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from delt_host.component import Component
     from delt_host.components import (
+        Answer,
+        Batch,
         Cost,
         Distilled,
         Evaluation,
         Evaluator,
         ImageSet,
         Initializer,
-        LabelledViews,
-        Labels,
         Match,
         Matcher,
         Relabeler,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from delt_host.errors import InputError, RunError
     from delt_host.form import Form, Pixels
     from delt_host.hookspecs import hookimpl
+    from delt_host.labels import Labels
     from delt_host.methods import Choice, Method, use
     from delt_host.observer import Observer
     from delt_host.plan import Curve, Group, Phase, Plan
@@ -45,14 +46,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "component": "Component",
     "components": (
-        "Cost Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
-        "Scheduler Views"
+        "Answer Batch Cost Distilled Evaluation Evaluator ImageSet Initializer Match Matcher Relabeler Scheduler Views"
     ),
     "data.base": "Dataset MemorySplit RealData Split",
     "distilled": "DistilledSet load",
     "errors": "InputError RunError",
     "form": "Form Pixels",
     "hookspecs": "hookimpl",
+    "labels": "Labels",
     "methods": "Choice Method use",
     "observer": "Observer",
     "plan": "Curve Group Phase Plan",
@@ -66,6 +67,8 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Answer",
+    "Batch",
     "Choice",
     "Component",
     "Cost",
@@ -81,7 +84,6 @@ __all__ = [
     "ImageSet",
     "Initializer",
     "InputError",
-    "LabelledViews",
     "Labels",
     "Match",
     "Matcher",
@@ -113,4 +115,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         return getattr(importlib.import_module(f"delt_host.{_HOME_OF[name]}"), name)
+    from delt_host.former import NAMES
+
+    if name in NAMES:
+        raise ImportError(f"delt_host has no {name}: {NAMES[name]}")
     raise AttributeError(f"module 'delt_host' has no attribute {name!r}")

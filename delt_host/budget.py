@@ -17,6 +17,7 @@ from delt_host.components import ImageSet
 from delt_host.errors import InputError
 from delt_host.experiment import Budget, Experiment, Row
 from delt_host.host import Host
+from delt_host.labels import label_bytes
 from delt_host.plan import Plan
 from delt_host.prepared import Passes
 from delt_host.problem import Problem
@@ -148,4 +149,4 @@ def _of_bytes(experiment: Experiment, problem: Problem, row: Row, budget: Budget
 def _bytes(problem: Problem, row: Row, ipc: int) -> float:
     problem = sized(problem, replace(row, ipc=ipc))
     pixels = problem.num_images * 3 * problem.image_size**2
-    return pixels + row.relabeler.component.size_bytes(problem.seen_by(row.relabeler.component))
+    return pixels + label_bytes(row.relabeler.component, problem)

@@ -6,11 +6,11 @@ Images flow as float32 in the teacher's normalised space until recovery ends, an
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from delt_host.component import Component
 from delt_host.errors import InputError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from delt_host.labels import Labels
     from delt_host.plan import Plan
     from delt_host.problem import Problem
 
@@ -134,64 +135,77 @@ class Matcher(Component):
         must last from iteration to iteration belongs into ``views.memory``."""
 
 
-class LabelledViews(NamedTuple):
-    """One training batch of a student."""
+@dataclass(frozen=True)
+class Batch:
+    """One training batch of a student: B views, what they were made of, and what they are to be answered with."""
 
     images: Tensor
-    """(B, 3, S, S) float32, normalised: the views."""
-    targets: Tensor
-    """(B, C): what each view should be answered with, as `Labels.kind` says."""
+    """(B, 3, S, S) float32, normalised, mixed, augmented: the views."""
+    index: Tensor
+    """(B,) int64: the image's place in the set."""
     classes: Tensor
-    """(B,) int64: the class of the image that a view was made of, which is not that of a CutMix partner."""
+    """(B,) int64: the class of the image itself."""
+    partner: Tensor
+    """(B,) int64: the place of the image mixed in; the image's own where nothing is."""
+    partner_classes: Tensor
+    """(B,) int64: its class."""
+    share: Tensor
+    """(B,) float32: the image's own share of the mixture, 0 to 1; 1 where nothing is mixed."""
+    answers: Tensor | None = None
+    """(B, C): what each view should be answered with, as `Labels.kind` says; None until somebody has been asked."""
+    weight: Tensor | None = None
+    """(B,): what each image counts in the loss, 1 on average over the set; None: all alike."""
+
+    def to(self, device: Any, **options: Any) -> Batch:
+        """The batch with every tensor on a device; options are those of `torch.Tensor.to`."""
+        moved: Any = {name: t if t is None else t.to(device, **options) for name, t in vars(self).items()}
+        return Batch(**moved)
 
 
-class Labels(ABC):
-    """Labels for a distilled set that replay the same augmented views in the same order every time.
-
-    However many epochs there are, memory should hold no more than a few.
-    """
-
-    kind: Literal["logits", "probabilities"]
-    """`logits`: the protocol's distillation loss applies; `probabilities`: cross-entropy against them."""
-    size_bytes: int
-    """What has to be stored or shipped beside the images: labels, or the teacher where it runs while training."""
-    epochs: int | None = None
-    """How many epochs have labels of their own; students go through them again and again. None: every epoch has."""
-
-    @abstractmethod
-    def epoch(self, number: int) -> Iterator[LabelledViews]:
-        """The batches of epoch `number`, counted from 0."""
-
-    def prepare(self) -> None:  # noqa: B027 - most have nothing to do
-        """Make whatever is made once and kept, so that students need not wait for it. Nothing by default.
-
-        Keep it with `Problem.remember`, in parts small enough for memory, and leave out what the store has.
-        """
-
-    def stored(self, number: int) -> Mapping[str, Tensor] | None:
-        """Epoch `number` as it is kept: the views of `delt_host.replay.draw_epoch`, and answers that
-        `delt_host.artifact.packing` reads. None: nothing is kept, and an export writes down what `epoch` gives.
-        """
-        return None
+Answer = Callable[[Batch], "Tensor"]
+"""The answers (B, C), float, to a batch of views, or of whole images."""
 
 
 class Relabeler(Component):
-    """Gives every augmented view of the distilled images its label."""
+    """Who says what students are to answer. Views, epochs, mixing, storing and replay are the host's: `delt_host.labels`."""
 
-    while_training: ClassVar[bool] = False
-    """Whether the teacher answers while students train, and nothing is made before."""
+    asks: ClassVar[Literal["class", "image", "view"]] = "view"
+    """What one answer is given for. `class`: the one-hot class, and nobody is asked. `image`: each whole image once, and the
+    host mixes the answers as it mixes images; where a set brings labels that were learned with its images, the host gives
+    those and asks nobody. `view`: every view that students see."""
+    stores: ClassVar[bool] = True
+    """Whether answers are given once and kept. Otherwise they are asked for at every training step."""
+    kind: ClassVar[Literal["logits", "probabilities"]] = "logits"
+    """`logits`: the protocol's distillation loss applies; `probabilities`: cross-entropy against them."""
+
+    def bind(self, problem: Problem) -> Answer:
+        """What answers. Called once for each `Labels`, so that a network of its own may be kept in the closure; never where it
+        asks for the class."""
+        raise NotImplementedError(f"relabeler {type(self).__name__} has no bind(problem), which gives its answers")
+
+    def epochs(self, epochs: int) -> int:
+        """How many of so many epochs have labels of their own; students go through them again and again. At least 1."""
+        return epochs
+
+    def pack(self, answers: Tensor) -> dict[str, Tensor]:
+        """Answers (N, C) float32 as what is stored: tensors of N entries each."""
+        return {self.kind: answers.half()}
+
+    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
+        """The answers (N, C) float32 of what `pack` gave. As it is, it reads the forms of `delt_host.artifact.packing`."""
+        from delt_host.artifact.packing import unpack
+
+        return unpack(stored, classes)
+
+    def label_bytes(self, classes: int) -> int:
+        """What a packed answer takes."""
+        return 2 * classes
 
     def passes(self, problem: Problem) -> float:
         """How many images go through each teacher while labels are made, for dry runs and the time left."""
-        return float(problem.protocol.epochs * problem.num_images)
+        from delt_host.labels import asked
 
-    @abstractmethod
-    def size_bytes(self, problem: Problem) -> int:
-        """What the labels will take, before they are made; the same as `Labels.size_bytes` afterwards."""
-
-    @abstractmethod
-    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
-        """Labels for the views that ``problem.protocol`` trains on. What takes time belongs into `Labels.prepare`."""
+        return float(asked(self, problem))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from delt_host.options import build
 
 if TYPE_CHECKING:
     from delt_host.artifact.soft_labels import SoftLabels
-    from delt_host.components import LabelledViews
+    from delt_host.components import Batch
 
 FILE = "distilled.safetensors"
 METADATA = "delt_host.distilled"
@@ -52,8 +52,8 @@ class DistilledSet:
         """A torch Dataset of (image, class). `transform` takes a uint8 image (3, S, S); without one images are normalised."""
         return HardLabelled(self, transform)
 
-    def loader(self, epoch: int, **options: Any) -> DataLoader[LabelledViews]:
-        """The batches of an epoch of soft labels, counted from 0, each as (images, answers, classes).
+    def loader(self, epoch: int, **options: Any) -> DataLoader[Batch]:
+        """The batches of an epoch of soft labels, counted from 0, each a `Batch` with its answers.
 
         Options are those of `torch.utils.data.DataLoader`, ``num_workers`` for instance; the batches and their order are
         the labels' own. InputError where the set has no soft labels.

@@ -101,7 +101,7 @@ class Experiment:
     teachers: tuple[TeacherRecipe | Path, ...]
     """The first ranks images, gives the normalisation and is the only one that most components use; all of them are a
     committee for those that want one."""
-    protocol: Protocol
+    protocol: Named[Protocol]
     ipc: int
     seeds: tuple[int, ...]
     """Of sets: each draws starts and recovery."""
@@ -142,7 +142,7 @@ class Experiment:
             "match": str(self.match) if self.match else None,
             "dataset": self.dataset.table(),
             "teacher": [{"file": str(t)} if isinstance(t, Path) else t.model_dump() for t in self.teachers],
-            "protocol": self.protocol.model_dump(mode="json"),
+            "protocol": self.protocol.table(),
             "evaluator": [named.table() for named in self.evaluators],
             "row": [
                 {"label": row.label, "role": row.role, "method": row.method}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from delt_host.methods import Method
     from delt_host.models import Builder
     from delt_host.observer import Observer
+    from delt_host.protocols import Protocol
 
 GROUP = "delt_host"
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
@@ -42,7 +43,7 @@ def delt_matchers() -> dict[str, type[Matcher]]:  # type: ignore[empty-body]
 
 @hookspec
 def delt_relabelers() -> dict[str, type[Relabeler]]:  # type: ignore[empty-body]
-    """How views get labels: classes that give labels for the protocol's views."""
+    """What students are to answer: classes that answer for classes, images or views."""
 
 
 @hookspec
@@ -53,6 +54,11 @@ def delt_evaluators() -> dict[str, type[Evaluator]]:  # type: ignore[empty-body]
 @hookspec
 def delt_forms() -> dict[str, type[Form]]:  # type: ignore[empty-body]
     """How sets are stored: classes between images and what lies in a file."""
+
+
+@hookspec
+def delt_protocols() -> dict[str, type[Protocol]]:  # type: ignore[empty-body]
+    """How students are trained and measured: classes of settings."""
 
 
 @hookspec

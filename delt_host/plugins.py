@@ -17,12 +17,14 @@ from delt_host.code_identity import look_at
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
 from delt_host.form import Form, Pixels
+from delt_host.former import now_written
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
+from delt_host.protocols import PROTOCOLS, Protocol
 
-KINDS = (*STAGES, "form", "method", "dataset", "model", "observer")
-CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "observer": Observer}
-OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}}
+KINDS = (*STAGES, "form", "protocol", "method", "dataset", "model", "observer")
+CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "protocol": Protocol, "observer": Observer}
+OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}, "protocol": PROTOCOLS}
 """What the host itself provides, by kind and name."""
 
 
@@ -134,6 +136,8 @@ def _load(
         for kind, name, thing in offers:
             if kind in CLASSES and not (isinstance(thing, type) and issubclass(thing, CLASSES[kind])):
                 raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
+            if said := now_written(kind, thing):
+                raise TypeError(f"{kind} {name!r} {said}")
     except Exception as error:  # a plugin may fail in any way and must not take the host down
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from delt_host import siamese
 from delt_host.augment import (
     apply_view,
     beta,
@@ -25,29 +26,12 @@ from delt_host.augment import (
     shift_matrix,
     shuffle_strips,
 )
-from delt_host.components import Distilled
+from delt_host.components import Batch
 from delt_host.normalization import Normalization
 from delt_host.problem import Problem
 from delt_host.protocols import parse_randaugment
 from delt_host.randaugment import apply_operations, draw_operations
-
-
-@dataclass(frozen=True)
-class ViewBatch:
-    """One training batch as students see it."""
-
-    images: Tensor
-    """(B, 3, S, S) float32, normalised, mixed."""
-    targets: Tensor
-    """(B,) int64: the class of the image itself."""
-    partner_targets: Tensor
-    """(B,) int64: the class of the image mixed in."""
-    share: float
-    """The image's own share of the mixture; 1 where nothing is mixed."""
-    index: Tensor
-    """(B,) int64: the image's place in the set."""
-    partner_index: Tensor
-    """(B,) int64: the place of the image mixed in."""
+from delt_host.reader import ImageReader
 
 
 def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
@@ -55,7 +39,8 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
 
     `order` (N,) int32; `box` (N, 4) int16 (top, left, height, width), or offsets (dy, dx, 0, 0) for padded crops; `flip`
     (N,) bool; `partner` (N,) int32 positions in `order`; `mix` (steps, 5) float32 (own share, top, left, bottom, right);
-    and, where the protocol asks, `operation`, `level`, `sign` (N, n) and `strips` (N, 2, k).
+    and, where the protocol asks, `operation`, `level`, `sign` (N, n), `strips` (N, 2, k), and `siamese` (steps,) uint8 with
+    `draws` (N, 3) float32.
     """
     protocol, size = problem.protocol, problem.image_size
     rng = problem.generator("views", epoch)
@@ -85,6 +70,11 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
         views |= draw_operations(rng, count, *parse_randaugment(protocol.randaugment))
     if protocol.shuffle_patches > 1:
         views["strips"] = torch.rand(count, 2, protocol.shuffle_patches, generator=rng).argsort(dim=2)
+    if protocol.siamese:
+        lengths = [min(batch, count - first) for first in range(0, count, batch)]
+        drawn = [siamese.draw(rng, length, protocol.siamese) for length in lengths]
+        views["siamese"] = torch.tensor([operation for operation, _ in drawn], dtype=torch.uint8)
+        views["draws"] = torch.cat([draws for _, draws in drawn])
     return views
 
 
@@ -108,30 +98,29 @@ class ViewSettings:
         return math.ceil(count / self.batch)
 
 
-def replay_epoch(problem: Problem, distilled: Distilled, views: Mapping[str, Tensor]) -> Iterator[ViewBatch]:
+def replay_epoch(problem: Problem, reader: ImageReader, views: Mapping[str, Tensor]) -> Iterator[Batch]:
     """The batches of an epoch drawn by `draw_epoch`."""
     settings = ViewSettings.of(problem)
     for step in range(settings.steps(len(views["order"]))):
-        yield replay_batch(settings, distilled.pixels, distilled.targets, views, step, problem.compute.device)
+        yield replay_batch(settings, reader, views, step, problem.compute.device)
 
 
 def replay_batch(
     settings: ViewSettings,
-    pixels: Tensor,
-    targets: Tensor,
+    reader: ImageReader,
     views: Mapping[str, Tensor],
     step: int,
     device: str = "cpu",
-) -> ViewBatch:
-    """Batch `step` of an epoch of images (N, 3, S, S) uint8 with `targets` (N,); it depends on no other batch."""
+) -> Batch:
+    """Batch `step` of an epoch of N images; it depends on no other batch."""
     positions = torch.arange(len(views["order"]))[step * settings.batch : (step + 1) * settings.batch]
     index = views["order"][positions].long()
-    chosen = pixels[index]
+    chosen, targets = reader.read(index), reader.targets
     if "operation" in views:
         drawn = (views[name][positions] for name in ("operation", "level", "sign"))
         chosen = apply_operations(chosen, *drawn)
     unit = chosen.to(device).float() / 255
-    matrices = _matrices(settings, views, positions, pixels.shape[-1])
+    matrices = _matrices(settings, views, positions, unit.shape[-1])
     images = settings.normalization.normalize(apply_view(unit, *matrices))
     share, *box = views["mix"][step].tolist()
     partner = views["partner"][positions].long() - int(positions[0])
@@ -140,8 +129,11 @@ def replay_batch(
         images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
     elif settings.mix == "mixup":
         images = share * images + (1 - share) * images[partner]
+    if "siamese" in views:
+        images = siamese.augment(images, int(views["siamese"][step]), views["draws"][positions])
     images = images.contiguous(memory_format=torch.channels_last)
-    return ViewBatch(images, targets[index], targets[index[partner]], share, index, index[partner])
+    other, shares = index[partner], torch.full((len(index),), share)
+    return Batch(images, index, targets[index], other, targets[other], shares)
 
 
 def _matrices(

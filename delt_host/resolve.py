@@ -22,7 +22,7 @@ from delt_host.experiment import Budget, Experiment, Named
 from delt_host.methods import Method
 from delt_host.options import build
 from delt_host.plugins import Plugin, Provided, Registry
-from delt_host.protocols import PROTOCOLS, protocol
+from delt_host.protocols import Protocol
 from delt_host.request import Request, check_students, parse_seeds
 from delt_host.rows import RowMaker
 from delt_host.set_options import SetOptions, of_stage
@@ -50,7 +50,8 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     model = Teacher.load(first).architecture if isinstance(first, Path) else first.model
     compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     evaluators = maker.evaluators(request, rows, model)
-    chosen_protocol = _protocol(request.protocol, known_as, suggested, sets)
+    chosen_protocol = _protocol(request.protocol, registry, known_as, suggested, sets)
+    maker.options_seen["protocol"] = set(type(chosen_protocol.component).model_fields)
     sets.check_all_used(maker.options_seen)
     threads = torch.get_num_threads() if request.threads is None else request.threads
     if not 1 <= threads <= MOST_THREADS:
@@ -122,13 +123,19 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
     return dataset.load()
 
 
-def _protocol(given: Any, dataset: str, suggested: Mapping[str, Any], sets: SetOptions) -> Any:
+def _protocol(
+    given: Any, registry: Registry, dataset: str, suggested: Mapping[str, Any], sets: SetOptions
+) -> Named[Protocol]:
     options = dict(given) if isinstance(given, Mapping) else {"name": given or "fair"}
     name = options.pop("name", "fair")
-    if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS)
     scaled = of_stage("protocol", suggested) if name == "fair" else {}
-    return protocol(name, dataset, {**scaled, **options, **sets.of("protocol")})
+    return named_protocol(registry, name, dataset, {**scaled, **options, **sets.of("protocol")})
+
+
+def named_protocol(registry: Registry, name: str, dataset: str, changes: Mapping[str, Any]) -> Named[Protocol]:
+    """The named protocol as it is run on a dataset, with the user's changes. InputError for unknown names or values."""
+    cls = registry.get("protocol", name)
+    return Named(name, build(cls, {**cls.datasets.get(dataset, {}), **changes}, "protocol"))
 
 
 def _swaps(request: Request) -> dict[str, str]:

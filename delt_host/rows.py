@@ -10,7 +10,7 @@ from delt_host.experiment import Named, Role, Row
 from delt_host.methods import Choice, Method
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
-from delt_host.protocols import PROTOCOLS
+from delt_host.protocols import Protocol
 from delt_host.request import Request, split_spec
 from delt_host.set_options import SetOptions, of_stage
 from delt_host.squeeze import TeacherRecipe
@@ -37,7 +37,7 @@ class RowMaker:
         self.committee: list[str] = []  # models that the methods want beside the first teacher
         self.options_seen: dict[str, set[str]] = {
             "teacher": set(TeacherRecipe.model_fields),
-            "protocol": set(type(PROTOCOLS["fair"]).model_fields),
+            "protocol": set(Protocol.model_fields),
         }
         self.notes: list[str] = []
 

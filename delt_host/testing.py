@@ -12,21 +12,20 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import tomli_w
 import torch
 from torch import Tensor
 
 from delt_host.components import (
+    Batch,
     Component,
     Cost,
     Distilled,
     Evaluator,
     ImageSet,
     Initializer,
-    LabelledViews,
-    Labels,
     Matcher,
     Relabeler,
     Scheduler,
@@ -34,6 +33,8 @@ from delt_host.components import (
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.data.digits import Digits
+from delt_host.former import now_written
+from delt_host.labels import Labels, label_bytes
 from delt_host.models import build_model
 from delt_host.plan import Curve, Group, Phase, Plan
 from delt_host.problem import Problem
@@ -42,6 +43,7 @@ from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
 from delt_host.teacher import Teacher
+from delt_host.train import train_student
 
 
 def random_teacher(data: RealData, model: str = "convnet3", seed: int = 0) -> Teacher:
@@ -67,6 +69,7 @@ def small_problem(ipc: int = 4, seed: int = 0, teacher: str = "convnet3", **prot
 def check(component: Component, problem: Problem | None = None) -> None:
     """Every promise of the component's contract, on `problem` or on `small_problem()`."""
     problem = problem or small_problem()
+    _check_is_of_today(component)
     check_options(component)
     for contract, examine in (
         (Initializer, check_initializer),
@@ -74,12 +77,19 @@ def check(component: Component, problem: Problem | None = None) -> None:
         (Matcher, check_matcher),
         (Relabeler, check_relabeler),
         (Evaluator, check_evaluator),
+        (Protocol, check_protocol),
     ):
         if isinstance(component, contract):
             with _global_rng_untouched(component):
                 examine(component, problem)  # type: ignore[arg-type]
             return
-    raise AssertionError(f"{_name(component)} is none of the five components")
+    raise AssertionError(f"{_name(component)} is none of the five components, and no protocol")
+
+
+def _check_is_of_today(component: Component) -> None:
+    for base in type(component).__mro__:
+        said = now_written(base.__name__.lower(), type(component)) if base.__module__.startswith("delt_host.") else ""
+        assert not said, f"{_name(component)} {said}"
 
 
 def check_options(component: Component) -> None:
@@ -175,27 +185,53 @@ def _check_goes_on(
 
 
 def check_relabeler(relabeler: Relabeler, problem: Problem) -> None:
-    """Labels of the right shape that replay the same views each time and take the bytes they say."""
-    name, distilled = _name(relabeler), _real_distilled(problem)
-    labels = relabeler.relabel(problem, distilled)
-    said, is_now = relabeler.size_bytes(problem), labels.size_bytes
-    assert said == is_now, f"{name}: size_bytes() says {said} bytes before and {is_now} after"
+    """Answers of the right shape, the same each time, that packed take the bytes they say and unpacked have their shape."""
+    name, distilled, classes = _name(relabeler), _real_distilled(problem), problem.num_classes
+    assert relabeler.asks in ("class", "image", "view"), f"{name}: asks is {relabeler.asks!r}, not class, image or view"
+    assert relabeler.asks == "class" or type(relabeler).bind is not Relabeler.bind, f"{name}: bind() is missing"
+    labels = Labels(problem, distilled, relabeler)
+    said, is_now = label_bytes(relabeler, problem), labels.size_bytes
+    assert said == is_now, f"{name}: {said} bytes of labels are foretold, and there are {is_now}"
+    if relabeler.asks != "class" and relabeler.stores:
+        _check_packing(name, relabeler, classes)
     labels.prepare()
-    anew = relabeler.relabel(problem, distilled)
+    anew = Labels(problem, distilled, relabeler)
     for epoch in range(problem.protocol.epochs):
         first, again, back = (list(each.epoch(epoch)) for each in (labels, labels, anew))
-        count = sum(len(batch.images) for batch in first)
-        assert count == problem.num_images, f"{name}: epoch {epoch} has {count} views, not {problem.num_images}"
         for batch in first:
             _check_batch(name, batch, labels, problem)
-        assert _same(first, again), f"{name}: epoch {epoch} gives other views or labels when replayed"
-        assert _same(first, back), f"{name}: epoch {epoch} differs where relabel() is called again"
+        assert _same(first, again), f"{name}: epoch {epoch} gives other answers when replayed"
+        assert _same(first, back), f"{name}: epoch {epoch} differs where bind() is called again"
+
+
+def _check_packing(name: str, relabeler: Relabeler, classes: int) -> None:
+    answers = torch.linspace(-2, 2, 3 * classes).view(3, classes).softmax(dim=1)
+    packed = relabeler.pack(answers if relabeler.kind == "probabilities" else answers.log())
+    short = [key for key, tensor in packed.items() if len(tensor) != 3]
+    assert not short, f"{name}: pack() of 3 answers gives {short[0]!r} of {len(packed[short[0]])} entries"
+    taken, said = (
+        sum(tensor.numel() * tensor.element_size() for tensor in packed.values()),
+        relabeler.label_bytes(classes),
+    )
+    assert taken == 3 * said, f"{name}: label_bytes() says {said} an answer, and 3 packed ones take {taken}"
+    back = tuple(relabeler.unpack(packed, classes).shape)
+    assert back == (3, classes), f"{name}: unpack() gives {back} for 3 answers of {classes} classes"
+    assert 1 <= relabeler.epochs(7) <= 7, f"{name}: {relabeler.epochs(7)} of 7 epochs have labels of their own"
+
+
+def check_protocol(protocol: Protocol, problem: Problem) -> None:
+    """A student trains under it for two steps, with a finite loss, to the same bits each time."""
+    name = _name(protocol)
+    short = problem.under(protocol.model_copy(update={"steps": 2}))
+    labels = Labels(short, _real_distilled(short), _OneHot())
+    first, again = (train_student(short, labels, "convnet3").curve["loss"] for _ in range(2))
+    assert first == again, f"{name}: two students under one seed differ"
 
 
 def check_evaluator(evaluator: Evaluator, problem: Problem) -> None:
     """Finite scores with the headline among them, facts that JSON can hold, the same every time."""
     name, distilled = _name(evaluator), _real_distilled(problem)
-    first, again = (evaluator.evaluate(problem, distilled, _OneHot(problem, distilled)) for _ in range(2))
+    first, again = (evaluator.evaluate(problem, distilled, Labels(problem, distilled, _OneHot())) for _ in range(2))
     there = ", ".join(first.scores)
     assert evaluator.headline in first.scores, f"{name}: headline {evaluator.headline!r} is not a score ({there})"
     for score, value in first.scores.items():
@@ -204,36 +240,28 @@ def check_evaluator(evaluator: Evaluator, problem: Problem) -> None:
     assert first.scores == again.scores, f"{name}: two runs under one seed score differently"
 
 
-class _OneHot(Labels):
-    """Whole images with their class: the plainest labels there are."""
+class _OneHot(Relabeler):
+    """The class: the plainest labels there are."""
 
-    kind = "probabilities"
-
-    def __init__(self, problem: Problem, distilled: Distilled) -> None:
-        self.images = problem.normalization.normalize(distilled.pixels)
-        self.targets = torch.nn.functional.one_hot(distilled.targets, problem.num_classes).float()
-        self.size_bytes = len(distilled.targets)
-
-    def epoch(self, number: int) -> Iterator[LabelledViews]:
-        yield LabelledViews(self.images, self.targets, self.targets.argmax(dim=1))
+    asks: ClassVar[Literal["class", "image", "view"]] = "class"
 
 
-def _check_batch(name: str, batch: LabelledViews, labels: Labels, problem: Problem) -> None:
-    (views, targets, own), size, classes = batch, problem.image_size, problem.num_classes
-    assert tuple(views.shape[1:]) == (3, size, size), (
-        f"{name}: views are {tuple(views.shape)}, not (B, 3, {size}, {size})"
-    )
-    wanted, ints = (len(views), classes), (own.dtype, tuple(own.shape))
-    assert tuple(targets.shape) == wanted, f"{name}: targets are {tuple(targets.shape)}, not {wanted}"
-    assert ints == (torch.int64, (len(views),)), f"{name}: classes are {ints}, not int64 of shape ({len(views)},)"
-    assert bool(views.isfinite().all() and targets.isfinite().all()), f"{name}: some views or labels are not finite"
+def _check_batch(name: str, batch: Batch, labels: Labels, problem: Problem) -> None:
+    answers, wanted = batch.answers, (len(batch.index), problem.num_classes)
+    assert answers is not None and tuple(answers.shape) == wanted, f"{name}: a batch's answers are not {wanted}"
+    assert bool(answers.isfinite().all()), f"{name}: some answers are not finite"
     if labels.kind == "probabilities":
-        ones = torch.ones(len(targets))
-        assert torch.allclose(targets.sum(dim=1), ones, atol=1e-3), f"{name}: probabilities do not sum to 1"
+        ones = torch.ones(len(answers))
+        assert torch.allclose(answers.sum(dim=1), ones, atol=1e-3), f"{name}: probabilities do not sum to 1"
 
 
-def _same(one: list[LabelledViews], other: list[LabelledViews]) -> bool:
-    return all(torch.equal(x, y) for a, b in zip(one, other, strict=True) for x, y in zip(a, b, strict=True))
+def _same(one: list[Batch], other: list[Batch]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(torch.equal(x, y) for a, b in pairs for x, y in zip(_tensors(a), _tensors(b), strict=True))
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [tensor for tensor in vars(batch).values() if tensor is not None]
 
 
 def _two_groups(problem: Problem) -> Plan:

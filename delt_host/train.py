@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count, islice
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from delt_host.components import Labels
+from delt_host.components import Batch
 from delt_host.errors import RunError
+from delt_host.labels import Labels
 from delt_host.models import build_model
+from delt_host.optimizers import make_optimizer
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.squeeze import accuracy
@@ -32,6 +35,7 @@ class Training:
     per_class: list[float]
     """Top-1 in percent of each class after the last epoch."""
     epochs: int
+    """Times that it went through the set, the last one perhaps not to its end."""
     steps: int
     """Optimizer steps."""
     batch_size: int
@@ -52,6 +56,8 @@ def train_student(
 ) -> Training:
     """Train `model` from scratch; its initial weights depend on seed, student and name alone, not on the method.
 
+    It takes the optimiser steps that the protocol gives a set of IPC images a class, however many there are; rates and tests go
+    by epochs of such a set. A rate that was learned with the images is the base where the labels carry it.
     A `student` that is given goes on from its weights; `penalty` is added to every loss; `after_step` is called with the
     student after every optimizer step.
     """
@@ -61,25 +67,28 @@ def train_student(
         with problem.isolated("student", model):
             student = build_model(model, problem.num_classes, problem.image_size, problem.models)
         student = compute.place(student)
-    optimizer = _optimizer(student, protocol, protocol.learning_rate_for(model))
+    base = protocol.learning_rate_for(model) if labels.learning_rate is None else labels.learning_rate
+    optimizer = _optimizer(student, protocol, base)
     average = _average(student, protocol.average) if protocol.average else None
-    base = protocol.learning_rate_for(model)
-    steps, best, last, per_class = 0, 0.0, 0.0, [0.0]
+    wanted, an_epoch = protocol.steps_for(problem), protocol.steps_an_epoch(problem)
+    epochs, batches = wanted / an_epoch, _endless(labels)
+    steps, passes, best, last, per_class = 0, 0, 0.0, 0.0, [0.0]
     curve: dict[str, list[float]] = {"epoch": [], "loss": [], "tested_epoch": [], "accuracy": []}
-    for epoch in range(protocol.epochs):
+    for epoch in range(math.ceil(epochs)):
         student.train()
         for group in optimizer.param_groups:
-            group["lr"] = base * rate_factor(protocol, epoch)
+            group["lr"] = base * rate_factor(protocol, epoch, epochs)
         loss = torch.zeros(())
         with problem.isolated("dropout", model, epoch):
-            for batch in labels.epoch(epoch):
-                images, targets, classes = (part.to(compute.device, non_blocking=True) for part in batch)
+            for number, drawn in islice(batches, min(an_epoch, wanted - steps)):
+                batch, passes = drawn.to(compute.device, non_blocking=True), number + 1
+                images = batch.images
                 if protocol.legacy_double_forward:
                     with torch.no_grad(), compute.autocast():
                         student(images)
                 with compute.autocast():
                     logits = student(images)
-                loss = distillation_loss(logits.float(), targets, classes, labels.kind, protocol)
+                loss = distillation_loss(logits.float(), batch, labels.kind, protocol)
                 if penalty is not None:
                     loss = loss + penalty(student)
                 optimizer.zero_grad(set_to_none=True)
@@ -95,7 +104,7 @@ def train_student(
             raise RunError(f"training {model} diverged in epoch {epoch}; lower it: --set protocol.learning_rate=…")
         curve["epoch"].append(epoch)
         curve["loss"].append(value)
-        final = epoch == protocol.epochs - 1
+        final = steps == wanted
         if final or (protocol.evaluate_every and (epoch + 1) % protocol.evaluate_every == 0):
             tested = (student if average is None else average.module).eval()
             last, per_class = accuracy(tested, problem.view_normalization, problem.data.test, compute)
@@ -109,7 +118,7 @@ def train_student(
         last=last,
         best=best,
         per_class=per_class,
-        epochs=protocol.epochs,
+        epochs=passes,
         steps=steps,
         batch_size=protocol.batch_for(problem.ipc, problem.num_classes),
         seconds=time.perf_counter() - began,
@@ -117,37 +126,54 @@ def train_student(
     )
 
 
-def distillation_loss(logits: Tensor, targets: Tensor, classes: Tensor, kind: str, protocol: Protocol) -> Tensor:
+def _endless(labels: Labels) -> Iterator[tuple[int, Batch]]:
+    """The batches of one epoch after another, each with the number of its epoch."""
+    for number in count():
+        for batch in labels.epoch(number):
+            yield number, batch
+
+
+def distillation_loss(logits: Tensor, batch: Batch, kind: str, protocol: Protocol) -> Tensor:
     """KL(teacher || student) at the protocol's temperature, batch mean, or the squared error of the logits.
 
-    RDED and DELT take no factor T^2 (section 6 of their evaluation code); SRe2L's small-set scripts do. G-VBSM and EDC
-    take the squared error and add the cross-entropy with `classes`. Targets that are probabilities are matched by
-    cross-entropy under every protocol.
+    `logits` are the student's, (B, C). RDED and DELT take no factor T^2 (section 6 of their evaluation code); SRe2L's small-set
+    scripts do. G-VBSM and EDC take the squared error and add the cross-entropy with the images' own classes. Answers that are
+    probabilities are matched by cross-entropy under every protocol. Where images have weights, the mean over the batch is of
+    each view's loss times its image's weight.
     """
+    targets, alike = batch.answers, batch.weight is None
+    assert targets is not None, "a batch without answers teaches nothing"
+    reduction = "mean" if alike else "none"
     if kind == "probabilities":
-        return F.cross_entropy(logits, targets)
-    if protocol.loss == "mse":
-        loss = F.mse_loss(logits, targets.float())
+        loss = F.cross_entropy(logits, targets, reduction=reduction)
+    elif protocol.loss == "mse":
+        loss = F.mse_loss(logits, targets.float(), reduction=reduction)
+        loss = loss if alike else loss.mean(dim=1)
     else:
         temperature = protocol.temperature
-        soft = F.softmax(targets.float() / temperature, dim=1)
-        loss = F.kl_div(F.log_softmax(logits / temperature, dim=1), soft, reduction="batchmean")
+        soft, given = F.softmax(targets.float() / temperature, dim=1), F.log_softmax(logits / temperature, dim=1)
+        loss = F.kl_div(given, soft, reduction="batchmean" if alike else "none")
+        loss = loss if alike else loss.sum(dim=1)
         loss = loss * temperature**2 if protocol.multiply_by_temperature_squared else loss
-    return loss + protocol.hard_weight * F.cross_entropy(logits, classes) if protocol.hard_weight else loss
+    if protocol.hard_weight and kind == "logits":
+        loss = loss + protocol.hard_weight * F.cross_entropy(logits, batch.classes, reduction=reduction)
+    return loss if batch.weight is None else (batch.weight * loss).mean()
 
 
-def rate_factor(protocol: Protocol, epoch: int) -> float:
-    """The learning rate of an epoch as a share of the base rate."""
+def rate_factor(protocol: Protocol, epoch: int, epochs: float) -> float:
+    """The learning rate of an epoch, of `epochs` in all, as a share of the base rate."""
     if epoch < protocol.warmup_epochs:
         return (epoch + 1) / protocol.warmup_epochs
     if protocol.schedule == "constant":
         return 1.0
-    span = protocol.epochs - protocol.warmup_epochs
+    if protocol.schedule == "step":
+        return 1.0 if epoch < epochs / 2 else 0.1
+    span = epochs - protocol.warmup_epochs
     half = 1 if protocol.schedule == "cosine" else 2
-    start = protocol.epochs - span / 6  # of the straight end
+    start = epochs - span / 6  # of the straight end
     if protocol.schedule == "half-cosine-linear" and epoch > start:
         at_start = 0.5 * (1 + math.cos(math.pi * (5 / 6) / half))
-        return at_start * (protocol.epochs - epoch) / (protocol.epochs - start)
+        return at_start * (epochs - epoch) / (epochs - start)
     return 0.5 * (1 + math.cos(math.pi * (epoch - protocol.warmup_epochs) / (half * span)))
 
 
@@ -163,6 +189,7 @@ def _optimizer(student: nn.Module, protocol: Protocol, rate: float) -> torch.opt
         {"params": decayed, "weight_decay": protocol.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    if protocol.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.999))
+    made: torch.optim.Optimizer = make_optimizer(
+        protocol.optimizer, groups, rate, protocol.momentum, protocol.optimizer_options
+    )
+    return made

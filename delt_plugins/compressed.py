@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from delt_host import InputError, Problem, Relabeler, hookimpl
+from delt_host import InputError, Relabeler, hookimpl
 from delt_plugins.labels import Fkd
 
 
@@ -22,8 +22,8 @@ class Pruned(Fkd):
     keep: float = Field(0.1, gt=0, le=1)
     """The share of the epochs that have labels of their own; at least one."""
 
-    def epochs(self, problem: Problem) -> int:
-        return max(round(self.keep * problem.protocol.epochs), 1)
+    def epochs(self, epochs: int) -> int:
+        return max(round(self.keep * epochs), 1)
 
 
 class TopK(Fkd):
@@ -39,11 +39,11 @@ class TopK(Fkd):
             raise InputError(f"relabeler top-k: k = {self.k} must be below the {classes} classes")
         return self.k * (2 + class_index(classes).itemsize) + 2
 
-    def pack(self, logits: Tensor) -> dict[str, Tensor]:
-        values, classes = logits.topk(self.k, dim=1)
-        others = logits.scatter(1, classes, -torch.inf).logsumexp(dim=1)
-        rest = others - torch.tensor(float(logits.shape[1] - self.k)).log()
-        return {"values": values.half(), "classes": classes.to(class_index(logits.shape[1])), "rest": rest.half()}
+    def pack(self, answers: Tensor) -> dict[str, Tensor]:
+        values, classes = answers.topk(self.k, dim=1)
+        others = answers.scatter(1, classes, -torch.inf).logsumexp(dim=1)
+        rest = others - torch.tensor(float(answers.shape[1] - self.k)).log()
+        return {"values": values.half(), "classes": classes.to(class_index(answers.shape[1])), "rest": rest.half()}
 
 
 def class_index(classes: int) -> torch.dtype:
@@ -59,10 +59,10 @@ class EightBit(Fkd):
     def label_bytes(self, classes: int) -> int:
         return classes + 4
 
-    def pack(self, logits: Tensor) -> dict[str, Tensor]:
-        low = logits.amin(dim=1).half()
-        step = ((logits.amax(dim=1) - low.float()) / 255).clamp_min(1e-4).half()
-        levels = ((logits - low.float()[:, None]) / step.float()[:, None]).round().clamp(0, 255)
+    def pack(self, answers: Tensor) -> dict[str, Tensor]:
+        low = answers.amin(dim=1).half()
+        step = ((answers.amax(dim=1) - low.float()) / 255).clamp_min(1e-4).half()
+        levels = ((answers - low.float()[:, None]) / step.float()[:, None]).round().clamp(0, 255)
         return {"levels": levels.to(torch.uint8), "low": low, "step": step}
 
 

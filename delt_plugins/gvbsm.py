@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from delt_host import Matcher, Method, Problem, Relabeler, hookimpl, use
+from delt_host import Answer, Batch, Matcher, Method, Problem, Relabeler, hookimpl, use
 from delt_plugins.general_statistics import GeneralStatistics
 from delt_plugins.labels import Fkd
 
@@ -24,12 +24,16 @@ class CommitteeLabels(Fkd):
     rescale: bool = False
     """Bring each teacher's logits to the mean norm of all before they are averaged."""
 
-    def answers(self, problem: Problem, views: Tensor) -> Tensor:
-        logits = torch.stack([problem.teacher_logits(views, teacher=t) for t in range(len(problem.teachers))])
-        if self.rescale:
-            norms = logits.flatten(1).norm(dim=1)
-            logits = logits * (norms.mean() / norms)[:, None, None]
-        return logits.mean(dim=0)
+    def bind(self, problem: Problem) -> Answer:
+        def answer(batch: Batch) -> Tensor:
+            teachers = range(len(problem.teachers))
+            logits = torch.stack([problem.teacher_logits(batch.images, teacher=place) for place in teachers])
+            if self.rescale:
+                norms = logits.flatten(1).norm(dim=1)
+                logits = logits * (norms.mean() / norms)[:, None, None]
+            return logits.mean(dim=0)
+
+        return answer
 
 
 # Table 1 of G-VBSM; its CIFAR networks are ours of the same names, with stems for small images.

@@ -112,7 +112,7 @@ def augmentations(problem: Problem) -> dict[str, Problem]:
 
 def _accuracy(problem: Problem, regime: Relabeler, distilled: Distilled, model: str) -> float:
     """A student's top-1 as a fraction."""
-    return train_student(problem, regime.relabel(problem, distilled), model).last / 100
+    return train_student(problem, Labels(problem, distilled, regime), model).last / 100
 
 
 def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:

@@ -16,7 +16,7 @@ from delt_host.cli import LazyGroup, cli
 from delt_host.components import STAGES
 from delt_host.data import DATASETS
 from delt_host.plugins import load_registry
-from delt_host.protocols import PROTOCOLS, Protocol
+from delt_host.protocols import Protocol
 from delt_host.results import FORMAT, Results
 
 DOCS = Path(__file__).parent
@@ -48,18 +48,21 @@ def reference() -> str:
         "Settings with which students are trained, and what each named protocol changes.",
         "",
     ]
-    names = list(PROTOCOLS)
-    lines += [f"| setting | {' | '.join(names)} |", f"|---{'|---' * len(names)}|"]
+    protocols = {
+        name: registry.get("protocol", name)()
+        for name in registry.names("protocol")
+        if registry.provider("protocol", name).plugin.distribution == OURS
+    }
+    lines += [f"| setting | {' | '.join(protocols)} |", f"|---{'|---' * len(protocols)}|"]
     for option in Protocol.model_fields:
-        if option not in ("name", "version"):
-            values = [getattr(PROTOCOLS[name], option) for name in names]
-            lines.append(f"| {option} | " + " | ".join(_value(value) for value in values) + " |")
+        values = [getattr(protocol, option) for protocol in protocols.values()]
+        lines.append(f"| {option} | " + " | ".join(_value(value) for value in values) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return "; ".join(f"{k} {v:g}" for k, v in value.items()) or "–"
+        return "; ".join(f"{k} {v}" for k, v in value.items()) or "–"
     return "–" if value == "" else str(value)
 
 

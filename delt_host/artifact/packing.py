@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from delt_host.replay import ViewBatch
+from delt_host.components import Batch
 
 PER_VIEW = ("logits", "probabilities", "values", "classes", "rest", "levels", "low", "step")
 PER_IMAGE = "soft"
@@ -33,7 +33,7 @@ def unpack(stored: Mapping[str, Tensor], classes: int) -> Tensor:
     raise ValueError(f"none of the tensors {', '.join(stored)} hold answers")
 
 
-def answers(stored: Mapping[str, Tensor], batch: ViewBatch, first: int, classes: int) -> Tensor:
+def answers(stored: Mapping[str, Tensor], batch: Batch, first: int, classes: int) -> Tensor:
     """The answers (B, C) to a batch whose views begin at place `first` of the epoch that `stored` keeps."""
     if PER_IMAGE in stored:
         return mixed(batch, stored[PER_IMAGE])
@@ -41,16 +41,21 @@ def answers(stored: Mapping[str, Tensor], batch: ViewBatch, first: int, classes:
     return unpack(kept, classes) if kept else one_hot(batch, classes)
 
 
-def mixed(batch: ViewBatch, soft: Tensor) -> Tensor:
+def mixed(batch: Batch, soft: Tensor) -> Tensor:
     """(B, C): the images' labels, out of (N, C), and their partners' by the share of the pixels."""
-    own, partner = soft[batch.index].float(), soft[batch.partner_index].float()
-    return batch.share * own + (1 - batch.share) * partner
+    own, partner = soft[batch.index].float(), soft[batch.partner].float()
+    return _shared(batch, own, partner)
 
 
-def one_hot(batch: ViewBatch, classes: int) -> Tensor:
+def one_hot(batch: Batch, classes: int) -> Tensor:
     """(B, C): the images' classes and their partners' by the share of the pixels."""
-    own, partner = (F.one_hot(each, classes).float() for each in (batch.targets, batch.partner_targets))
-    return batch.share * own + (1 - batch.share) * partner
+    own, partner = (F.one_hot(each, classes).float() for each in (batch.classes, batch.partner_classes))
+    return _shared(batch, own, partner)
+
+
+def _shared(batch: Batch, own: Tensor, partner: Tensor) -> Tensor:
+    share = batch.share[:, None]
+    return share * own + (1 - share) * partner
 
 
 def as_kept(given: Tensor) -> Tensor:

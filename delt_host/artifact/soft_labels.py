@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,19 +19,21 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from delt_host.artifact.packing import PER_IMAGE, PER_VIEW, answers, as_kept
-from delt_host.components import Distilled, LabelledViews, Labels
+from delt_host.components import Batch, Distilled
 from delt_host.errors import InputError, RunError
+from delt_host.labels import Labels
 from delt_host.normalization import Normalization
 from delt_host.options import build
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
-from delt_host.replay import ViewSettings, draw_epoch, replay_batch
+from delt_host.reader import ImageReader
+from delt_host.replay import ViewSettings, draw_epoch, replay_batch, replay_epoch
 from delt_host.train import distillation_loss
 
 METADATA = "delt_host.labels"
 FORMAT = 1
 BLOCK_BYTES = 256 * 2**20  # of a file, but for one epoch that is larger: what writing holds in memory
-VIEWS = ("order", "box", "flip", "partner", "mix", "operation", "level", "sign", "strips")
+VIEWS = ("order", "box", "flip", "partner", "mix", "operation", "level", "sign", "strips", "siamese", "draws")
 PATTERN = "labels-*.safetensors"
 
 
@@ -67,38 +69,36 @@ class Block:
     header: Header
 
 
-class SoftLabels(Dataset[LabelledViews]):
+class SoftLabels(Dataset[Batch]):
     """The training batches of all epochs, one after another: item i is batch ``i % steps`` of epoch ``i // steps``.
 
     The images are views: cropped, mirrored and mixed as they were when the teacher answered, in the same batches. Drive
     it with ``DataLoader(soft_labels.epoch(number), batch_size=None)``, with as many workers as you like.
     """
 
-    def __init__(self, blocks: Sequence[Block], pixels: Tensor, targets: Tensor) -> None:
-        self.blocks, self.pixels, self.targets = list(blocks), pixels, targets
+    def __init__(self, blocks: Sequence[Block], images: ImageReader) -> None:
+        self.blocks, self.images = list(blocks), images
         header = blocks[0].header
         self.kind, self.classes, self.epochs = header.kind, header.classes, header.epochs
         self.relabeler, self.protocol = header.relabeler, header.protocol
         self.settings = ViewSettings(header.batch, header.crop, header.mix, Normalization(header.mean, header.std))
-        self.steps = self.settings.steps(len(targets))
+        self.steps = self.settings.steps(len(images))
         self.held: tuple[int, dict[str, Tensor]] = (-1, {})
 
     def __len__(self) -> int:
         return self.epochs * self.steps
 
-    def __getitem__(self, item: int) -> LabelledViews:
+    def __getitem__(self, item: int) -> Batch:
         if not 0 <= item < len(self):
             raise IndexError(item)
         number, step = divmod(item, self.steps)
         if self.held[0] != number:
             self.held = (number, self.read(number))
         stored = self.held[1]
-        batch = replay_batch(self.settings, self.pixels, self.targets, stored, step)
-        return LabelledViews(
-            batch.images, answers(stored, batch, step * self.settings.batch, self.classes), batch.targets
-        )
+        batch = replay_batch(self.settings, self.images, stored, step)
+        return replace(batch, answers=answers(stored, batch, step * self.settings.batch, self.classes))
 
-    def epoch(self, number: int) -> Subset[LabelledViews]:
+    def epoch(self, number: int) -> Subset[Batch]:
         """The batches of one epoch, counted from 0; past the last one it goes on with the first again."""
         first = number % self.epochs * self.steps
         return Subset(self, range(first, first + self.steps))
@@ -116,14 +116,14 @@ class SoftLabels(Dataset[LabelledViews]):
             raise InputError(f"the labels {block.path} cannot be read: {error}") from None
         for name in ("order", "partner"):
             places = stored[name]
-            if len(places) != len(self.targets) or not 0 <= int(places.min()) <= int(places.max()) < len(places):
-                raise InputError(f"the labels {block.path}: {name} must be places of {len(self.targets)} images")
+            if len(places) != len(self.images) or not 0 <= int(places.min()) <= int(places.max()) < len(places):
+                raise InputError(f"the labels {block.path}: {name} must be places of {len(self.images)} images")
         return stored
 
-    def loss(self, logits: Tensor, views: LabelledViews) -> Tensor:
-        """The loss that the labels were made for, of a student's float logits (B, C) for a batch of views."""
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss that the labels were made for, of a student's float logits (B, C) for a batch."""
         protocol = build(Protocol, self.protocol, f"the protocol of {self.blocks[0].path}")
-        return distillation_loss(logits, views.targets, views.classes, self.kind, protocol)
+        return distillation_loss(logits, batch, self.kind, protocol)
 
     @property
     def size_bytes(self) -> int:
@@ -147,7 +147,7 @@ def read_labels(folder: Path, distilled: Distilled, classes: int) -> SoftLabels 
         expected += header.count
     if expected != blocks[0].header.epochs:
         raise InputError(f"the labels in {folder} are incomplete: epoch {expected} is in none of the files")
-    return SoftLabels(blocks, distilled.pixels, distilled.targets)
+    return SoftLabels(blocks, distilled)
 
 
 def _read_block(path: Path) -> Block:
@@ -171,29 +171,28 @@ def _read_block(path: Path) -> Block:
 def write_labels(
     folder: Path, problem: Problem, distilled: Distilled, labels: Labels, relabeler: Mapping[str, Any]
 ) -> list[Path]:
-    """Write every epoch of the labels; the files. RunError where their views are not the protocol's, and so not replayed.
+    """Write every epoch of the labels; the files.
 
     What the relabeler keeps is written as it is kept, where it reads the same; else what it gives, in float16 if that
     loses nothing.
     """
-    epochs = labels.epochs or problem.protocol.epochs
     settings = ViewSettings.of(problem)
     as_stored = _reads_the_same(problem, distilled, labels)
     written: list[Path] = []
     waiting: list[Mapping[str, Tensor]] = []
     first = 0
-    for number in range(epochs):
+    for number in range(labels.epochs):
         stored = labels.stored(number) if as_stored else None
         waiting.append(stored or _written_down(problem, distilled, labels, number))
         problem.advance(1)
         one = sum(tensor.numel() * tensor.element_size() for tensor in waiting[0].values())
-        if number < epochs - 1 and (len(waiting) + 1) * one <= BLOCK_BYTES:
+        if number < labels.epochs - 1 and (len(waiting) + 1) * one <= BLOCK_BYTES:
             continue
         header = Header(
             images=distilled.fingerprint,
             kind=labels.kind,
             classes=problem.num_classes,
-            epochs=epochs,
+            epochs=labels.epochs,
             first=first,
             count=len(waiting),
             batch=settings.batch,
@@ -202,7 +201,7 @@ def write_labels(
             mean=settings.normalization.mean,
             std=settings.normalization.std,
             relabeler=dict(relabeler),
-            protocol=problem.protocol.model_dump(mode="json"),
+            protocol=problem.protocol.model_dump(mode="json", include=set(Protocol.model_fields)),
         )
         written.append(_write_block(folder / f"labels-{len(written):04d}.safetensors", header, waiting))
         first, waiting = number + 1, []
@@ -227,32 +226,27 @@ def _reads_the_same(problem: Problem, distilled: Distilled, labels: Labels) -> b
         return False
     try:
         return all(
-            torch.equal(replayed.images, seen.images) and torch.equal(replayed.targets, seen.targets)
+            torch.equal(replayed, _answers(seen))
             for replayed, seen in zip(_replayed(problem, distilled, stored), labels.epoch(0), strict=True)
         )
     except (ValueError, KeyError):
         return False
 
 
-def _replayed(problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> Iterator[LabelledViews]:
-    settings, device = ViewSettings.of(problem), problem.compute.device
-    for step in range(settings.steps(len(distilled.targets))):
-        batch = replay_batch(settings, distilled.pixels, distilled.targets, stored, step, device)
-        found = answers(stored, batch, step * settings.batch, problem.num_classes)
-        yield LabelledViews(batch.images, found, batch.targets)
+def _replayed(problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """The answers to the batches of an epoch, as a reader finds them."""
+    first = 0
+    for batch in replay_epoch(problem, distilled, stored):
+        yield answers(stored, batch, first, problem.num_classes)
+        first += len(batch.index)
 
 
 def _written_down(problem: Problem, distilled: Distilled, labels: Labels, number: int) -> Mapping[str, Tensor]:
-    """The protocol's views of an epoch with the answers that the labels give, after a look at whether those are theirs."""
-    views = draw_epoch(problem, number, len(distilled.targets))
-    given = []
-    try:
-        for replayed, seen in zip(_replayed(problem, distilled, views), labels.epoch(number), strict=True):
-            if not torch.equal(replayed.images, seen.images):
-                raise ValueError
-            given.append(seen.targets.float().cpu())
-    except ValueError:
-        raise RunError(
-            f"the labels cannot be written: in epoch {number} they show other views than the protocol {problem.protocol.name}"
-        ) from None
-    return views | {labels.kind: as_kept(torch.cat(given))}
+    """The views of an epoch with the answers that the labels give."""
+    given = torch.cat([_answers(batch) for batch in labels.epoch(number)])
+    return draw_epoch(problem, number, len(distilled)) | {labels.kind: as_kept(given)}
+
+
+def _answers(batch: Batch) -> Tensor:
+    assert batch.answers is not None
+    return batch.answers.float().cpu()

@@ -110,7 +110,7 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
         "imported": {"file": Path(chosen["path"]).name, "sha256": found.sha256, "classes": found.order},
         "ipc": found.ipc,
         "dataset": {"name": data.name, "fingerprint": data.fingerprint},
-        "protocol": experiment.protocol.model_dump(mode="json"),
+        "protocol": {**experiment.protocol.table(), "version": experiment.protocol.component.version},
     }
     for seed in experiment.seeds:
         folder = out / slug(row.label) / f"seed-{seed}"
@@ -132,7 +132,7 @@ def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registr
     teacher = Teacher.load(first)
     teacher.check_fits(data)
     models, seed = registry.things("model"), experiment.seeds[0]
-    problem = Problem(data, (teacher,), found.ipc, seed, experiment.protocol, experiment.compute, models)
+    problem = Problem(data, (teacher,), found.ipc, seed, experiment.protocol.component, experiment.compute, models)
     answers = [
         problem.teacher_logits(problem.normalization.normalize(chunk)).argmax(dim=1)
         for chunk in found.pixels.split(500)

@@ -24,6 +24,7 @@ from delt_host.experiment import Experiment, Row
 from delt_host.measurement import Measurement, row_record
 from delt_host.plugins import Registry
 from delt_host.problem import Problem
+from delt_host.protocols import titled
 from delt_host.results import (
     REGIME,
     DataRecord,
@@ -102,7 +103,9 @@ def _results(
             RegimeRecord(
                 name=REGIME,
                 relabeler=experiment.rows[0].relabeler.table(),
-                protocol=ProtocolRecord(title=protocol.title, fingerprint=protocol.fingerprint),
+                protocol=ProtocolRecord(
+                    title=titled(protocol.name, protocol.component), fingerprint=protocol.component.fingerprint
+                ),
             ),
         ),
         evaluators=tuple(
@@ -192,7 +195,7 @@ def _distilled(measurement: Measurement, experiment: Experiment, data: RealData,
             "dataset": {"name": data.name, "fingerprint": data.fingerprint},
             "teacher": {"architecture": teacher.architecture, "fingerprint": teacher.fingerprint},
             "labels": {"relabeler": row.relabeler.table(), "bytes": measurement.label_bytes},
-            "protocol": experiment.protocol.model_dump(mode="json"),
+            "protocol": {**experiment.protocol.table(), "version": experiment.protocol.component.version},
             "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
             "machine": machine(experiment),
         },

@@ -138,8 +138,9 @@ def at_scale(experiment: Experiment, scale: Scale) -> Experiment:
             else row
             for row in rows
         )
-    epochs = max(round(experiment.protocol.epochs * scale.epochs), 1)
-    return replace(experiment, rows=rows, protocol=experiment.protocol.model_copy(update={"epochs": epochs}))
+    protocol = experiment.protocol.component
+    scaled = protocol.model_copy(update={"epochs": max(round(protocol.epochs * scale.epochs), 1)})
+    return replace(experiment, rows=rows, protocol=Named(experiment.protocol.name, scaled))
 
 
 def iterations(experiment: Experiment) -> int:
@@ -150,7 +151,7 @@ def iterations(experiment: Experiment) -> int:
 
 def epochs(experiment: Experiment) -> int:
     """Of the cell's students; 0 where its evaluator trains none."""
-    return experiment.protocol.epochs if experiment.evaluators[0].component.trainings else 0
+    return experiment.protocol.component.epochs if experiment.evaluators[0].component.trainings else 0
 
 
 def check_names(table: Table, mine: Mine) -> None:
@@ -190,7 +191,7 @@ def _has(experiment: Experiment, key: str) -> bool:
         return all(isinstance(teacher, TeacherRecipe) for teacher in experiment.teachers)
     shared: dict[str, list[Any]] = {
         "dataset": [experiment.dataset.component],
-        "protocol": [experiment.protocol],
+        "protocol": [experiment.protocol.component],
         "evaluator": [named.component for named in experiment.evaluators],
     }
     things = shared.get(stage) or [row.stages()[stage].component for row in experiment.rows if stage in row.stages()]

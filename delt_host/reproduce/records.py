@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from delt_host.errors import InputError, RunError
 from delt_host.lines import Summary
 from delt_host.options import build
+from delt_host.protocols import titled
 from delt_host.report.folder import slug
 from delt_host.reproduce.cell import Job, epochs, iterations
 from delt_host.reproduce.table import Published, Value
@@ -118,7 +119,7 @@ def record_of(job: Job, title: str) -> Record:
         score=job.score,
         unit=job.unit,
         per=job.cell.setting.per,
-        protocol=protocol.title,
+        protocol=titled(protocol.name, protocol.component),
         iterations=iterations(job.experiment),
         epochs=epochs(job.experiment),
         share={"iterations": job.share.iterations, "epochs": job.share.epochs},

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from delt_host.codec import through_codec
-from delt_host.components import Cost, Distilled, Evaluation, ImageSet, Labels
+import torch
+
+from delt_host.components import Cost, Distilled, Evaluation, ImageSet
 from delt_host.entry import key_of
 from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.history import History, LossCurve, averaged, recorded
 from delt_host.host import Host
+from delt_host.identity import identity
+from delt_host.labels import Labels
 from delt_host.measurement import Measurement
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
@@ -81,6 +84,11 @@ class Course:
         return range(self.experiment.students)
 
     @property
+    def stores(self) -> bool:
+        """Whether labels are stored. Those of the whole real set would take thousands of times the place."""
+        return self.row.role != "ceiling"
+
+    @property
     def distils(self) -> bool:
         return self.given is None
 
@@ -114,13 +122,13 @@ class Course:
 
     @cached_property
     def distilled(self) -> Distilled:
-        """Pixels as whole numbers, through the protocol's codec: what is shipped, and what students see."""
+        """Pixels as whole numbers, as their form packs them: what is shipped, and what students see."""
         if self.given is not None:
             return self.given.read()
         images, cost, _ = self._recovered
-        protocol = self.problem.protocol
-        pixels = self.problem.normalization.denormalize(images.images, protocol.rounding)
-        return through_codec(Distilled(pixels, images.targets, cost), protocol.codec)
+        form, latents = self.problem.form, {"images": images.images}
+        packed = form.pack(latents, self.problem.normalization)
+        return Distilled(form.read(packed, torch.arange(len(images.targets))), images.targets, cost)
 
     @cached_property
     def distilled_key(self) -> str:
@@ -131,8 +139,7 @@ class Course:
         # share what was recovered.
         made = [step.key for step in self["recover"]] or [self["initialize"][0].key]
         images = key_of([made, self.plan.residual]) if self.plan.residual else made
-        protocol = self.problem.protocol
-        return key_of([images, protocol.rounding, protocol.codec, self.host.code_of(Normalization, through_codec)])
+        return key_of([images, identity(self.problem.form), self.host.code_of(Normalization)])
 
     @property
     def makes_set(self) -> tuple[Step, ...]:
@@ -143,9 +150,9 @@ class Course:
         """The labels of the views of one student; what takes time in making them is the step's."""
         if student not in self._labels:
             named = self.row.relabeler
-            problem = self.problem.with_student(student).seen_by(named.component)
+            problem = self.problem.with_student(student)
             with self.host.running("relabeler", named):
-                self._labels[student] = named.component.relabel(problem, self.distilled)
+                self._labels[student] = Labels(problem, self.distilled, named.component, self.stores)
         return self._labels[student]
 
     @cached_property

@@ -9,7 +9,8 @@ from typing import Any
 from delt_host.components import Evaluation
 from delt_host.errors import RunError
 from delt_host.experiment import Named
-from delt_host.identity import network_identity
+from delt_host.identity import identity, network_identity
+from delt_host.labels import while_training
 from delt_host.prepared import Passes
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
@@ -30,7 +31,7 @@ def evaluate(course: Course) -> Iterator[Step]:
                 "code": course.host.code_of(train_student),
                 "networks": [network_identity(name, problem.models) for name in named.component.trainings],
                 "labels": labels.key,
-                "protocol": problem.protocol.model_dump(mode="json"),
+                "protocol": identity(problem.protocol),
                 "component": course.host.identity("evaluator", named),
             }
             yield course.step(
@@ -40,7 +41,7 @@ def evaluate(course: Course) -> Iterator[Step]:
                 detail=named.component.title,
                 student=student,
                 needs=(*course.makes_set, labels, *prepared),
-                total=problem.protocol.epochs,
+                total=problem.protocol.epochs_of(problem, problem.ipc * problem.num_classes),
                 unit="epochs",
                 cost=tuple(_cost(course, named)),
                 like=f"{named.component.title}, {course.row.relabeler.name}",
@@ -52,12 +53,14 @@ def _cost(course: Course, evaluator: Named[Any]) -> Iterator[Passes]:
     """Its trainings, with the tests in between, and the teacher's answers; what one without takes, nobody knows."""
     problem, relabeler = course.problem, course.row.relabeler.component
     protocol = problem.protocol
-    tests = 1 + (protocol.epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
+    views = protocol.views_of(problem, problem.num_images)
+    epochs = protocol.epochs_of(problem, problem.ipc * problem.num_classes)
+    tests = 1 + (epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
     for network, times in evaluator.component.trainings.items():
-        yield Passes(network, "training", times * protocol.epochs * problem.num_images)
+        yield Passes(network, "training", times * views)
         yield Passes(network, "forward", times * tests * len(problem.data.test))
-        for teacher in problem.seen_by(relabeler).teachers if relabeler.while_training else ():
-            yield Passes(teacher.architecture, "forward", times * protocol.epochs * problem.num_images)
+        for teacher in problem.seen_by(relabeler).teachers if while_training(relabeler, course.stores) else ():
+            yield Passes(teacher.architecture, "forward", times * views)
 
 
 def _make(course: Course, named: Named[Any], student: int, _checkpoint: Checkpoint) -> Made:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from delt_host.labels import Labels, label_bytes, own_epochs, while_training
 from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
@@ -22,15 +23,17 @@ def relabel(course: Course) -> Iterator[Step]:
         problem = course.problem.with_student(student)
         seen, protocol = problem.seen_by(named.component), problem.protocol
         with course.host.running("relabeler", named):
-            passes = 0.0 if named.component.while_training else named.component.passes(seen)
+            passes = 0.0 if while_training(named.component, course.stores) else named.component.passes(seen)
+            epochs = own_epochs(named.component, protocol.epochs_of(seen, seen.num_images))
         inputs = {
-            "code": course.host.code_of(Problem),
+            "code": course.host.code_of(Problem, Labels),
             **seen.inputs(),
             "distilled": course.distilled_key,
             "views": protocol.view_settings(),
             "ipc": problem.ipc,
             "seed": [problem.seed, student],
             "component": course.host.identity("relabeler", named),
+            "stored": course.stores,
         }
         yield course.step(
             "relabel",
@@ -38,7 +41,7 @@ def relabel(course: Course) -> Iterator[Step]:
             partial(_make, course, student),
             student=student,
             needs=(*course.makes_set, *prepared),
-            total=protocol.epochs,
+            total=epochs,
             unit="epochs",
             cost=tuple(Passes(teacher.architecture, "forward", passes) for teacher in seen.teachers if passes),
             like=named.name,
@@ -50,7 +53,7 @@ def relabel(course: Course) -> Iterator[Step]:
 def _size(course: Course) -> int:
     named = course.row.relabeler
     with course.host.running("relabeler", named):
-        return named.component.size_bytes(course.problem.seen_by(named.component))
+        return label_bytes(named.component, course.problem, course.stores)
 
 
 def _make(course: Course, student: int, _checkpoint: Checkpoint) -> Made:

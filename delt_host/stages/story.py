@@ -83,8 +83,8 @@ class Comparison:
         experiment = self.experiment
         if not experiment.ceiling_epochs:
             return experiment.rows
-        online = Named("online", self.host.registry.get("relabeler", "online")())
-        return (*experiment.rows, Row(WHOLE, "ceiling", experiment.rows[0].initializer, None, None, online))
+        first = experiment.rows[0]
+        return (*experiment.rows, Row(WHOLE, "ceiling", first.initializer, None, None, first.relabeler))
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
@@ -166,7 +166,7 @@ def outlined(
         teachers=tuple(teacher_so_far(experiment, asked, data, host) for asked in experiment.teachers),
         ipc=experiment.ipc,
         seed=experiment.seeds[0],
-        protocol=experiment.protocol,
+        protocol=experiment.protocol.component,
         compute=experiment.compute,
         models=host.registry.things("model"),
         store=host.store,
@@ -259,13 +259,14 @@ def _plan(row: Row, problem: Problem, host: Host) -> Plan:
 def _whole(problem: Problem, epochs: int) -> tuple[Problem, Given]:
     """The whole real training set in place of a distilled one: what no distilled set is expected to pass.
 
-    The same protocol but for its epochs, and the teacher's labels made while training: stored ones would take
-    thousands of times the place. Epochs and steps are in the table.
+    The same protocol but for its steps, which go through all of it so many times, and labels made while training: stored ones
+    would take thousands of times the place. Epochs and steps are in the table.
     """
     train = problem.data.train
-    protocol = problem.protocol.model_copy(update={"epochs": epochs})
     fewest = int(torch.bincount(train.targets, minlength=problem.num_classes).min())  # as many as every class has
-    whole = dataclasses.replace(problem, ipc=fewest, protocol=protocol)
+    whole = problem.with_ipc(fewest)
+    steps = epochs * whole.protocol.steps_an_epoch(whole, len(train))
+    whole = whole.under(whole.protocol.model_copy(update={"epochs": epochs, "steps": steps}))
 
     def read() -> Distilled:
         pixels: Tensor = train.read(torch.arange(len(train)))
