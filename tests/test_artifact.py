@@ -67,7 +67,7 @@ def test_soft_labels_replay_bit_for_bit(
     """What an ordinary DataLoader gives is what students of this project see: every tensor of every batch of all epochs."""
     problem = make_problem(digits, teacher, epochs=4, **settings)
     distilled = real_set(problem)
-    labels = relabeler.relabel(problem, distilled)
+    labels = Labels(problem, distilled, relabeler)
     saved(problem, distilled, tmp_path)
     write_labels(tmp_path, problem, distilled, labels, {"name": "tested"})
     loaded = delt_host.load(tmp_path)
@@ -86,7 +86,7 @@ def test_labels_take_what_the_relabeler_said(digits: RealData, teacher: Teacher,
     for relabeler in (Fkd(), TopK(k=2), EightBit(), Pruned(keep=0.5)):
         folder = tmp_path / type(relabeler).__name__
         folder.mkdir()
-        labels = relabeler.relabel(problem, distilled)
+        labels = Labels(problem, distilled, relabeler)
         (file,) = write_labels(folder, problem, distilled, labels, {})
         held = sum(tensor.numel() * tensor.element_size() for tensor in load_file(file).values())
         assert held == labels.size_bytes
@@ -98,7 +98,7 @@ def test_several_files_and_several_workers_give_the_same(
 ) -> None:
     problem = make_problem(digits, teacher, epochs=5, randaugment="m5-n4", batch_size=16)
     distilled = real_set(problem)
-    labels = Fkd().relabel(problem, distilled)
+    labels = Labels(problem, distilled, Fkd())
     saved(problem, distilled, tmp_path)
     monkeypatch.setattr("delt_host.artifact.soft_labels.BLOCK_BYTES", 2 * Fkd().epoch_bytes(problem))
     files = write_labels(tmp_path, problem, distilled, labels, {})
@@ -135,7 +135,7 @@ class Strange(Labels):
 
 def test_labels_of_a_kind_not_known_here_are_written_as_they_are_seen(problem: Problem, tmp_path: Path) -> None:
     distilled = real_set(problem)
-    labels = Strange(Fkd().relabel(problem, distilled))
+    labels = Strange(Labels(problem, distilled, Fkd()))
     saved(problem, distilled, tmp_path)
     (file,) = write_labels(tmp_path, problem, distilled, labels, {})
     assert set(load_file(file)) & set(PER_VIEW) == {"probabilities"}
@@ -143,14 +143,14 @@ def test_labels_of_a_kind_not_known_here_are_written_as_they_are_seen(problem: P
     for epoch in range(3):
         assert all(same(*pair) for pair in zip(loaded.loader(epoch), labels.epoch(epoch), strict=True))
     with pytest.raises(RunError, match="in epoch 0 they show other views than the protocol fair"):
-        write_labels(tmp_path, problem, distilled, Strange(Fkd().relabel(problem, distilled), shift=1), {})
+        write_labels(tmp_path, problem, distilled, Strange(Labels(problem, distilled, Fkd()), shift=1), {})
 
 
 def test_they_replay_without_teacher_store_and_plugins(problem: Problem, tmp_path: Path) -> None:
     """In a process of its own, with our plugins out of reach and no store."""
     distilled = real_set(problem)
     saved(problem, distilled, tmp_path / "set")
-    labels = TopK(k=3).relabel(problem, distilled)
+    labels = Labels(problem, distilled, TopK(k=3))
     write_labels(tmp_path / "set", problem, distilled, labels, {})
     script = """
 import sys, types
@@ -175,7 +175,7 @@ print(repr(total))
 def test_labels_of_other_images_and_damaged_ones_are_refused(problem: Problem, tmp_path: Path) -> None:
     distilled = real_set(problem)
     saved(problem, replace(distilled, pixels=255 - distilled.pixels), tmp_path)
-    (file,) = write_labels(tmp_path, problem, distilled, Fkd().relabel(problem, distilled), {})
+    (file,) = write_labels(tmp_path, problem, distilled, Labels(problem, distilled, Fkd()), {})
     with pytest.raises(InputError, match="belong to other images"):
         delt_host.load(tmp_path)
     saved(problem, distilled, tmp_path)
@@ -192,7 +192,7 @@ def test_labels_of_other_images_and_damaged_ones_are_refused(problem: Problem, t
 def test_places_outside_the_set_are_refused_not_read(problem: Problem, tmp_path: Path) -> None:
     distilled = real_set(problem)
     saved(problem, distilled, tmp_path)
-    (file,) = write_labels(tmp_path, problem, distilled, Fkd().relabel(problem, distilled), {})
+    (file,) = write_labels(tmp_path, problem, distilled, Labels(problem, distilled, Fkd()), {})
     with safe_open(file, "pt") as opened:
         about = opened.metadata()
     tensors = load_file(file)

@@ -65,9 +65,9 @@ def test_cost_evaluator_says_what_was_written_down(problem: Problem) -> None:
     pixels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
     bare = Distilled(pixels, problem.targets())
     with pytest.raises(InputError, match="nobody wrote down"):
-        CostOfRecovery().evaluate(problem, bare, Hard().relabel(problem, bare))
+        CostOfRecovery().evaluate(problem, bare, Labels(problem, bare, Hard()))
     known = dataclasses.replace(bare, cost=Cost(2_000_000, 3e12, 8.0, float("nan")))
-    scores = CostOfRecovery().evaluate(problem, known, Hard().relabel(problem, known)).scores
+    scores = CostOfRecovery().evaluate(problem, known, Labels(problem, known, Hard())).scores
     assert scores == {
         "time": 8.0,
         "image-iterations": 2e6,

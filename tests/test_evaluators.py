@@ -40,9 +40,9 @@ def distilled(problem: Problem) -> Distilled:
 def test_a_set_of_copies_has_similarity_one_and_hardly_covers(problem: Problem, distilled: Distilled) -> None:
     first = distilled.pixels.view(10, 4, 3, 8, 8)[:, :1].expand(-1, 4, -1, -1, -1).flatten(0, 1)
     copies = (
-        Diversity().evaluate(problem, Distilled(first, distilled.targets), Hard().relabel(problem, distilled)).scores
+        Diversity().evaluate(problem, Distilled(first, distilled.targets), Labels(problem, distilled, Hard())).scores
     )
-    various = Diversity().evaluate(problem, distilled, Hard().relabel(problem, distilled)).scores
+    various = Diversity().evaluate(problem, distilled, Labels(problem, distilled, Hard())).scores
     assert copies["similarity"] == pytest.approx(1, abs=1e-5)
     assert various["similarity"] < copies["similarity"] and various["coverage"] > copies["coverage"]
 
@@ -110,7 +110,7 @@ def real_set(problem: Problem) -> Distilled:
 
 
 def test_pruning_nothing_changes_nothing(short: Problem) -> None:
-    labels = Hard().relabel(short, real_set(short))
+    labels = Labels(short, real_set(short), Hard())
     scores = Pruning(network="convnet3", ratio=0.0).evaluate(short, real_set(short), labels).scores
     assert scores["pruned"] == scores["dense"] and scores["removed"] == 0
     plain = Pruning(network="convnet3", ratio=0.0, sparsity=0.0).evaluate(short, real_set(short), labels).scores
@@ -125,7 +125,7 @@ def test_removed_channels_stay_removed(short: Problem) -> None:
             norm.weight.copy_(torch.rand(len(norm.weight), generator=short.generator("scales")) + 0.1)
     masks = smallest_scales(network, 0.5)
     assert sum(int(mask.sum()) for mask in masks) == len(scales) // 2
-    labels = Hard().relabel(short, real_set(short))
+    labels = Labels(short, real_set(short), Hard())
     result = Pruning(network="convnet3", ratio=0.5).evaluate(short, real_set(short), labels)
     assert sum(result.facts["kept_channels"]) == 192 and result.scores["removed"] == 50
     assert min(result.facts["kept_channels"]) >= 1
@@ -136,18 +136,18 @@ def test_removed_channels_stay_removed(short: Problem) -> None:
 
 def test_continual_in_one_step_is_the_plain_evaluation(short: Problem) -> None:
     distilled = real_set(short)
-    labels = Hard().relabel(short, distilled)
+    labels = Labels(short, distilled, Hard())
     plain = Student().evaluate(short, distilled, labels).scores["last"]
     assert Continual(steps=1).evaluate(short, distilled, labels).scores == {"average": plain, "last": plain}
 
 
 def test_continual_goes_through_all_classes(short: Problem) -> None:
     distilled = real_set(short)
-    result = Continual(steps=4).evaluate(short, distilled, Fkd().relabel(short, distilled))
+    result = Continual(steps=4).evaluate(short, distilled, Labels(short, distilled, Fkd()))
     assert result.facts["curve"]["classes"] == [2, 5, 7, 10]
     assert sorted(result.facts["order"]) == sorted(short.class_names)
     with pytest.raises(InputError, match="11 steps, but digits 10 classes"):
-        Continual(steps=11).evaluate(short, distilled, Fkd().relabel(short, distilled))
+        Continual(steps=11).evaluate(short, distilled, Labels(short, distilled, Fkd()))
 
 
 # --- DD-Ranking
@@ -161,7 +161,7 @@ def test_the_published_map_of_robust_scores(alpha: float, score: float) -> None:
 def test_random_images_lead_random_images_by_nothing(short: Problem) -> None:
     """The control itself: no improvement over random, so LRS is that of minus half the hard-label recovery."""
     distilled = real_set(short)
-    labels = Fkd().relabel(short, distilled)
+    labels = Labels(short, distilled, Fkd())
     found = LabelRobust().evaluate(short, distilled, labels).scores
     assert found["ior-hard"] == found["ior-fixed"] == found["ior-view"] == 0
     assert found["lrs-view"] == pytest.approx(robust_score(-found["hlr"] / 2))
@@ -187,7 +187,7 @@ def test_corruptions_change_images_as_much_as_their_severity(problem: Problem) -
 
 
 def test_the_clean_score_is_the_plain_one(short: Problem) -> None:
-    labels = Hard().relabel(short, real_set(short))
+    labels = Labels(short, real_set(short), Hard())
     plain = Student().evaluate(short, real_set(short), labels).scores["last"]
     assert Robustness().evaluate(short, real_set(short), labels).scores["clean"] == plain
     many = CrossArchitecture(models=("convnet3", "wrn_16_2")).evaluate(short, real_set(short), labels).scores
@@ -199,20 +199,20 @@ def test_the_clean_score_is_the_plain_one(short: Problem) -> None:
 
 @pytest.mark.parametrize("relabeler", [Pruned(keep=0.4), TopK(k=3), EightBit(), Fixed()])
 def test_compressed_labels_take_what_they_say(problem: Problem, distilled: Distilled, relabeler: Relabeler) -> None:
-    labels = relabeler.relabel(problem, distilled)
+    labels = Labels(problem, distilled, relabeler)
     assert relabeler.size_bytes(problem) == labels.size_bytes < Fkd().size_bytes(problem)
 
 
 def test_pruned_labels_are_the_first_epochs_again_and_again(digits: RealData, teacher: Teacher) -> None:
     problem = make_problem(digits, teacher, epochs=10)
-    whole, pruned = (r.relabel(problem, real_set(problem)) for r in (Fkd(), Pruned(keep=0.2)))
+    whole, pruned = (Labels(problem, real_set(problem), r) for r in (Fkd(), Pruned(keep=0.2)))
     for number, like in ((0, 0), (1, 1), (2, 0), (9, 1)):
         for mine, theirs in zip(pruned.epoch(number), whole.epoch(like), strict=True):
             assert torch.equal(mine.images, theirs.images) and torch.equal(mine.targets, theirs.targets)
 
 
 def test_top_k_keeps_the_mass_of_the_rest_and_eight_bits_are_close(problem: Problem, distilled: Distilled) -> None:
-    labels = [r.relabel(problem, distilled) for r in (Fkd(), TopK(k=3), EightBit())]
+    labels = [Labels(problem, distilled, r) for r in (Fkd(), TopK(k=3), EightBit())]
     for exact, few, rounded in zip(*(one.epoch(1) for one in labels), strict=True):
         true, kept = exact.targets.softmax(dim=1), few.targets.softmax(dim=1)
         best = true.topk(3, dim=1).indices
@@ -220,7 +220,7 @@ def test_top_k_keeps_the_mass_of_the_rest_and_eight_bits_are_close(problem: Prob
         span = exact.targets.amax(dim=1) - exact.targets.amin(dim=1)
         assert bool(((rounded.targets - exact.targets).abs().amax(dim=1) < 0.01 * span).all())
     with pytest.raises(InputError, match="k = 10 must be below the 10 classes"):
-        TopK(k=10).relabel(problem, distilled)
+        Labels(problem, distilled, TopK(k=10))
 
 
 def test_fixed_labels_do_not_depend_on_the_view(digits: RealData, teacher: Teacher) -> None:
@@ -228,7 +228,7 @@ def test_fixed_labels_do_not_depend_on_the_view(digits: RealData, teacher: Teach
     distilled = real_set(problem)
     expected = problem.teacher_logits(problem.normalization.normalize(distilled.pixels)).softmax(dim=1)
     for epoch in (0, 1):
-        for batch in Fixed().relabel(problem, distilled).epoch(epoch):
+        for batch in Labels(problem, distilled, Fixed()).epoch(epoch):
             for target, own in zip(batch.targets, batch.classes, strict=True):
                 mine = expected[distilled.targets == own]
                 assert float((mine - target).abs().amax(dim=1).min()) < 1e-3
@@ -237,7 +237,7 @@ def test_fixed_labels_do_not_depend_on_the_view(digits: RealData, teacher: Teach
 def test_fixed_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
     """With a teacher that is sure of each class the label is the hard one."""
     distilled = real_set(problem)
-    hard, fixed = Hard().relabel(problem, distilled), Fixed().relabel(problem, distilled)
+    hard, fixed = Labels(problem, distilled, Hard()), Labels(problem, distilled, Fixed())
     fixed.soft = F.one_hot(distilled.targets, 10).half()  # type: ignore[attr-defined]
     for one, other in zip(hard.epoch(0), fixed.epoch(0), strict=True):
         torch.testing.assert_close(one.targets, other.targets, atol=1e-3, rtol=0)
@@ -254,7 +254,7 @@ def test_label_bytes_of_imagenet_at_ipc_10() -> None:
 
 
 def test_training_takes_a_student_a_penalty_and_a_step(short: Problem) -> None:
-    labels = Hard().relabel(short, real_set(short))
+    labels = Labels(short, real_set(short), Hard())
     steps: list[int] = []
     first = train_student(short, labels, "convnet3", after_step=lambda _student: steps.append(1))
     assert len(steps) == first.steps
