@@ -84,7 +84,7 @@ class Protocol(Component):
     shuffle_patches: int = Field(1, ge=1)
     """RDED's patch shuffling on a k x k grid; 1: none."""
     siamese: str = ""
-    """DSA's augmentation of views: one operation a batch of color_crop_cutout_flip_scale_rotate or some of these; empty: none."""
+    """DSA's augmentation of views: one operation a batch, of color_crop_cutout_flip_scale_rotate or some of these."""
     evaluate_every: int = Field(0, ge=0)
     """Test the student every so many epochs to show the best epoch beside the last; 0: the last epoch only."""
     report: Literal["last", "best"] = "last"

@@ -18,6 +18,7 @@ from delt_host.components import Cost, Distilled
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.errors import InputError
 from delt_host.experiment import Budget
+from delt_host.labels import Labels
 from delt_host.lines import Line
 from delt_host.problem import Problem
 from delt_plugins.cost import CostOfRecovery

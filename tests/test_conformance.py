@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from delt_host.components import STAGES, ImageSet, Initializer, Matcher
+from delt_host.components import STAGES, ImageSet, Initializer, Matcher, Relabeler
 from delt_host.errors import RunError
 from delt_host.plugins import load_registry
 from delt_host.problem import Problem
@@ -23,7 +23,7 @@ OPTIONS = {
 }
 
 # `imported` needs the files that it reads: it is checked where those are made, in test_release.py.
-COMPONENTS = [(kind, name) for kind in STAGES for name in load_registry().names(kind) if name != "imported"]
+COMPONENTS = [(kind, name) for kind in (*STAGES, "protocol") for name in load_registry().names(kind) if name != "imported"]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,38 @@ class NotANumber(Matcher):
         return lambda views: {"root": (views.images * 0 - 1).mean().sqrt().view(1)}
 
 
+class Former(Relabeler):
+    """As relabelers were written before labels were the host's."""
+
+    def size_bytes(self, problem: Problem) -> int:
+        return problem.num_images
+
+
+class Silent(Relabeler):
+    """Asks for every view, and nobody answers."""
+
+
+class Understated(Relabeler):
+    """Says half of what its labels take."""
+
+    def bind(self, problem: Problem) -> object:
+        return lambda batch: problem.teacher_logits(batch.images)
+
+    def label_bytes(self, classes: int) -> int:
+        return classes
+
+
+class Forgetful(Understated):
+    """Answers otherwise each time that it is bound."""
+
+    def bind(self, problem: Problem) -> object:
+        SEEN.append(1)
+        return lambda batch: problem.teacher_logits(batch.images) + len(SEEN)
+
+    def label_bytes(self, classes: int) -> int:
+        return 2 * classes
+
+
 SEEN: list[int] = []
 
 
@@ -87,6 +119,10 @@ SEEN: list[int] = []
         (WrongOrder(), "not in class order"),
         (Remembers(), "depends on the groups before it"),
         (Undescribed(), "'weight' has no docstring"),
+        (Former(), r"Former defines size_bytes, which is gone: write label_bytes\(classes\)"),
+        (Silent(), r"bind\(\) is missing"),
+        (Understated(), r"label_bytes\(\) says 10 an answer, and 3 packed ones take 60"),
+        (Forgetful(), r"differs where bind\(\) is called again"),
     ],
 )
 def test_a_broken_promise_is_named(shared: Problem, component: object, said: str) -> None:

@@ -11,6 +11,7 @@ from delt_host.components import Distilled, Relabeler
 from delt_host.compute import Compute
 from delt_host.data.base import MemorySplit, RealData
 from delt_host.errors import InputError
+from delt_host.labels import Labels, label_bytes
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.teacher import Teacher
@@ -200,7 +201,7 @@ def test_the_clean_score_is_the_plain_one(short: Problem) -> None:
 @pytest.mark.parametrize("relabeler", [Pruned(keep=0.4), TopK(k=3), EightBit(), Fixed()])
 def test_compressed_labels_take_what_they_say(problem: Problem, distilled: Distilled, relabeler: Relabeler) -> None:
     labels = Labels(problem, distilled, relabeler)
-    assert relabeler.size_bytes(problem) == labels.size_bytes < Fkd().size_bytes(problem)
+    assert label_bytes(relabeler, problem) == labels.size_bytes < label_bytes(Fkd(), problem)
 
 
 def test_pruned_labels_are_the_first_epochs_again_and_again(digits: RealData, teacher: Teacher) -> None:
@@ -208,17 +209,17 @@ def test_pruned_labels_are_the_first_epochs_again_and_again(digits: RealData, te
     whole, pruned = (Labels(problem, real_set(problem), r) for r in (Fkd(), Pruned(keep=0.2)))
     for number, like in ((0, 0), (1, 1), (2, 0), (9, 1)):
         for mine, theirs in zip(pruned.epoch(number), whole.epoch(like), strict=True):
-            assert torch.equal(mine.images, theirs.images) and torch.equal(mine.targets, theirs.targets)
+            assert torch.equal(mine.images, theirs.images) and torch.equal(mine.answers, theirs.answers)
 
 
 def test_top_k_keeps_the_mass_of_the_rest_and_eight_bits_are_close(problem: Problem, distilled: Distilled) -> None:
     labels = [Labels(problem, distilled, r) for r in (Fkd(), TopK(k=3), EightBit())]
     for exact, few, rounded in zip(*(one.epoch(1) for one in labels), strict=True):
-        true, kept = exact.targets.softmax(dim=1), few.targets.softmax(dim=1)
+        true, kept = exact.answers.softmax(dim=1), few.answers.softmax(dim=1)
         best = true.topk(3, dim=1).indices
         torch.testing.assert_close(kept.gather(1, best), true.gather(1, best), atol=2e-3, rtol=2e-2)
-        span = exact.targets.amax(dim=1) - exact.targets.amin(dim=1)
-        assert bool(((rounded.targets - exact.targets).abs().amax(dim=1) < 0.01 * span).all())
+        span = exact.answers.amax(dim=1) - exact.answers.amin(dim=1)
+        assert bool(((rounded.answers - exact.answers).abs().amax(dim=1) < 0.01 * span).all())
     with pytest.raises(InputError, match="k = 10 must be below the 10 classes"):
         Labels(problem, distilled, TopK(k=10))
 
@@ -229,7 +230,7 @@ def test_fixed_labels_do_not_depend_on_the_view(digits: RealData, teacher: Teach
     expected = problem.teacher_logits(problem.normalization.normalize(distilled.pixels)).softmax(dim=1)
     for epoch in (0, 1):
         for batch in Labels(problem, distilled, Fixed()).epoch(epoch):
-            for target, own in zip(batch.targets, batch.classes, strict=True):
+            for target, own in zip(batch.answers, batch.classes, strict=True):
                 mine = expected[distilled.targets == own]
                 assert float((mine - target).abs().amax(dim=1).min()) < 1e-3
 
@@ -238,9 +239,9 @@ def test_fixed_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
     """With a teacher that is sure of each class the label is the hard one."""
     distilled = real_set(problem)
     hard, fixed = Labels(problem, distilled, Hard()), Labels(problem, distilled, Fixed())
-    fixed.soft = F.one_hot(distilled.targets, 10).half()  # type: ignore[attr-defined]
+    fixed._soft = F.one_hot(distilled.targets, 10).half()  # type: ignore[attr-defined]
     for one, other in zip(hard.epoch(0), fixed.epoch(0), strict=True):
-        torch.testing.assert_close(one.targets, other.targets, atol=1e-3, rtol=0)
+        torch.testing.assert_close(one.answers, other.answers, atol=1e-3, rtol=0)
 
 
 def test_label_bytes_of_imagenet_at_ipc_10() -> None:
@@ -249,8 +250,8 @@ def test_label_bytes_of_imagenet_at_ipc_10() -> None:
     names = tuple(map(str, range(1000)))
     data = RealData("imagenet", names, 224, (0.5,) * 3, (0.5,) * 3, split, split, "x")
     problem = Problem(data, (), 10, 0, Protocol(epochs=300), Compute("cpu", "fp32"))
-    assert Fkd().size_bytes(problem) / 2**30 == pytest.approx(5.6, abs=0.05)
-    assert Pruned(keep=1 / 50).size_bytes(problem) / 2**30 == pytest.approx(5.6 / 50, abs=0.01)
+    assert label_bytes(Fkd(), problem) / 2**30 == pytest.approx(5.6, abs=0.05)
+    assert label_bytes(Pruned(keep=1 / 50), problem) / 2**30 == pytest.approx(5.6 / 50, abs=0.01)
 
 
 def test_training_takes_a_student_a_penalty_and_a_step(short: Problem) -> None:

@@ -17,8 +17,9 @@ from safetensors import safe_open
 
 import delt_host
 from conftest import lines_of, make_problem
-from delt_host import InputError, LabelledViews, Labels
+from delt_host import Batch, InputError
 from delt_host.cli import cli
+from delt_host.protocols import Fair
 from delt_host.results import read_results
 from delt_host.teacher import Teacher
 
@@ -37,8 +38,9 @@ def said(*arguments: object) -> str:
     return str(caught.value)
 
 
-def same(one: LabelledViews, other: LabelledViews) -> bool:
-    return all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(one, other, strict=True))
+def same(one: Batch, other: Batch) -> bool:
+    pairs = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(a is b is None or torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(small_run: Path, tmp_path: Path) -> None:
@@ -86,15 +88,14 @@ def test_exported_labels_are_those_that_the_runs_students_saw(small_run: Path, t
     results = read_results(small_run)
     (measured,) = (score for score in results.scores if (score.row, score.set) == ("delt", 0))
 
-    class Replayed(Labels):
-        kind = "logits"
-        size_bytes = 0
+    class Replayed:
+        kind, learning_rate = "logits", None
 
-        def epoch(self, number: int) -> Iterator[LabelledViews]:
+        def epoch(self, number: int) -> Iterator[Batch]:
             yield from loaded.loader(number)
 
     teacher = Teacher("convnet3", {}, loaded.class_names, *(tuple(v) for v in vars(loaded.normalization).values()), 8)  # type: ignore[arg-type]
-    problem = make_problem(Digits(image_size=8).load(), teacher, ipc=2, **loaded.about["protocol"])
+    problem = make_problem(Digits(image_size=8).load(), teacher, ipc=2).under(Fair(**loaded.soft_labels.protocol))
     from delt_host.compute import Compute
 
     problem = replace(problem, compute=Compute.choose("cpu", results.recipe["precision"]))

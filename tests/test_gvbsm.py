@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conftest import make_problem
-from delt_host.components import ImageSet, Views
+from delt_host.components import Batch, ImageSet, Views
 from delt_host.data.base import MemorySplit, RealData
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
@@ -202,8 +202,10 @@ def test_patch_statistics_are_per_group_and_resize_odd_maps() -> None:
 def test_committee_labels_are_the_mean_of_all_teachers(several: Problem) -> None:
     views = Real().initialize(several).images
     answers = [several.teacher_logits(views, teacher=t) for t in range(3)]
-    torch.testing.assert_close(CommitteeLabels().answers(several, views), sum(answers) / 3)
-    rescaled = CommitteeLabels(rescale=True).answers(several, views)
+    place, classes = torch.arange(len(views)), several.targets()
+    batch = Batch(views, place, classes, place, classes, torch.ones(len(views)))
+    torch.testing.assert_close(CommitteeLabels().bind(several)(batch), sum(answers) / 3)
+    rescaled = CommitteeLabels(rescale=True).bind(several)(batch)
     mean = sum(float(a.norm()) for a in answers) / 3
     torch.testing.assert_close(rescaled, sum(a / a.norm() * mean for a in answers) / 3)
 

@@ -186,10 +186,10 @@ def with_lightning(folder: Path, distilled: DistilledSet) -> float:
             super().__init__()
             self.network = build_model("convnet3", 10, SIZE)
 
-        def train_dataloader(self) -> DataLoader[delt_host.LabelledViews]:
+        def train_dataloader(self) -> DataLoader[delt_host.Batch]:
             return distilled.loader(self.trainer.current_epoch)
 
-        def training_step(self, views: delt_host.LabelledViews, _: int) -> Tensor:
+        def training_step(self, views: delt_host.Batch, _: int) -> Tensor:
             assert distilled.soft_labels is not None
             return distilled.soft_labels.loss(self.network(views.images), views)
 

@@ -34,7 +34,7 @@ def real_set(problem: Problem, count: int = 0) -> Distilled:
 
 
 def plain_training(problem: Problem, batches: list[Tensor], answers: list[Tensor]) -> list[float]:
-    """Losses of `fair`'s plainest student, written out: KL at temperature 20, AdamW, a half cosine by the share of the steps."""
+    """Losses of a student, written out: KL at temperature 20, AdamW, a half cosine by the share of the steps."""
     with problem.isolated("student", "convnet3"):
         student = build_model("convnet3", problem.num_classes, problem.image_size)
     student.to(memory_format=torch.channels_last)
@@ -48,13 +48,11 @@ def plain_training(problem: Problem, batches: list[Tensor], answers: list[Tensor
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * share / 2, dtype=torch.float64))))
         student.train()
-        loss = F.kl_div(
-            (student(images) / 20).log_softmax(dim=1), (wanted / 20).softmax(dim=1), reduction="batchmean"
-        )
+        loss = F.kl_div((student(images) / 20).log_softmax(dim=1), (wanted / 20).softmax(dim=1), reduction="batchmean")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return losses
 
 

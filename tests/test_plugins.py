@@ -26,6 +26,18 @@ def delt_matchers():
     return {"NAME": Mine}
 """
 
+FORMER = """
+from delt_host import Labels, Relabeler, hookimpl
+
+class Mine(Relabeler):
+    def relabel(self, problem, distilled):
+        return Labels()
+
+@hookimpl
+def delt_relabelers():
+    return {"mine": Mine}
+"""
+
 
 def test_our_own_plugins_are_found_by_entry_points() -> None:
     registry = load_registry()
@@ -66,6 +78,8 @@ def test_two_plugins_with_one_name_are_refused_unless_one_is_preferred(install: 
         ("def f(:", "SyntaxError"),
         (MATCHER.replace("delt_matchers", "delt_machers"), "PluginValidationError: unknown hook 'delt_machers'"),
         (MATCHER.replace("(Matcher)", "").replace("NAME", "mine"), "is not a subclass of delt_host.Matcher"),
+        (FORMER, "relabeler 'mine' defines relabel, which is gone: write bind(problem)"),
+        ("from delt_host import LabelledViews", "a batch of views with its answers is a delt_host.Batch now"),
         (MATCHER.replace('{"NAME": Mine}', "1 / 0"), "ZeroDivisionError: division by zero"),
     ],
 )

@@ -171,7 +171,7 @@ def test_every_name_of_ours_is_completed() -> None:
 
     registry = load_registry()
     assert STAGES == REAL_STAGES
-    for kind in ("method", *STAGES):
+    for kind in ("method", "protocol", *STAGES):
         assert set(registry.names(kind)) <= set(known(kind)), kind
     for kind, table in {"dataset": DATASETS, "model": MODELS, "protocol": PROTOCOLS}.items():
         assert kind in OWN and set(table) <= set(known(kind)), kind

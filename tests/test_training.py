@@ -19,8 +19,8 @@ from delt_host.compute import use_threads
 from delt_host.data.base import IMAGENET_MEAN, RealData
 from delt_host.errors import InputError
 from delt_host.labels import Labels, epoch_bytes, label_bytes
-from delt_host.problem import Problem
 from delt_host.plugins import load_registry
+from delt_host.problem import Problem
 from delt_host.protocols import Fair, Protocol, parse_randaugment, titled
 from delt_host.randaugment import NAMES, OPERATIONS, SKIPPED, apply_operations, draw_operations
 from delt_host.replay import draw_epoch, replay_epoch
