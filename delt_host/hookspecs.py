@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from delt_host.methods import Method
     from delt_host.models import Builder
     from delt_host.observer import Observer
+    from delt_host.regimes import Regime
 
 GROUP = "delt_host"
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
@@ -56,8 +57,13 @@ def delt_forms() -> dict[str, type[Form]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def delt_regimes() -> dict[str, Regime]:  # type: ignore[empty-body]
+    """What students are told and how they are trained: a relabeler and a protocol, with options."""
+
+
+@hookspec
 def delt_methods() -> dict[str, Method]:  # type: ignore[empty-body]
-    """Methods: five choices of components with options, and what they change for single datasets."""
+    """Methods: four choices of components with options, and what they change for single datasets."""
 
 
 @hookspec

@@ -20,7 +20,7 @@ from delt_host.form import Form, Pixels
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
 
-KINDS = (*STAGES, "form", "method", "dataset", "model", "observer")
+KINDS = (*STAGES, "form", "regime", "method", "dataset", "model", "observer")
 CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "observer": Observer}
 OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}}
 """What the host itself provides, by kind and name."""

@@ -12,7 +12,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import tomli_w
 import torch
@@ -41,6 +41,7 @@ from delt_host.protocols import Protocol
 from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
+from delt_host.taught import Taught, check_contract
 from delt_host.teacher import Teacher
 
 
@@ -193,9 +194,14 @@ def check_relabeler(relabeler: Relabeler, problem: Problem) -> None:
 
 
 def check_evaluator(evaluator: Evaluator, problem: Problem) -> None:
-    """Finite scores with the headline among them, facts that JSON can hold, the same every time."""
+    """Finite scores with the headline among them, facts that JSON can hold, the same every time; of one that is per table
+    only that it derives."""
     name, distilled = _name(evaluator), _real_distilled(problem)
-    first, again = (evaluator.evaluate(problem, distilled, _OneHot(problem, distilled)) for _ in range(2))
+    check_contract(evaluator)
+    if evaluator.per == "table":
+        return  # it needs a run's scores
+    taught = None if evaluator.per == "set" else Taught(problem, _TellsClass(), distilled)
+    first, again = (evaluator.evaluate(problem, distilled, cast("Taught", taught)) for _ in range(2))
     there = ", ".join(first.scores)
     assert evaluator.headline in first.scores, f"{name}: headline {evaluator.headline!r} is not a score ({there})"
     for score, value in first.scores.items():
@@ -210,12 +216,22 @@ class _OneHot(Labels):
     kind = "probabilities"
 
     def __init__(self, problem: Problem, distilled: Distilled) -> None:
-        self.images = problem.normalization.normalize(distilled.pixels)
+        self.images = problem.normalization.normalize(distilled.read(torch.arange(len(distilled))))
         self.targets = torch.nn.functional.one_hot(distilled.targets, problem.num_classes).float()
         self.size_bytes = len(distilled.targets)
 
     def epoch(self, number: int) -> Iterator[LabelledViews]:
         yield LabelledViews(self.images, self.targets, self.targets.argmax(dim=1))
+
+
+class _TellsClass(Relabeler):
+    """Gives `_OneHot`."""
+
+    def size_bytes(self, problem: Problem) -> int:
+        return problem.num_images
+
+    def relabel(self, problem: Problem, distilled: Distilled) -> Labels:
+        return _OneHot(problem, distilled)
 
 
 def _check_batch(name: str, batch: LabelledViews, labels: Labels, problem: Problem) -> None:

@@ -70,7 +70,8 @@ class Record(BaseModel):
     score: str
     unit: str = ""
     per: str | None = None
-    protocol: str = ""
+    regime: str = ""
+    """What students were told: its name, with the protocol's settings."""
     iterations: int = 0
     epochs: int = 0
     share: dict[str, float] = Field(default_factory=dict)
@@ -107,7 +108,7 @@ class Record(BaseModel):
 
 def record_of(job: Job, title: str) -> Record:
     """The cell's record without a seed."""
-    figure, protocol = job.cell.published, job.experiment.protocol
+    figure, column = job.cell.published, job.experiment.regimes[0]
     known = figure is not None and figure.std == figure.std  # NaN: its spread is not at hand
     return Record(
         table=job.table,
@@ -118,7 +119,7 @@ def record_of(job: Job, title: str) -> Record:
         score=job.score,
         unit=job.unit,
         per=job.cell.setting.per,
-        protocol=protocol.title,
+        regime=f"{column.name}: labels {column.relabeler.name}, protocol {column.protocol.title}",
         iterations=iterations(job.experiment),
         epochs=epochs(job.experiment),
         share={"iterations": job.share.iterations, "epochs": job.share.epochs},

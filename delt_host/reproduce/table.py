@@ -41,7 +41,8 @@ class Setting(_Strict):
     method: str | None = None
     """As ``delt-host run --method`` takes it: NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE."""
     student: str | None = None
-    relabeler: str | None = None
+    regime: str | None = None
+    """What students are told, as ``--regime`` takes it; None: what the reading says."""
     evaluator: str | None = None
     """None: a student."""
     score: str | None = None
@@ -69,7 +70,7 @@ class Scale(_Strict):
     iterations: PositiveFloat = 1.0
     """The share of each schedule's iterations."""
     epochs: PositiveFloat = 1.0
-    """The share of the protocol's epochs."""
+    """The share of the epochs of the regime's protocol."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Options of those cells that have them."""
 
@@ -84,7 +85,8 @@ class Scale(_Strict):
 class Reading(_Strict):
     """What a cell means, where the paper's words and its published code differ."""
 
-    protocol: str
+    regime: str = ""
+    """What students are told, as ``--regime`` takes it; empty: what the cell's method is published with."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Options of those cells that have them."""
 
@@ -165,8 +167,8 @@ class Table:
         return _known("scale", name, self.file.scale)
 
     def reading(self, name: str) -> Reading:
-        """A reading of the table, or the protocol of that name."""
-        return self.file.reading.get(name) or Reading(protocol=name)
+        """A reading of the table, or the regime of that name."""
+        return self.file.reading.get(name) or Reading(regime=name)
 
 
 def shipped() -> list[str]:
