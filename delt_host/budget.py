@@ -1,7 +1,7 @@
 """``--match``: every row is given the same budget, of image-iterations or of seconds.
 
-Both are matched by the number of iterations, with everything else of a schedule in proportion. Bytes are equal already: they are
-what IPC counts.
+Both are matched by the number of iterations, with everything else of a schedule in proportion. Bytes are equal already: IPC
+counts them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def show(console: Console, results: Results) -> None:
     for title, chosen in by_evaluator(lines(results)).items():
         console.print(_scores(f"{results.data.name}, IPC {results.recipe['ipc']}, {title}", chosen))
         for row in _rows(chosen):
-            for sentence in _sentences(row, len(_columns(chosen)) > 1):
+            for sentence in _sentences(row, len(results.regimes) > 1):
                 console.print(f"  {sentence}", highlight=False)
         if any(line.steps for line in chosen):  # the others train nothing and cost next to nothing
             console.print(_costs(chosen))
@@ -105,7 +105,7 @@ def _scores(heading: str, chosen: Sequence[Line]) -> Table:
 def _score(evaluator: EvaluatorRecord) -> str:
     """What is scored, in which unit, and which end is the better one."""
     name = "top-1" if evaluator.headline == "top1" else evaluator.headline
-    return f"{name} {evaluator.unit}{'' if evaluator.better == 'higher' else ' (lower is better)'}".strip()
+    return " ".join(filter(None, (name, evaluator.unit, "(lower is better)" * (evaluator.better == "lower"))))
 
 
 def _costs(chosen: Sequence[Line]) -> Table:

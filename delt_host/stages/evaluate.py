@@ -42,7 +42,7 @@ def evaluate(course: Course) -> Iterator[Step]:
             inputs,
             partial(_make, course, scorer),
             detail=named.component.title,
-            student=scorer.student,
+            student=scorer.student if column else None,
             column=column,
             needs=(*needs, *prepared),
             total=column.protocol.epochs if column else 1,

@@ -15,8 +15,9 @@ from delt_host.stages.step import Made, Step
 
 
 def relabel(course: Course) -> Iterator[Step]:
-    """A step for each regime and student, whose views are its own, after what the relabeler prepares."""
-    for column, student in course.tellings:
+    """A step for each regime and student, whose views are its own, after what the relabeler prepares; none where nobody
+    asks what students are told."""
+    for column, student in course.tellings if any(scorer.column for scorer in course.scorers) else ():
         named, problem = column.relabeler, course.under(column, student)
         prepared = preparations(course, "relabeler", named, problem)
         yield from prepared
