@@ -93,7 +93,7 @@ def job(
     known = table.file.datasets.get(setting.dataset or "")
     given = mine.teachers.get(setting.dataset or "", mine.teachers.get("", ()))
     teachers = given or _listed(setting.teacher)
-    read = table.reading(reading)
+    read = table.reading(reading, registry.names("regime"))
     own = {key: value for key, value in setting.set.items() if not (_from_files(teachers) and _stage(key) == "teacher")}
     request = Request(
         dataset=_dataset(setting.dataset, mine, registry),

@@ -166,9 +166,13 @@ class Table:
     def scale(self, name: str) -> Scale:
         return _known("scale", name, self.file.scale)
 
-    def reading(self, name: str) -> Reading:
-        """A reading of the table, or the regime of that name."""
-        return self.file.reading.get(name) or Reading(regime=name)
+    def reading(self, name: str, regimes: Sequence[str]) -> Reading:
+        """A reading of the table, or the regime of that name, of those that there are, or made as RELABELER:PROTOCOL."""
+        if name in self.file.reading:
+            return self.file.reading[name]
+        if ":" not in name and name not in regimes:
+            raise unknown("reading", name, (*self.file.reading, *regimes))
+        return Reading(regime=name)
 
 
 def shipped() -> list[str]:
