@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
     from delt_host.reader import ImageReader
-    from delt_host.results import Score
+    from delt_host.regimes import Regime
+    from delt_host.results import Results, Score
+    from delt_host.taught import Taught
     from delt_host.teacher import Teacher
 
 __version__ = "0.1.0"
@@ -61,7 +63,9 @@ _HOMES = {
     "problem": "Problem",
     "protocols": "Protocol",
     "reader": "ImageReader",
-    "results": "Score",
+    "regimes": "Regime",
+    "results": "Results Score",
+    "taught": "Taught",
     "teacher": "Teacher",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -98,11 +102,14 @@ __all__ = [
     "Problem",
     "Protocol",
     "RealData",
+    "Regime",
     "Relabeler",
+    "Results",
     "RunError",
     "Scheduler",
     "Score",
     "Split",
+    "Taught",
     "Teacher",
     "Views",
     "__version__",

@@ -1,7 +1,7 @@
-"""``--match``: every row is given the same budget, of image-iterations, of seconds or of bytes.
+"""``--match``: every row is given the same budget, of image-iterations or of seconds.
 
-Image-iterations and seconds are matched by the number of iterations, with everything else of a schedule in proportion; bytes,
-of images and labels together, by the images per class, and students still see as many views.
+Both are matched by the number of iterations, with everything else of a schedule in proportion. Bytes are equal already: IPC
+counts them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from statistics import median
 import torch
 
 from delt_host.components import ImageSet
-from delt_host.errors import InputError
 from delt_host.experiment import Budget, Experiment, Row
 from delt_host.host import Host
-from delt_host.labels import label_bytes
 from delt_host.plan import Plan
 from delt_host.prepared import Passes
 from delt_host.problem import Problem
@@ -36,8 +34,6 @@ def with_budget(experiment: Experiment, problem: Problem, plans: Mapping[str, Pl
     budget = experiment.match
     if budget is None:
         return experiment.rows
-    if budget.of == "bytes":
-        return tuple(_of_bytes(experiment, problem, row, budget) for row in experiment.rows)
     costs = {row.label: _cost(problem, row, plans[row.label], budget, host) for row in experiment.rows}
     amount = budget.amount or next((cost for cost in costs.values() if cost), 0.0)
     return tuple(_stretched(row, costs[row.label], amount, budget) for row in experiment.rows)
@@ -45,18 +41,10 @@ def with_budget(experiment: Experiment, problem: Problem, plans: Mapping[str, Pl
 
 def check_stretchable(experiment: Experiment) -> None:
     """InputError now, not after the teacher was squeezed, for a scheduler that cannot be matched."""
-    if experiment.match is not None and experiment.match.of != "bytes":
+    if experiment.match is not None:
         for row in experiment.rows:
             if row.scheduler is not None:
                 row.scheduler.component.stretched(1.0)
-
-
-def sized(problem: Problem, row: Row) -> Problem:
-    """The problem with the row's own images per class, where it has them, and as many views in all."""
-    if not row.ipc or row.ipc == problem.ipc:
-        return problem
-    epochs = max(round(problem.protocol.epochs * problem.ipc / row.ipc), 1)
-    return problem.under(problem.protocol.model_copy(update={"epochs": epochs})).with_ipc(row.ipc)
 
 
 def _stretched(row: Row, cost: float, amount: float, budget: Budget) -> Row:
@@ -128,25 +116,3 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
         like=matcher.name,
         place="before the rows",
     )
-
-
-def _of_bytes(experiment: Experiment, problem: Problem, row: Row, budget: Budget) -> Row:
-    amount = budget.amount or _bytes(problem, experiment.rows[0], problem.ipc)
-    most = int(torch.bincount(problem.data.train.targets, minlength=problem.num_classes).min())
-    low, high = 0, most  # the most images per class whose bytes fit, by bisection
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _bytes(problem, row, middle) <= amount else (low, middle - 1)
-    if low == 0:
-        one = _bytes(problem, row, 1)
-        raise InputError(
-            f"{row.label} cannot be matched to {amount:,.0f} bytes: one image per class with its labels takes {one:,.0f}"
-        )
-    said = f"{low} images per class in {_bytes(problem, row, low):,.0f} of {amount:,.0f} bytes"
-    return replace(row, ipc=low, matched=said)
-
-
-def _bytes(problem: Problem, row: Row, ipc: int) -> float:
-    problem = sized(problem, replace(row, ipc=ipc))
-    pixels = problem.num_images * 3 * problem.image_size**2
-    return pixels + label_bytes(row.relabeler.component, problem)

@@ -117,10 +117,11 @@ def _things(registry: Registry) -> dict[str, dict[str, Record]]:
 
 
 def _describe(kind: str, name: str, thing: Any) -> Record:
-    """A method by its choices, a component or dataset by its options."""
+    """A method or regime by its choices, a component or dataset by its options."""
     from delt_host.methods import Method
+    from delt_host.regimes import Regime
 
-    if isinstance(thing, Method):
+    if isinstance(thing, Method | Regime):
         return {"kind": kind, "name": name, **thing.model_dump(mode="json")}
     properties = thing.model_json_schema(by_alias=False)["properties"] if thing.model_fields else {}
     options = {

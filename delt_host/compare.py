@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from delt_host.lines import by_evaluator, lines
+from delt_host.lines import by_regime, lines
 from delt_host.results import Difference, Results
 from delt_host.units import decimals
 
@@ -57,9 +57,9 @@ def sentence(found: Paired, other: str, better: str = "higher", unit: str = "%",
 
 
 def compare(results: Results) -> tuple[Difference, ...]:
-    """Each method's differences to all other rows that were scored under a common set, by evaluator."""
+    """Each method's differences to all other rows that were scored under a common set, by evaluator and within a regime."""
     differences = []
-    for table in by_evaluator(lines(results)).values():
+    for table in by_regime(lines(results)).values():
         for line in table:
             others = [other for other in table if other is not line and line.row.role == "method"]
             for other in others:
@@ -69,6 +69,7 @@ def compare(results: Results) -> tuple[Difference, ...]:
                     difference = Difference(
                         row=line.row.label,
                         other=label,
+                        regime=line.column,
                         evaluator=evaluator.title,
                         **found._asdict(),
                         students=line.students,

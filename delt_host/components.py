@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from delt_host.labels import Labels
     from delt_host.plan import Plan
     from delt_host.problem import Problem
+    from delt_host.results import Results, Score
+    from delt_host.taught import Taught
 
 STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")
 
@@ -221,6 +222,9 @@ class Evaluation:
 class Evaluator(Component):
     """Scores a distilled set."""
 
+    per: ClassVar[Literal["set", "regime", "table"]] = "regime"
+    """How often it is asked: once a set, whose labels it does not see; once a set, regime and student; or once, when all
+    other scores are there."""
     headline: ClassVar[str]
     """The score that the comparison table shows."""
     better: ClassVar[Literal["higher", "lower"]] = "higher"
@@ -228,9 +232,20 @@ class Evaluator(Component):
     unit: ClassVar[str] = "%"
     """The headline score's unit; empty for plain numbers, which are shown with three decimals."""
 
-    @abstractmethod
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        """Scores; nothing here may choose anything by looking at test data."""
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
+        """Scores of a set; nothing here may choose anything by looking at test data.
+
+        `taught` has the regime's labels for the student's views, and labels other sets alike; None where it is per set.
+        """
+        raise NotImplementedError
+
+    def derive(self, results: Results) -> Sequence[Score]:
+        """Scores out of scores, for an evaluator that is per table: arithmetic, without images or networks.
+
+        Each is of a `row`, `set` and, where it means one, `regime`, with this evaluator's title. InputError where scores are
+        missing that a run could have had.
+        """
+        raise NotImplementedError
 
     @property
     def title(self) -> str:

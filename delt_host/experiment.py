@@ -13,7 +13,7 @@ from delt_host.components import Evaluator, Initializer, Matcher, Relabeler, Sch
 from delt_host.compute import Compute
 from delt_host.data.base import Dataset
 from delt_host.errors import InputError
-from delt_host.protocols import Protocol
+from delt_host.protocols import Protocol, titled
 from delt_host.squeeze import TeacherRecipe
 
 Role = Literal["method", "baseline", "control", "ceiling"]
@@ -37,7 +37,7 @@ class Named(Generic[Kind]):
 class Budget:
     """What every row is given alike."""
 
-    of: Literal["image-iterations", "seconds", "bytes"]
+    of: Literal["image-iterations", "seconds"]
     amount: float = 0.0
     """0: what the first row takes."""
 
@@ -58,7 +58,7 @@ class Budget:
         return f"{self.of}={self.amount:g}" if self.amount else self.of
 
 
-BUDGETS = ("image-iterations", "seconds", "bytes")
+BUDGETS = ("image-iterations", "seconds")
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,8 @@ class Row:
     initializer: Named[Initializer]
     scheduler: Named[Scheduler] | None
     matcher: Named[Matcher] | None
-    relabeler: Named[Relabeler]
     method: str = ""
     """The method it was made from."""
-    ipc: int = 0
-    """Images per class where a budget in bytes gives the row its own; 0: the experiment's."""
     matched: str = ""
     """How the row was brought to the experiment's budget."""
 
@@ -84,13 +81,37 @@ class Row:
             "initializer": self.initializer,
             "scheduler": self.scheduler,
             "matcher": self.matcher,
-            "relabeler": self.relabeler,
         }
         return {stage: named for stage, named in stages.items() if named is not None}
 
     def same_images(self, other: Row) -> bool:
-        """Whether the two make the same images and labels."""
+        """Whether the two make the same images."""
         return self.stages() == other.stages()
+
+
+@dataclass(frozen=True)
+class Column:
+    """One regime of the comparison, with its components: what students are told, whatever the row."""
+
+    name: str
+    relabeler: Named[Relabeler]
+    protocol: Named[Protocol]
+
+    @property
+    def protocol_title(self) -> str:
+        """`fair v2 (epochs=60)`."""
+        return titled(self.protocol.name, self.protocol.component)
+
+    def same(self, other: Column) -> bool:
+        """Whether students are told and trained alike."""
+        return (self.relabeler, self.protocol) == (other.relabeler, other.protocol)
+
+    def table(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "relabeler": self.relabeler.table(),
+            "protocol": self.protocol.table(),
+        }
 
 
 @dataclass(frozen=True)
@@ -101,7 +122,8 @@ class Experiment:
     teachers: tuple[TeacherRecipe | Path, ...]
     """The first ranks images, gives the normalisation and is the only one that most components use; all of them are a
     committee for those that want one."""
-    protocol: Named[Protocol]
+    regimes: tuple[Column, ...]
+    """Each row is scored under each, on the same images; at least one."""
     ipc: int
     seeds: tuple[int, ...]
     """Of sets: each draws starts and recovery."""
@@ -142,7 +164,7 @@ class Experiment:
             "match": str(self.match) if self.match else None,
             "dataset": self.dataset.table(),
             "teacher": [{"file": str(t)} if isinstance(t, Path) else t.model_dump() for t in self.teachers],
-            "protocol": self.protocol.table(),
+            "regime": [column.table() for column in self.regimes],
             "evaluator": [named.table() for named in self.evaluators],
             "row": [
                 {"label": row.label, "role": row.role, "method": row.method}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from delt_host.models import Builder
     from delt_host.observer import Observer
     from delt_host.protocols import Protocol
+    from delt_host.regimes import Regime
 
 GROUP = "delt_host"
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
@@ -62,8 +63,13 @@ def delt_protocols() -> dict[str, type[Protocol]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def delt_regimes() -> dict[str, Regime]:  # type: ignore[empty-body]
+    """What students are told and how they are trained: a relabeler and a protocol, with options."""
+
+
+@hookspec
 def delt_methods() -> dict[str, Method]:  # type: ignore[empty-body]
-    """Methods: five choices of components with options, and what they change for single datasets."""
+    """Methods: four choices of components with options, and what they change for single datasets."""
 
 
 @hookspec

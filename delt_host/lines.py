@@ -34,10 +34,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Line:
-    """A row under one regime and evaluator, with its scores of every set."""
+    """A row under one evaluator and regime, with its scores of every set."""
 
     row: RowRecord
-    regime: RegimeRecord
+    regime: RegimeRecord | None
+    """None where the scores are the sets', whatever students are told."""
     evaluator: EvaluatorRecord
     scores: tuple[Score, ...]
     """The failed among them."""
@@ -51,7 +52,12 @@ class Line:
     @property
     def labels(self) -> str:
         """What its labels come from."""
-        return str(self.row.components.get("relabeler", {}).get("name", ""))
+        return str(self.regime.relabeler.get("name", "")) if self.regime else ""
+
+    @property
+    def column(self) -> str:
+        """The regime's name; empty without one."""
+        return self.regime.name if self.regime else ""
 
     @cached_property
     def done(self) -> list[Score]:
@@ -124,12 +130,12 @@ def _numbers(scores: Iterable[Score], fact: str) -> Iterator[float]:
 
 
 def lines(results: Results) -> list[Line]:
-    """Each row under each regime and evaluator, in the order of the table; without those that nobody tried to score."""
+    """Each row under each evaluator and regime, in the order of the table; without those that nobody tried to score."""
     found = []
-    for regime in results.regimes:
-        for evaluator in results.evaluators:
+    for evaluator in results.evaluators:
+        for regime in (None, *results.regimes):
             for row in results.rows:
-                place = (row.label, regime.name, evaluator.title)
+                place = (row.label, regime.name if regime else "", evaluator.title)
                 own = tuple(s for s in results.scores if (s.row, s.regime, s.evaluator) == place)
                 told = tuple(d for d in results.differences if (d.row, d.regime, d.evaluator) == place)
                 if own:
@@ -137,8 +143,16 @@ def lines(results: Results) -> list[Line]:
     return found
 
 
+def by_regime(found: Iterable[Line]) -> dict[tuple[str, str], list[Line]]:
+    """The lines that may be compared with each other, by evaluator and regime: `title` and name, empty without one."""
+    tables: dict[tuple[str, str], list[Line]] = {}
+    for line in found:
+        tables.setdefault((line.evaluator.title, line.column), []).append(line)
+    return tables
+
+
 def by_evaluator(found: Iterable[Line]) -> dict[str, list[Line]]:
-    """The lines of each evaluator, by its title."""
+    """The lines of each evaluator, by its title, under all regimes."""
     tables: dict[str, list[Line]] = {}
     for line in found:
         tables.setdefault(line.evaluator.title, []).append(line)

@@ -1,4 +1,4 @@
-"""What a run measures while it lasts, one for each row, seed and evaluator, and the records that are left of it."""
+"""What a run measures while it lasts, one for each row, seed, regime and evaluator, and the records that are left of it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from delt_host.results import CostRecord, RowRecord, Score
 
 @dataclass(frozen=True)
 class Measurement:
-    """One row under one set seed, student and evaluator."""
+    """One row under one set seed, evaluator, regime and student."""
 
     row: Row
     seed: int
     evaluator: Named[Any]
+    regime: str = ""
+    """Its name; empty where the evaluator scores sets, whatever students are told."""
     student: int = 0
     evaluation: Evaluation | None = None
     plan: Plan | None = None
@@ -44,6 +46,7 @@ class Measurement:
         evaluation, cost = self.evaluation, self.distilled.cost if self.distilled else None
         return Score(
             row=self.row.label,
+            regime=self.regime,
             evaluator=self.evaluator.component.title,
             set=self.seed,
             student=self.student,
@@ -67,7 +70,7 @@ def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> R
     row, sets = first.row, [m.distilled for m in measurements if m.distilled is not None]
     costs = [made.cost for made in sets if made.cost is not None]
     peaks = [cost.peak_bytes for cost in costs if math.isfinite(cost.peak_bytes)]
-    ipc = None if row.role == "ceiling" else row.ipc or experiment.ipc
+    ipc = None if row.role == "ceiling" else experiment.ipc
     return RowRecord(
         label=row.label,
         role=row.role,

@@ -22,7 +22,7 @@ from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
 from delt_host.protocols import PROTOCOLS, Protocol
 
-KINDS = (*STAGES, "form", "protocol", "method", "dataset", "model", "observer")
+KINDS = (*STAGES, "form", "protocol", "regime", "method", "dataset", "model", "observer")
 CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "protocol": Protocol, "observer": Observer}
 OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}, "protocol": PROTOCOLS}
 """What the host itself provides, by kind and name."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from delt_host.errors import InputError
+from delt_host.methods import refuse_former
 from delt_host.options import build, parse_assignment
 
 DEFAULT_SEEDS = 3
@@ -24,7 +25,8 @@ class Request(BaseModel):
     dataset: str | dict[str, Any] | None = None
     teacher: list[str | dict[str, Any]] = Field(default_factory=list)
     """Models to squeeze, teachers' files, or tables of a recipe's options; several are a committee."""
-    protocol: str | dict[str, Any] | None = None
+    regime: list[str | dict[str, Any]] = Field(default_factory=list)
+    """What students are told: names, ``RELABELER:PROTOCOL``, or tables of both with their options."""
     ipc: int | None = None
     seeds: int | str | list[int] | None = None
     students: int | None = None
@@ -36,7 +38,6 @@ class Request(BaseModel):
     initializer: str | None = None
     scheduler: str | None = None
     matcher: str | None = None
-    relabeler: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """New methods of this recipe by name; see `delt_host.methods.Method`."""
@@ -50,10 +51,15 @@ class Request(BaseModel):
     ceiling: bool = False
     ceiling_epochs: int | None = None
 
-    @field_validator("method", "baseline", "control", "student", "evaluator", "teacher", mode="before")
+    @field_validator("method", "baseline", "control", "student", "evaluator", "teacher", "regime", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regimes_are_no_choice(cls, given: Any) -> Any:
+        return refuse_former(given)
 
     @field_validator("set")
     @classmethod

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from delt_host.asked_teachers import asked_teachers
+from delt_host.columns import ColumnMaker
 from delt_host.compute import Compute
 from delt_host.data import DATASETS
 from delt_host.data.base import Dataset, RealData
@@ -22,10 +23,9 @@ from delt_host.experiment import Budget, Experiment, Named
 from delt_host.methods import Method
 from delt_host.options import build
 from delt_host.plugins import Plugin, Provided, Registry
-from delt_host.protocols import Protocol
 from delt_host.request import Request, check_students, parse_seeds
 from delt_host.rows import RowMaker
-from delt_host.set_options import SetOptions, of_stage
+from delt_host.set_options import SetOptions
 from delt_host.teacher import Teacher
 
 DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = 10, 20
@@ -45,14 +45,15 @@ def resolve(request: Request, registry: Registry) -> Experiment:
         raise InputError(f"--ipc must be at least 1, not {ipc}")
     maker = RowMaker(registry, known_as, ipc, suggested, sets, _swaps(request))
     rows = maker.rows(request)
-    teachers = asked_teachers(request.teacher, suggested, sets, maker.committee)
+    columns = ColumnMaker(registry, known_as, suggested, sets)
+    regimes = columns.columns(request.regime)
+    asked = any(column.relabeler.component.committee for column in regimes)
+    teachers = asked_teachers(request.teacher, suggested, sets, maker.members if asked else maker.committee)
     first = teachers[0]
     model = Teacher.load(first).architecture if isinstance(first, Path) else first.model
     compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     evaluators = maker.evaluators(request, rows, model)
-    chosen_protocol = _protocol(request.protocol, registry, known_as, suggested, sets)
-    maker.options_seen["protocol"] = set(type(chosen_protocol.component).model_fields)
-    sets.check_all_used(maker.options_seen)
+    sets.check_all_used({**maker.options_seen, **columns.options_seen})
     threads = torch.get_num_threads() if request.threads is None else request.threads
     if not 1 <= threads <= MOST_THREADS:
         raise InputError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
@@ -65,7 +66,7 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     return Experiment(
         dataset=Named(dataset_name, dataset),
         teachers=teachers,
-        protocol=chosen_protocol,
+        regimes=regimes,
         ipc=ipc,
         seeds=seeds,
         students=check_students(1 if request.students is None else request.students, seeds),
@@ -123,21 +124,6 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
     return dataset.load()
 
 
-def _protocol(
-    given: Any, registry: Registry, dataset: str, suggested: Mapping[str, Any], sets: SetOptions
-) -> Named[Protocol]:
-    options = dict(given) if isinstance(given, Mapping) else {"name": given or "fair"}
-    name = options.pop("name", "fair")
-    scaled = of_stage("protocol", suggested) if name == "fair" else {}
-    return named_protocol(registry, name, dataset, {**scaled, **options, **sets.of("protocol")})
-
-
-def named_protocol(registry: Registry, name: str, dataset: str, changes: Mapping[str, Any]) -> Named[Protocol]:
-    """The named protocol as it is run on a dataset, with the user's changes. InputError for unknown names or values."""
-    cls = registry.get("protocol", name)
-    return Named(name, build(cls, {**cls.datasets.get(dataset, {}), **changes}, "protocol"))
-
-
 def _swaps(request: Request) -> dict[str, str]:
-    stages = ("initializer", "scheduler", "matcher", "relabeler")
+    stages = ("initializer", "scheduler", "matcher")
     return {stage: getattr(request, stage) for stage in stages if getattr(request, stage)}

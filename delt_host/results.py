@@ -18,7 +18,6 @@ from delt_host.options import build
 
 FILE = "results.json"
 FORMAT = 1
-REGIME = "default"  # the only one until students are told several things
 
 
 def _number(value: Any) -> Any:
@@ -87,6 +86,8 @@ class ProtocolRecord(_Record):
 
     title: str
     """Name, version, and what was changed."""
+    report: Literal["last", "best"] = "last"
+    """The epoch that is reported; `best` was chosen on the test set."""
     fingerprint: str
     """Eight hexadecimal digits that differ whenever a setting does."""
 
@@ -95,9 +96,9 @@ class RegimeRecord(_Record):
     """What students are told, and how they are trained."""
 
     name: str
-    """What scores and differences name it by. There is one, `default`."""
+    """What scores and differences name it by; no two are alike."""
     relabeler: Table
-    """`name` and options of what labels the first row; a row with another one says so in its `components`."""
+    """`name` and options of what labels the images of every row."""
     protocol: ProtocolRecord
 
 
@@ -114,6 +115,8 @@ class EvaluatorRecord(_Record):
     """Of the headline: `%`, `s`; empty for plain numbers."""
     better: Literal["higher", "lower"]
     """Which headline scores are better."""
+    per: Literal["set", "regime", "table"] = "regime"
+    """Whether it scores each set once, each under every regime, or works its scores out of others'."""
     options: Table
     """All of the component's."""
 
@@ -160,8 +163,8 @@ class Score(_Record):
 
     row: str
     """Its `label`."""
-    regime: str = REGIME
-    """Its `name`."""
+    regime: str = ""
+    """Its `name`; empty where the score is the set's, whatever students are told."""
     evaluator: str
     """Its `title`."""
     set: NonNegativeInt
@@ -193,8 +196,8 @@ class Difference(_Record):
     """Its `label`."""
     other: str
     """The other row's `label`."""
-    regime: str = REGIME
-    """Its `name`."""
+    regime: str = ""
+    """Its `name`, the same for both rows; empty where the scores are the sets', whatever students are told."""
     evaluator: str
     """Its `title`."""
     split: Literal["test", "validation"] = "test"

@@ -7,16 +7,16 @@ from typing import Any
 
 from delt_host.errors import InputError
 from delt_host.experiment import Named, Role, Row
-from delt_host.methods import Choice, Method
+from delt_host.methods import WRITE_INSTEAD, Choice, Method
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
-from delt_host.protocols import Protocol
 from delt_host.request import Request, split_spec
 from delt_host.set_options import SetOptions, of_stage
 from delt_host.squeeze import TeacherRecipe
 
 NOTHING = "none"  # the scheduler and matcher of a row that optimises nothing
 DEFAULT_CONTROLS = ("random-real", "start")
+MAKE_IMAGES = ("initializer", "scheduler", "matcher")  # the stages of a row; what comes after is the comparison's
 START = "start"  # the control that takes each method's initialisation with zero iterations
 
 
@@ -35,48 +35,44 @@ class RowMaker:
         self.registry, self.dataset, self.ipc, self.suggested = registry, dataset, ipc, suggested
         self.sets, self.swaps = sets, swaps
         self.committee: list[str] = []  # models that the methods want beside the first teacher
+        self.members: list[str] = []  # those that they name, whether or not their images want them: labels may
         self.options_seen: dict[str, set[str]] = {
             "teacher": set(TeacherRecipe.model_fields),
-            "protocol": set(Protocol.model_fields),
         }
         self.notes: list[str] = []
 
     def rows(self, request: Request) -> list[Row]:
-        shared = request.relabeler or ""
         rows = [self.from_table(table) for table in request.row]
         specs = [(spec, "method") for spec in request.method] + [(spec, "baseline") for spec in request.baseline]
         if not rows and not specs:
             raise InputError(f"no method given; use --method NAME (known: {', '.join(self.registry.names('method'))})")
-        for spec, role in specs:
-            row = self.from_spec(spec, "method" if role == "method" else "baseline", shared)
-            shared = shared or row.relabeler.name
-            rows.append(row)
+        rows += [self.from_spec(spec, "method" if role == "method" else "baseline") for spec, role in specs]
         if specs:
-            rows += self.controls(rows, request.control, shared)
+            rows += self.controls(rows, request.control)
         self._check_distinct(rows)
         return rows
 
-    def from_spec(self, spec: str, role: Role, relabeler: str = "") -> Row:
+    def from_spec(self, spec: str, role: Role) -> Row:
         """A row from ``NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE``; components swapped by flag for methods alone."""
         name, assignments = split_spec(spec)
         method: Method = self.registry.get("method", name)
-        swapped = {k: v for k, v in self.swaps.items() if k != "relabeler"} if role == "method" else {}
+        swapped = dict(self.swaps) if role == "method" else {}
         own: dict[str, Any] = {}
         inline: dict[str, str] = {}
         for assignment in assignments:
             key, equals, value = assignment.partition("=")
-            if equals and key in ("initializer", "scheduler", "matcher", "relabeler"):
+            if equals and key == "relabeler":
+                raise InputError(f"{spec!r}: {WRITE_INSTEAD}")
+            if equals and key in MAKE_IMAGES:
                 inline[key] = value
             else:
                 option, parsed = parse_assignment(assignment)
                 own[option] = parsed
-        chosen = {**({"relabeler": relabeler} if relabeler else {}), **swapped, **inline}
-        if relabeler and relabeler != method.relabeler.name and "relabeler" not in inline:
-            self.notes.append(f"{name} is relabelled by {relabeler} like the others (its own: {method.relabeler.name})")
+        chosen = {**swapped, **inline}
         differs = [f"{k}={v}" for k, v in {**swapped, **inline}.items()] + [f"{k}={v}" for k, v in own.items()]
         label = f"{name} ({', '.join(differs)})" if differs else name
         for key in own:
-            if key.partition(".")[0] not in ("initializer", "scheduler", "matcher", "relabeler"):
+            if key.partition(".")[0] not in MAKE_IMAGES:
                 raise InputError(f"{spec!r}: {key} is not the row's own; use --set {key}=… for the whole comparison")
         return self._row(label, role, name, method, chosen, own)
 
@@ -91,7 +87,7 @@ class RowMaker:
     ) -> Row:
         parts: dict[str, Named[Any] | None] = {}
         published = method.published(self.dataset, self.ipc)
-        for stage in ("initializer", "scheduler", "matcher", "relabeler"):
+        for stage in MAKE_IMAGES:
             choice: Choice | None = getattr(method, stage)
             wanted = chosen.get(stage, published.get(stage))
             if wanted and (choice is None or wanted != choice.name):
@@ -104,8 +100,9 @@ class RowMaker:
                 missing = "scheduler" if parts["scheduler"] is None else "matcher"
                 here = f" on {self.dataset} at IPC {self.ipc}" if missing in published else ""
                 raise InputError(f"{label}: {name} has no {missing}{here}; give one with --{missing} NAME")
+        members = self.suggested.get("committee", published.get("committee", method.committee))
+        self.members += [model for model in members if model not in self.members]
         if any(part is not None and part.component.committee for part in parts.values()):
-            members = self.suggested.get("committee", published.get("committee", method.committee))
             self.committee += [model for model in members if model not in self.committee]
         return Row(label=label, role=role, method=name, **parts)  # type: ignore[arg-type]
 
@@ -123,12 +120,14 @@ class RowMaker:
         """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
         parts: dict[str, Any] = {}
         label, role = str(table.get("label", table.get("method", "row"))), table.get("role", "method")
-        for stage in ("initializer", "scheduler", "matcher", "relabeler"):
+        if "relabeler" in table:
+            raise InputError(f"row {label!r} of the recipe has a relabeler; {WRITE_INSTEAD}")
+        for stage in MAKE_IMAGES:
             options = dict(table.get(stage, {}))
-            swapped = self.swaps.get(stage) if stage == "relabeler" or role == "method" else None
+            swapped = self.swaps.get(stage) if role == "method" else None
             if swapped and swapped != options.get("name"):
                 options = {"name": swapped}
-                label += f" ({stage}={swapped})" if stage != "relabeler" else ""
+                label += f" ({stage}={swapped})"
             if not options:
                 continue
             name = options.pop("name", None)
@@ -138,9 +137,8 @@ class RowMaker:
             fields = list(cls.model_fields)
             self.options_seen.setdefault(stage, set()).update(fields)
             parts[stage] = Named(name, build(cls, {**options, **self.sets.of(stage, fields)}, f"{stage} {name}"))
-        for needed in ("initializer", "relabeler"):
-            if needed not in parts:
-                raise InputError(f"row {table.get('label')!r} of the recipe has no {needed}")
+        if "initializer" not in parts:
+            raise InputError(f"row {table.get('label')!r} of the recipe has no initializer")
         if ("scheduler" in parts) != ("matcher" in parts):
             raise InputError(
                 f"row {table.get('label')!r} of the recipe needs both a scheduler and a matcher, or neither"
@@ -149,11 +147,10 @@ class RowMaker:
             label=label,
             role=role,
             method=str(table.get("method", "")),
-            ipc=int(table.get("ipc", 0)),
             **{"scheduler": None, "matcher": None, **parts},
         )
 
-    def controls(self, rows: Sequence[Row], names: Sequence[str] | None, relabeler: str) -> list[Row]:
+    def controls(self, rows: Sequence[Row], names: Sequence[str] | None) -> list[Row]:
         """The control rows: each named control method, and each method's start with zero iterations."""
         added: list[Row] = []
         for name in DEFAULT_CONTROLS if names is None else names:
@@ -166,13 +163,12 @@ class RowMaker:
                         initializer=row.initializer,
                         scheduler=None,
                         matcher=None,
-                        relabeler=row.relabeler,
                     )
                     for row in rows
                     if row.role == "method" and row.scheduler is not None
                 ]
             else:
-                candidates = [self.from_spec(name, "control", relabeler)]
+                candidates = [self.from_spec(name, "control")]
             added += [row for row in candidates if not any(row.same_images(other) for other in [*rows, *added])]
         return added
 

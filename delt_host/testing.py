@@ -12,7 +12,7 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import tomli_w
 import torch
@@ -42,6 +42,7 @@ from delt_host.protocols import Protocol
 from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
+from delt_host.taught import Taught, check_contract
 from delt_host.teacher import Teacher
 from delt_host.train import train_student
 
@@ -229,9 +230,14 @@ def check_protocol(protocol: Protocol, problem: Problem) -> None:
 
 
 def check_evaluator(evaluator: Evaluator, problem: Problem) -> None:
-    """Finite scores with the headline among them, facts that JSON can hold, the same every time."""
+    """Finite scores with the headline among them, facts that JSON can hold, the same every time; of one that is per table
+    only that it derives."""
     name, distilled = _name(evaluator), _real_distilled(problem)
-    first, again = (evaluator.evaluate(problem, distilled, Labels(problem, distilled, _OneHot())) for _ in range(2))
+    check_contract(evaluator)
+    if evaluator.per == "table":
+        return  # it needs a run's scores
+    taught = None if evaluator.per == "set" else Taught(problem, _OneHot(), distilled)
+    first, again = (evaluator.evaluate(problem, distilled, cast("Taught", taught)) for _ in range(2))
     there = ", ".join(first.scores)
     assert evaluator.headline in first.scores, f"{name}: headline {evaluator.headline!r} is not a score ({there})"
     for score, value in first.scores.items():

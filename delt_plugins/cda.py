@@ -10,6 +10,7 @@ CDA = Method(
     initializer=use("noise"),
     scheduler=use("constant", crop="cosine", roll="scaled"),
     matcher=use("batch-norm"),
+    regime="fkd:sre2l",
     datasets={
         "tiny-imagenet": {
             "scheduler.learning_rate": 0.4,

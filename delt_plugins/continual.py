@@ -13,22 +13,21 @@ from delt_host import (
     Evaluation,
     Evaluator,
     InputError,
-    Labels,
     MemorySplit,
     Problem,
     RealData,
     Split,
+    Taught,
     hookimpl,
 )
 from delt_host.train import train_student
-from delt_plugins.labels import Fkd
 
 
 class Continual(Evaluator):
     """Class-incremental accuracy in K equal steps, GDumb style: a new student each step, tested on the classes seen.
 
     `average` is the mean over steps, `last` the accuracy after the last one. Classes come in an order drawn from the seed.
-    Steps before the last have the teacher's labels of the classes seen; the last has the row's own.
+    Steps before the last have the regime's labels of the classes seen; the last has the set's own.
     """
 
     source: ClassVar[str] = "DELT, Figure 8; GDumb (Prabhu et al., ECCV 2020)"
@@ -47,7 +46,7 @@ class Continual(Evaluator):
     def trainings(self) -> dict[str, float]:
         return {self.model: (self.steps + 1) / 2}  # step k of K has k/K of the images
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
         classes = problem.num_classes
         if self.steps > classes:
             raise InputError(f"evaluator continual has {self.steps} steps, but {problem.data.name} {classes} classes")
@@ -56,12 +55,12 @@ class Continual(Evaluator):
         for step in range(1, self.steps + 1):
             seen = sorted(order[: step * classes // self.steps])
             if len(seen) == classes:
-                now, given = problem, labels
+                now, given = problem, taught.labels
             else:
                 now = problem.of_data(subset(problem.data, seen))
                 kept = torch.isin(distilled.targets, torch.tensor(seen))
-                part = Distilled(distilled.pixels[kept], renumbered(distilled.targets[kept], seen))
-                given = Labels(now, part, Fkd())
+                pixels = distilled.read(torch.nonzero(kept).flatten())
+                given = taught.of(Distilled(pixels, renumbered(distilled.targets[kept], seen)), now)
             curve["classes"].append(len(seen))
             curve["accuracy"].append(train_student(now, given, self.model).last)
             problem.advance(problem.protocol.epochs // self.steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from delt_host import Distilled, Evaluation, Evaluator, InputError, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, InputError, Problem, Taught, hookimpl
 
 
 class CostOfRecovery(Evaluator):
@@ -13,10 +13,11 @@ class CostOfRecovery(Evaluator):
 
     A plan's image-iterations are the sum over its phases of active images times iterations; multiply-adds are counted in one
     iteration and scaled by them. `peak-mib` is the most memory in use meanwhile: a GPU's tensors, or the whole process on a
-    CPU. `image-kib` and `label-kib` are what has to be stored or shipped, `seconds-per-mega-image-iteration` the pace.
+    CPU. `image-kib` is what has to be stored or shipped beside the labels, `seconds-per-mega-image-iteration` the pace.
     """
 
     source: ClassVar[str] = "DELT, Table 6 and Figure 12"
+    per: ClassVar[Literal["set", "regime", "table"]] = "set"
     headline: ClassVar[str] = "time"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = "s"
@@ -25,7 +26,7 @@ class CostOfRecovery(Evaluator):
     def title(self) -> str:
         return "cost of recovery"
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught | None) -> Evaluation:
         cost = distilled.cost
         if cost is None:
             raise InputError("evaluator cost: nobody wrote down what this distilled set cost to make; run it again")
@@ -34,8 +35,7 @@ class CostOfRecovery(Evaluator):
             "image-iterations": float(cost.image_iterations),
             "tera-multiply-adds": cost.multiply_adds / 1e12,
             "peak-mib": cost.peak_bytes / 2**20,
-            "image-kib": distilled.pixels.numel() / 2**10,
-            "label-kib": labels.size_bytes / 2**10,
+            "image-kib": len(distilled) // problem.form.cells * 3 * problem.image_size**2 / 2**10,
         }
         if cost.image_iterations:
             scores["seconds-per-mega-image-iteration"] = 1e6 * cost.seconds / cost.image_iterations

@@ -240,6 +240,7 @@ DELT = Method(
     initializer=use("ranked"),
     scheduler=use("early-late"),
     matcher=use("batch-norm"),
+    regime="online:delt-repo",
     # Table 8c: at IPC 1 there are no rounds and the iterations are the dataset's, here as for ResNet-18 (ImageNet: ConvNet-4).
     datasets={
         f"{dataset} ipc 1": {"scheduler.iterations": iterations, "scheduler.round_iterations": iterations}

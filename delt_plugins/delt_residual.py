@@ -20,6 +20,7 @@ DELT_RESIDUAL = Method(
         residual=0.5,
     ),
     matcher=use("batch-norm", weight=0.1),
+    regime="views",
     # One image of a class cannot stand for its variety: the one that the teacher is surest of, as it is.
     datasets={"ipc 1": {"initializer.selection": "highest", "scheduler": "none", "matcher": "none"}},
 )

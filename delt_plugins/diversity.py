@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
 from delt_host.features import FeatureSpace, classes, sample_of_class
 
 
@@ -22,6 +22,7 @@ class Diversity(Evaluator):
     """
 
     source: ClassVar[str] = "DELT, Figure 2 (similarity); Naeem et al., ICML 2020, eq. 6 (coverage)"
+    per: ClassVar[Literal["set", "regime", "table"]] = "set"
     headline: ClassVar[str] = "similarity"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     unit: ClassVar[str] = ""
@@ -37,9 +38,9 @@ class Diversity(Evaluator):
     def title(self) -> str:
         return f"diversity in {self.space} features"
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught | None) -> Evaluation:
         space = FeatureSpace(problem, self.space)
-        features = space(distilled.pixels)
+        features = space(distilled.read(torch.arange(len(distilled))))
         similarity, covered = {}, {}
         for label, places in classes(distilled.targets):
             name, own = problem.class_names[label], features[places]

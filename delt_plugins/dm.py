@@ -92,6 +92,7 @@ DM = Method(
         "constant", iterations=1000, learning_rate=0.02, crop="none", flip=False, order="class", group_size=10_000
     ),
     matcher=use("distribution"),
+    regime="hard",
 )
 
 

@@ -50,7 +50,7 @@ GVBSM = Method(
     # The published roll of 0 to 32 px is left as it is: on small images it is any shift at all.
     scheduler=use("constant", learning_rate=0.05, crop="pad", roll=(0, 32), order="class"),
     matcher=use("general-statistics"),
-    relabeler=use("committee"),
+    regime="committee:gvbsm",
     datasets=dict.fromkeys(
         LARGE,
         {
@@ -61,7 +61,7 @@ GVBSM = Method(
             "matcher.patches": 16,
             "matcher.decay": 0.4,
             "matcher.drop": 0.0,
-            "relabeler.rescale": True,
+            "regime": "committee:gvbsm,relabeler.rescale=true",
         },
     ),
 )
@@ -73,7 +73,7 @@ EDC = Method(
     initializer=use("ranked", selection="highest", cut=True),
     scheduler=use("constant", iterations=2000, learning_rate=0.05, order="class"),
     matcher=use("general-statistics", class_wise=0.5, diversity=0.0),
-    relabeler=use("committee"),
+    regime="committee:edc",
     datasets=dict.fromkeys(
         LARGE,
         {

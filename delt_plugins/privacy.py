@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
 from delt_host.data.base import Split
 from delt_host.features import BATCH, FeatureSpace
 
@@ -27,6 +27,7 @@ class Privacy(Evaluator):
     """
 
     source: ClassVar[str] = "this project; membership by distance: Chen et al., GAN-Leaks, CCS 2020, section 4.2"
+    per: ClassVar[Literal["set", "regime", "table"]] = "set"
     headline: ClassVar[str] = "near-copies"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
 
@@ -39,11 +40,12 @@ class Privacy(Evaluator):
     def title(self) -> str:
         return "privacy"
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught | None) -> Evaluation:
         train, test = problem.data.train, problem.data.test
-        pixel, nearest = nearest_pixels(distilled.pixels, train)
+        pixels = distilled.read(torch.arange(len(distilled)))
+        pixel, nearest = nearest_pixels(pixels, train)
         space = FeatureSpace(problem)
-        features = F.normalize(space(distilled.pixels), dim=1)
+        features = F.normalize(space(pixels), dim=1)
         closest = torch.full((len(features),), 2.0)
         for chunk in torch.arange(len(train)).split(BATCH):
             real = F.normalize(space(train.read(chunk)), dim=1)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
 from delt_host.squeeze import accuracy
 from delt_host.train import train_student
 
@@ -39,16 +39,20 @@ class Pruning(Evaluator):
     def trainings(self) -> dict[str, float]:
         return {self.network: 2}
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
         def penalty(student: nn.Module) -> Tensor:
             return self.sparsity * torch.stack([norm.weight.abs().sum() for norm in norms(student)]).sum()
 
-        dense = train_student(problem, labels, self.network, penalty=penalty)
+        dense = train_student(problem, taught.labels, self.network, penalty=penalty)
         masks = smallest_scales(dense.student, self.ratio)
         apply(dense.student, masks)
         pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.data.test, problem.compute)[0]
         again = train_student(
-            problem, labels, self.network, student=dense.student, after_step=lambda student: apply(student, masks)
+            problem,
+            taught.labels,
+            self.network,
+            student=dense.student,
+            after_step=lambda student: apply(student, masks),
         )
         removed = sum(int((~mask).sum()) for mask in masks) / sum(len(mask) for mask in masks)
         scores = {"finetuned": again.last, "dense": dense.last, "pruned": pruned, "removed": 100 * removed}

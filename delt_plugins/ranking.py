@@ -6,22 +6,30 @@ Accuracies go in as fractions: the published tool puts percentages into the expo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Passes, Prepared, Problem, Relabeler, hookimpl
-from delt_host.identity import network_identity
-from delt_host.resume import Checkpoint
-from delt_host.squeeze import TeacherRecipe, measured, squeeze
+from delt_host import (
+    Distilled,
+    Evaluation,
+    Evaluator,
+    InputError,
+    Problem,
+    Protocol,
+    Results,
+    Score,
+    Taught,
+    hookimpl,
+)
+from delt_host.identity import identity, network_identity
 from delt_host.train import train_student
 from delt_plugins.controls import Real
-from delt_plugins.labels import Fixed, Fkd, Hard
 
-REGIMES: dict[str, Relabeler] = {"hard": Hard(), "fixed": Fixed(), "view": Fkd()}
-"""Hard labels, one soft label an image, soft labels for each view."""
+HARD, RANDOM = "hard", "random-real"
+"""The regime of one-hot labels, and the control of random real images."""
 
 WITHOUT_AUGMENTATION = {"crop": "none", "flip": False, "mix": "none", "randaugment": "", "shuffle_patches": 1}
 WEIGHT = 0.5  # w and gamma of the paper
@@ -33,14 +41,16 @@ def robust_score(alpha: float) -> float:
 
 
 class LabelRobust(Evaluator):
-    """LRS under three label regimes, of the hard-label recovery HLR and the improvement over random images IOR.
+    """LRS under each regime but `hard`, of the hard-label recovery HLR and the improvement over random images IOR.
 
     ``HLR = acc(real, hard) - acc(set, hard)``, ``IOR = acc(set, regime) - acc(random, regime)``, ``LRS`` is `robust_score`
-    of ``w IOR - (1 - w) HLR`` with w = 0.5. `random` are random real images, and all students have the same protocol.
+    of ``w IOR - (1 - w) HLR`` with w = 0.5. `random` are random real images, `real` is the whole real set: both are rows of the
+    run, and accuracies are those of evaluator `student`.
     """
 
     source: ClassVar[str] = "DD-Ranking, section 3, label-robust score"
-    headline: ClassVar[str] = "lrs-view"
+    per: ClassVar[Literal["set", "regime", "table"]] = "table"
+    headline: ClassVar[str] = "lrs"
     unit: ClassVar[str] = ""
 
     model: str = "convnet3"
@@ -52,22 +62,56 @@ class LabelRobust(Evaluator):
 
     @property
     def trainings(self) -> dict[str, float]:
-        return {self.model: len(REGIMES)}
+        return {}
 
-    def prepares(self, problem: Problem) -> list[Prepared]:
-        return [real_accuracy(problem, self.model), *(random_accuracy(problem, name, self.model) for name in REGIMES)]
+    def derive(self, results: Results) -> Sequence[Score]:
+        regimes = [regime.name for regime in results.regimes if regime.name != HARD]
+        random = next((row.label for row in results.rows if row.role == "control" and row.method == RANDOM), None)
+        real = next((row.label for row in results.rows if row.role == "ceiling"), None)
+        if len(regimes) == len(results.regimes):
+            raise InputError(
+                "label-robust needs what sets are worth with hard labels: --regime hard beside another one"
+            )
+        if not regimes:
+            raise InputError("label-robust needs a regime beside hard, to tell what its labels add: --regime views")
+        if random is None:
+            raise InputError(
+                f"label-robust needs the control {RANDOM}: leave --no-controls out, or give --control {RANDOM}"
+            )
+        if real is None:
+            raise InputError("label-robust needs students of the whole real set: --ceiling")
+        found: list[Score] = []
+        for row in results.rows:
+            for regime in regimes if row.role != "ceiling" else ():
+                needed = ((real, HARD), (row.label, HARD), (row.label, regime), (random, regime))
+                accuracies = [self._accuracies(results, *place) for place in needed]
+                for number in sorted(set.intersection(*map(set, accuracies))):
+                    scores = label_robust(*(accuracy[number] for accuracy in accuracies))
+                    found.append(Score(row=row.label, regime=regime, evaluator=self.title, set=number, scores=scores))
+        if not found:
+            raise InputError(
+                f"label-robust needs accuracies of {self.model}: --evaluator student --student {self.model}"
+            )
+        return found
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        real, *others = (float(problem.prepared(each)["accuracy"]) for each in self.prepares(problem))
-        own = {name: _accuracy(problem, regime, distilled, self.model) for name, regime in REGIMES.items()}
-        random = dict(zip(REGIMES, others, strict=True))
-        recovery = real - own["hard"]
-        scores = {}
-        for name in REGIMES:
-            improvement = own[name] - random[name]
-            scores[f"lrs-{name}"] = robust_score(WEIGHT * improvement - (1 - WEIGHT) * recovery)
-            scores[f"ior-{name}"] = improvement
-        return Evaluation({**scores, "hlr": recovery}, {"set": own, "random": random, "real": real})
+    def _accuracies(self, results: Results, row: str, regime: str) -> dict[int, float]:
+        """Of a row's sets under a regime, as fractions, each the mean of its students."""
+        found: dict[int, list[float]] = {}
+        for score in results.scores:
+            last = score.scores.get("last")
+            if (score.row, score.regime, score.evaluator) == (row, regime, self.model) and last is not None:
+                found.setdefault(score.set, []).append(last / 100)
+        return {number: fmean(values) for number, values in found.items()}
+
+
+def label_robust(real_hard: float, own_hard: float, own: float, random: float) -> dict[str, float]:
+    """LRS, IOR and HLR of a set from four accuracies as fractions."""
+    recovery, improvement = real_hard - own_hard, own - random
+    return {
+        "lrs": robust_score(WEIGHT * improvement - (1 - WEIGHT) * recovery),
+        "ior": improvement,
+        "hlr": recovery,
+    }
 
 
 class AugmentationRobust(Evaluator):
@@ -89,69 +133,40 @@ class AugmentationRobust(Evaluator):
 
     @property
     def trainings(self) -> dict[str, float]:
-        return {self.model: 2}
+        return {self.model: 4}  # the set's and the random images', of which the latter are every row's
 
-    def prepares(self, problem: Problem) -> list[Prepared]:
-        return [random_accuracy(setting, "view", self.model) for setting in augmentations(problem).values()]
-
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
         leads = {}
-        for name, setting in augmentations(problem).items():
-            mine = _accuracy(setting, REGIMES["view"], distilled, self.model)
-            random = problem.prepared(random_accuracy(setting, "view", self.model))
-            leads[name] = mine - float(random["accuracy"])
+        for name, protocol in augmentations(problem.protocol).items():
+            setting = taught.under(protocol)
+            mine = train_student(setting.problem, setting.labels, self.model).last / 100
+            leads[name] = mine - self._random(problem.under(protocol), setting)
         beta = WEIGHT * leads["with"] + (1 - WEIGHT) * leads["without"]
         return Evaluation({"ars": robust_score(beta), **{f"lead-{name}": lead for name, lead in leads.items()}})
 
+    def _random(self, problem: Problem, taught: Taught) -> float:
+        """The same student's top-1, as a fraction, on random real images: once for all rows of a seed."""
 
-def augmentations(problem: Problem) -> dict[str, Problem]:
-    """The problem with the protocol's augmentation, and without."""
-    bare = problem.protocol.model_copy(update=WITHOUT_AUGMENTATION)
-    return {"with": problem, "without": problem.under(bare)}
+        def train() -> dict[str, torch.Tensor]:
+            start = Real().initialize(problem.with_student(0))  # the set's draw
+            images = Distilled(problem.normalization.denormalize(start.images), start.targets)
+            accuracy = train_student(problem, taught.of(images, problem), self.model).last / 100
+            return {"accuracy": torch.tensor(accuracy, dtype=torch.float64)}
 
-
-def _accuracy(problem: Problem, regime: Relabeler, distilled: Distilled, model: str) -> float:
-    """A student's top-1 as a fraction."""
-    return train_student(problem, Labels(problem, distilled, regime), model).last / 100
-
-
-def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
-    """The same for random real images under a regime, by its name: one `accuracy` () float64 for all rows of a seed."""
-
-    def make(_checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-        start = Real().initialize(problem.with_student(0))  # the set's draw
-        distilled = Distilled(problem.normalization.denormalize(start.images), start.targets)
-        return {"accuracy": torch.tensor(_accuracy(problem, REGIMES[name], distilled, model), dtype=torch.float64)}
-
-    protocol = problem.protocol
-    cost = Passes(model, "training", protocol.epochs * problem.num_images)
-    inputs = {"protocol": protocol.fingerprint, "ipc": problem.ipc, "seed": problem.seed}
-    inputs |= {"student": problem.student, "regime": name}
-    augmented = "" if protocol.crop != "none" or protocol.flip or protocol.mix != "none" else " without augmentation"
-    what = f"random real images at IPC {problem.ipc}, {name} labels{augmented}, {model}"
-    inputs |= {"model": network_identity(model, problem.models)}
-    return Prepared(what, make, (cost,), inputs, total=protocol.epochs, unit="epochs")
+        inputs: dict[str, Any] = {
+            "protocol": problem.protocol.model_dump(mode="json"),
+            "relabeler": identity(taught.relabeler),
+            "teachers": [teacher.fingerprint for teacher in taught.problem.teachers],
+            "network": network_identity(self.model, problem.models),
+            "ipc": problem.ipc,
+            "seed": [problem.seed, problem.student],
+        }
+        return float(problem.remember("random", train, **inputs)["accuracy"])
 
 
-def real_accuracy(problem: Problem, model: str) -> Prepared:
-    """`accuracy`: top-1, as a fraction, of the model trained on the whole real set with hard labels by the teacher's recipe."""
-    options = {name: value for name, value in problem.teacher.recipe.items() if name in TeacherRecipe.model_fields}
-    recipe = TeacherRecipe(**{**options, "model": model, "weights": ""})
-
-    def make(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-        teacher = problem.teacher
-        if model != teacher.architecture:
-            found = squeeze(problem.data, recipe, problem.compute, problem.models, problem.observer.advance, checkpoint)
-        elif math.isfinite(teacher.accuracy):
-            found = teacher  # it is that model already
-        else:
-            found = measured(teacher, problem.data, problem.compute, problem.models)
-        return {"accuracy": torch.tensor(found.accuracy / 100, dtype=torch.float64)}
-
-    images = 0 if model == problem.teacher.architecture else recipe.epochs * len(problem.data.train)
-    cost = (Passes(model, "training", images),) if images else ()
-    inputs = {"recipe": recipe.model_dump(), "network": network_identity(model, problem.models)}
-    return Prepared(f"real images, hard labels, {model}", make, cost, inputs, unit="images" if images else "")
+def augmentations(protocol: Protocol) -> dict[str, Protocol]:
+    """The protocol with its augmentation, and without."""
+    return {"with": protocol, "without": protocol.model_copy(update=WITHOUT_AUGMENTATION)}
 
 
 @hookimpl

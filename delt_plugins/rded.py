@@ -8,7 +8,7 @@ RDED = Method(
     summary="the best-scored patches of real images, nothing optimised, labels made online",
     source="Sun et al.: On the Diversity and Realism of Distilled Dataset, CVPR 2024, arXiv 2312.03526",
     initializer=use("ranked", selection="highest", cut=True, crops=5, images_per_class=300),
-    relabeler=use("online"),
+    regime="online:rded",
     # Its factor: one patch an image on CIFAR and Tiny-ImageNet, 2 x 2 on every ImageNet set.
     datasets=dict.fromkeys(("imagenette", "imagenet100", "imagenet"), {"initializer.patches": 2}),
 )

@@ -11,7 +11,7 @@ import torchvision.transforms.v2.functional as TF
 from pydantic import Field
 from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
 from delt_host.codec import through_jpeg
 from delt_host.data.base import Split
 from delt_host.squeeze import accuracy
@@ -52,8 +52,8 @@ class Robustness(Evaluator):
     def title(self) -> str:
         return f"robustness of {self.model}, severity {self.severity}"
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        training = train_student(problem, labels, self.model, problem.observer.advance)
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
+        training = train_student(problem, taught.labels, self.model, problem.observer.advance)
         student = training.student.eval()
         scores = {"clean": training.last}
         for name, corrupt in corruptions(problem, self.severity).items():

@@ -180,6 +180,7 @@ SRE2L = Method(
     initializer=use("noise"),
     scheduler=use("constant", roll="scaled"),
     matcher=use("batch-norm"),
+    regime="fkd:sre2l",
     datasets={
         "tiny-imagenet": {
             "scheduler.learning_rate": 0.1,

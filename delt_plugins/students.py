@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
 from delt_host.train import train_student
 
 
@@ -21,8 +21,8 @@ class Student(Evaluator):
     def title(self) -> str:
         return self.model
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        training = train_student(problem, labels, self.model, problem.observer.advance)
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
+        training = train_student(problem, taught.labels, self.model, problem.observer.advance)
         reported = training.best if problem.protocol.report == "best" else training.last
         return Evaluation(
             scores={"top1": reported, "last": training.last, "best": training.best},
@@ -59,10 +59,10 @@ class CrossArchitecture(Evaluator):
     def title(self) -> str:
         return f"{len(self.models)} students"
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
         scores, steps = {}, 0
         for model in self.models:
-            training = train_student(problem, labels, model)
+            training = train_student(problem, taught.labels, model)
             scores[model] = training.last
             steps = training.steps
             problem.advance(max(problem.protocol.epochs // len(self.models), 1))

@@ -1,7 +1,7 @@
 """Write from the code what is written from it.
 
-docs/reference.md: the commands' help, and every method, component, dataset and protocol. The schema of results.json, and
-its fields in docs/results-format.md.
+docs/reference.md: the commands' help, and every method, component, form, regime, dataset and protocol. The schema of
+results.json, and its fields in docs/results-format.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def reference() -> str:
     for name in LazyGroup.commands_at:
         lines += ["", f"### delt-host {name}", "", "```", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
-    for kind in ("method", *STAGES, "dataset"):
+    for kind in ("method", *STAGES, "form", "regime", "dataset"):
         names = (
             list(DATASETS)
             if kind == "dataset"

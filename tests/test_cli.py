@@ -105,7 +105,7 @@ def test_the_run_folder_holds_readable_sets_and_pictures(first: Path) -> None:
             assert distilled.pixels.shape == (20, 3, 8, 8) and distilled.pixels.dtype == torch.uint8
             assert distilled.targets.tolist() == [c for c in range(10) for _ in range(2)]
             assert distilled.class_names == tuple("0123456789")
-            assert distilled.about["teacher"]["fingerprint"] and distilled.about["protocol"]["name"] == "fair"
+            assert distilled.about["teacher"]["fingerprint"] and "protocol" not in distilled.about
             with Image.open(folder / "images.png") as picture:
                 assert picture.width > 50 and picture.height > 5 * picture.width / 2
         one, other = (load(first / "run" / label / f"seed-{seed}").pixels for seed in (0, 1))
@@ -129,7 +129,9 @@ def test_experiment_toml_repeats_the_run_in_an_empty_store(first: Path, monkeypa
     done = again(first, monkeypatch, "run/experiment.toml", "--store", "fresh", "--out", "repeated")
     assert "from the store" not in done.stderr.replace("initialize delt start", "").split("squeeze")[1].split("\n")[0]
     before, after = (read_results(first / name).scores for name in ("run", "repeated"))
-    assert [(s.row, s.set, s.scores, s.key) for s in before] == [(s.row, s.set, s.scores, s.key) for s in after]
+    assert [(s.row, s.regime, s.set, s.scores, s.key) for s in before] == [
+        (s.row, s.regime, s.set, s.scores, s.key) for s in after
+    ]
 
 
 def test_another_evaluator_option_recomputes_only_that(first: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +167,7 @@ def test_dry_run_says_what_is_there_and_computes_nothing(first: Path, monkeypatc
 def test_a_dry_run_counts_every_training_and_shared_images_once(tmp_path: Path) -> None:
     rows = ["-m", "delt", "-b", "delt,scheduler.residual=0.5", "-b", "delt,scheduler.views=image", "--no-controls"]
     seen = ["--evaluator", "student", "--evaluator", "continual", "--evaluator", "pruning", "--dry-run", "--json"]
+    seen += ["--regime", "views"]
     seen += ["--set", "evaluator.network=convnet3"]
     done = delt_host(
         "run", *rows, *seen, "--seeds", "1", *SMALL, "--set", "dataset.image_size=32", "--store", tmp_path, cwd=tmp_path
@@ -184,7 +187,18 @@ BAD_INPUT = [
     (["-m", "delt", "--dataset", "digit"], "unknown dataset 'digit'; did you mean 'digits'?"),
     (["-m", "delt", "--dataset", "digits:x"], "dataset digits is read from no place"),
     (["-m", "delt", "--dataset", "folder:nowhere"], "no folder at nowhere"),
-    (["-m", "delt", "--protocol", "fare"], "unknown protocol 'fare'; did you mean 'fair'?"),
+    (["-m", "delt", "--protocol", "fair"], "--protocol fair has no place here: what students are told is a regime"),
+    (["-m", "delt", "--relabeler", "hard"], "write --regime RELABELER:PROTOCOL, e.g. --regime fkd:fair"),
+    (["-m", "delt,relabeler=hard"], 'in a recipe regime = ["RELABELER:PROTOCOL"]'),
+    (["-m", "delt", "--regime", "hard:fare"], "unknown protocol 'fare'; did you mean 'fair'?"),
+    (["-m", "delt", "--regime", "hart:fair"], "unknown relabeler 'hart'; did you mean 'hard'?"),
+    (["-m", "delt", "--regime", "vews"], "unknown regime 'vews'; did you mean 'views'?"),
+    (["-m", "delt", "--regime", "views", "--regime", "fkd:fair"], "the regimes 'views' and 'fkd:fair' are the same"),
+    (["-m", "delt", "--regime", "views", "--regime", "fkd:rded"], "store images differently; run them one by one"),
+    (["-m", "delt", "--regime", "views,epochs=3"], "not of the form STAGE.OPTION=VALUE"),
+    (["-m", "delt", "--regime", "views,matcher.weight=3"], "matcher.weight is no option of a relabeler or protocol"),
+    (["-m", "delt", "--regime", "views,protocol.epoch=3"], "protocol has no option 'epoch'; did you mean 'epochs'"),
+    (["-m", "delt", "--match", "bytes"], "--match bytes: it is one of image-iterations, seconds, or one with"),
     (["-m", "delt", "--student", "convnt3"], "unknown model 'convnt3'; nearest: convnet3"),
     (
         ["-m", "delt", "--set", "scheduler.iteratons=8"],

@@ -24,25 +24,28 @@ def call(*arguments: str) -> str:
 
 @pytest.mark.usefixtures("small_run")
 def test_a_finished_run_is_scored_by_others_even_where_the_store_has_lost_its_images(tmp_path: Path) -> None:
-    plain = {label: line.headline for label, line in lines_of(tmp_path / "made").items()}
+    plain = {(line.row.label, line.column): line.headline for line in lines(read_results(tmp_path / "made"))}
+    assert {column for _, column in plain} == {"hard", "views"}
     for stage in ("recover", "initialize", "labels", "evaluate"):
         shutil.rmtree(tmp_path / "store" / stage)
     output = call("evaluate", "made", "-e", "student", "-e", "diversity", "--set", "evaluator.real_images=50")
     assert "similarity (lower is better)" in " ".join(output.split()) and "recover delt" not in output
     students, similarities = by_evaluator(lines(read_results(tmp_path / "made/evaluations/student-diversity"))).values()
-    again = {line.row.label: line.headline for line in students}
+    again = {(line.row.label, line.column): line.headline for line in students}
     assert again == plain, "the same images, labels and students as in the run"
-    assert {line.evaluator.headline for line in similarities} == {"similarity"}
+    assert {(line.evaluator.headline, line.regime) for line in similarities} == {("similarity", None)}
+    assert len(similarities) == 2, "what students are told is nothing to the images' diversity"
     similar = {line.row.label: line.summary.mean for line in similarities}
     assert set(similar) == {"delt", "cda"} and all(0 < value < 1 for value in similar.values())
     assert not (tmp_path / "store" / "recover").exists(), "nothing was distilled"
     page = (tmp_path / "made/evaluations/student-diversity/report.html").read_text(encoding="utf-8")
     assert 'id="images"' in page and 'id="starts"' in page, "an evaluation's page shows the run's images"
 
-    call("evaluate", "made", "--student", "wrn_16_2", "--relabeler", "hard", "-q")
+    call("evaluate", "made", "--student", "wrn_16_2", "--regime", "online:fair,protocol.epochs=2", "-q")
     found = lines_of(tmp_path / "made/evaluations/student").values()
-    assert {(line.labels, line.evaluator.title) for line in found} == {("hard", "wrn_16_2")}
-    assert {line.regime.relabeler["name"] for line in found} == {"hard"}
+    assert {(line.labels, line.column, line.evaluator.title) for line in found} == {
+        ("online", "online:fair,protocol.epochs=2", "wrn_16_2")
+    }
 
 
 @pytest.mark.usefixtures("small_run")
@@ -63,7 +66,9 @@ def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path:
     output = call(*asked, "--device", "cpu", "--teacher", "there/teacher.safetensors")
     assert "another teacher" not in output and not (tmp_path / "empty/squeeze").exists()
     again = read_results(tmp_path / "made/evaluations/student").scores
-    assert [(s.row, s.set, s.scores) for s in again] == [(s.row, s.set, s.scores) for s in ran.scores]
+    assert [(s.row, s.regime, s.set, s.scores) for s in again] == [
+        (s.row, s.regime, s.set, s.scores) for s in ran.scores
+    ]
 
     output = call(*asked, "--device", "cpu", "--set", "teacher.seed=1")
     assert "the labels are another teacher's than the run's" in " ".join(output.split())
@@ -103,6 +108,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "nowhere is not the folder of a run" in said("nowhere")
+    assert "write --regime RELABELER:PROTOCOL, e.g." in said("made", "--relabeler", "hard")
     assert "did you mean 'diversity'" in said("made", "-e", "diversty")
     assert "images of 8 px, digits of 16 px" in said("made", "-e", "diversity", "--set", "dataset.image_size=16")
 
@@ -120,10 +126,10 @@ def test_a_row_that_left_no_set_fails_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_run")
-def test_sets_of_a_budget_are_scored_as_they_are(tmp_path: Path) -> None:
-    """The run was brought to so many bytes with its own labels; other labels do not change how many images there are."""
+def test_a_set_of_another_size_than_the_recipe_says_is_told(tmp_path: Path) -> None:
     recipe = tmp_path / "made/experiment.toml"
-    recipe.write_text('match = "bytes=40000"\n' + recipe.read_text())
-    call("evaluate", "made", "-e", "student", "--relabeler", "hard", "-q")
-    results = read_results(tmp_path / "made/evaluations/student")
-    assert {(row.ipc, row.image_bytes, row.matched) for row in results.rows} == {(2, 2 * 10 * 3 * 8 * 8, "")}
+    recipe.write_text(recipe.read_text().replace("ipc = 2", "ipc = 3"))
+    with pytest.raises(RunError, match="failed: cda, delt"):
+        CliRunner().invoke(cli, ["evaluate", "made", "-e", "cost", "-q"], catch_exceptions=False)
+    failures = {score.failure for score in read_results(tmp_path / "made/evaluations/cost").scores}
+    assert "the set of cda, seed 0, has 20 images, not the 30 of its recipe" in failures

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from delt_host.cli import cli
 from delt_host.results import (
-    REGIME,
     CostRecord,
     DataRecord,
     Environment,
@@ -37,15 +36,21 @@ def results(*labels: str) -> Results:
             label=label, role=role, components={}, ipc=10, units=10, count=10, image_bytes=307200, cost=cost
         )  # fmt: skip
         rows.append(row)
-        shared = {"row": label, "evaluator": "convnet3", "label_bytes": 1100000, "recover_seconds": 72.9}
+        shared = {
+            "row": label,
+            "regime": "views",
+            "evaluator": "convnet3",
+            "label_bytes": 1100000,
+            "recover_seconds": 72.9,
+        }
         scores += [Score(**shared, set=number, scores={"top1": value}) for number, value in enumerate(LINES[label])]
         if not LINES[label]:
-            scores.append(Score(row=label, evaluator="convnet3", set=0, scores={}, failure="it broke"))
+            scores.append(Score(row=label, regime="views", evaluator="convnet3", set=0, scores={}, failure="it broke"))
     return Results(
         recipe={"ipc": 10},
         data=DataRecord(name="folder", fingerprint="f"),
         teachers=(),
-        regimes=(RegimeRecord(name=REGIME, relabeler={}, protocol=ProtocolRecord(title="fair v2", fingerprint="0")),),
+        regimes=(RegimeRecord(name="views", relabeler={}, protocol=ProtocolRecord(title="fair v2", fingerprint="0")),),
         evaluators=(
             EvaluatorRecord(name="student", title="convnet3", headline="top1", unit="%", better="higher", options={}),
         ),
@@ -77,7 +82,7 @@ def runs(tmp_path: Path) -> Path:
 def test_markdown_and_latex_escape_what_comes_from_files(runs: Path) -> None:
     code, markdown = call("report", str(runs / "first"))
     assert code == 0 and r"cda\|50%_&" in markdown and "63.9 ± 1.6 %" in markdown and "1 min 13 s" in markdown
-    assert all(line.count(" | ") == 8 for line in markdown.splitlines() if not line.startswith("|-"))
+    assert all(line.count(" | ") == 9 for line in markdown.splitlines() if not line.startswith("|-"))
     code, latex = call("report", str(runs / "first"), "--format", "latex")
     assert code == 0 and r"50\%\_\&" in latex and r"\toprule" in latex
 

@@ -46,7 +46,6 @@ epochs = 0.5
 [defaults]
 student = "convnet3"
 teacher = "convnet3"
-relabeler = "online"
 set = { "dataset.image_size" = 8, "teacher.epochs" = 4, "protocol.epochs" = 4 }
 
 [axis.method]
@@ -69,11 +68,10 @@ readings = ["delt-repo"]
 dataset = "digits"
 ipc = 10
 teacher = "convnet3"
-relabeler = "hard"
 evaluator = "cost"
 score = "image-iterations"
 per = "cda"
-set = { "dataset.image_size" = 8, "teacher.epochs" = 4, "protocol.epochs" = 1, "scheduler.iterations" = 16 }
+set = { "dataset.image_size" = 8, "teacher.epochs" = 4, "scheduler.iterations" = 16 }
 
 [axis.method]
 DELT = { method = "delt" }
@@ -115,15 +113,14 @@ def test_every_cell_resolves_in_every_reading_at_every_scale(name: str, registry
         scale: jobs(table, table.cells, table.file.readings, scale, Mine(), registry) for scale in ("paper", "cpu")
     }
     for full, small in zip(by_scale["paper"], by_scale["cpu"], strict=True):
-        assert small.experiment.protocol.epochs <= full.experiment.protocol.epochs
+        assert small.experiment.regimes[0].protocol.epochs <= full.experiment.regimes[0].protocol.epochs
         assert len(small.experiment.seeds) < len(full.experiment.seeds) == 3
         for before, after in zip(full.experiment.rows, small.experiment.rows, strict=True):
             if before.scheduler is not None and after.scheduler is not None:
                 share = after.scheduler.component.iterations / before.scheduler.component.iterations  # type: ignore[attr-defined]
                 assert share == pytest.approx(0.1, rel=0.01)
-        row = full.experiment.rows[0]
         scores = full.score, full.experiment.evaluators[0].component.headline
-        assert row.relabeler.name in ("online", "hard") and all(scores)
+        assert [column.relabeler.name for column in full.experiment.regimes] == ["online"] and all(scores)
         paths = [record_of(one, "").path for one in by_scale["paper"]]
         assert len(set(paths)) == len(paths)
 
@@ -152,12 +149,28 @@ def test_the_two_readings_differ_as_paper_and_code_do(registry: Registry) -> Non
     table = load_table("table1")
     (cell,) = select(table, ["cifar10", "ipc=10", "student=resnet18", "DELT"])
     paper, code = jobs(table, [cell], ["delt-paper", "delt-repo"], "paper", Mine(), registry)
-    assert [one.experiment.protocol.schedule for one in (paper, code)] == ["cosine", "half-cosine"]
+    assert [one.experiment.regimes[0].protocol.schedule for one in (paper, code)] == ["cosine", "half-cosine"]
     phases = [one.experiment.rows[0].scheduler.component.phases for one in (paper, code)]  # type: ignore[union-attr]
     assert phases == ["round", "global"]
     assert paper.digest != code.digest
     (start,) = select(table, ["cifar10", "ipc=10", "student=resnet18", "RDED"])
     assert job(table, start, "delt-paper", "paper", Mine(), registry).experiment.rows[0].scheduler is None
+
+
+def test_a_cell_is_told_what_it_names_what_its_reading_says_or_what_its_method_published(
+    registry: Registry, tmp_path: Path
+) -> None:
+    text = OWN.replace("random = {", 'G-VBSM = { method = "gvbsm" }\nrandom = {').replace('"random"]', '"G-VBSM"]')
+    text = text.replace("[scale.paper]", "[reading.published]\n\n[scale.paper]")
+    table = load_table(str(own_table(tmp_path, text)))
+    said = ("delt-paper", "published", "hard", "fixed:fair")
+    found = jobs(table, select(table, ["ipc=1"]), said, "paper", Mine(), registry)
+    assert [[column.name for column in one.experiment.regimes] for one in found] == [
+        ["online:delt-paper"], ["online:delt-repo"], ["hard"], ["fixed:fair"],
+        ["online:delt-paper"], ["committee:gvbsm"], ["hard"], ["fixed:fair"],
+    ]  # fmt: skip
+    named = load_table(str(own_table(tmp_path, OWN.replace("[defaults]", '[defaults]\nregime = "views"'))))
+    assert job(named, named.cells[0], "delt-paper", "paper", Mine(), registry).experiment.regimes[0].name == "views"
 
 
 def test_ablations_change_what_they_are_of(registry: Registry) -> None:
@@ -173,7 +186,7 @@ def test_ablations_change_what_they_are_of(registry: Registry) -> None:
     assert options("table3", "initializer", "patches") == [2, 3, 4, 5] * 3
     table = load_table("table12")
     found = jobs(table, table.cells, ["delt-paper"], "paper", Mine(), registry)
-    assert [one.experiment.protocol.min_crop for one in found] == [0.08, 0.2, 0.5, 0.8]
+    assert [one.experiment.regimes[0].protocol.min_crop for one in found] == [0.08, 0.2, 0.5, 0.8]
 
 
 def test_ones_own_data_take_the_place_of_the_tables(registry: Registry, tmp_path: Path) -> None:
@@ -183,7 +196,7 @@ def test_ones_own_data_take_the_place_of_the_tables(registry: Registry, tmp_path
     mine = job(table, cell, "delt-repo", "paper", Mine(datasets={"cifar10": f"folder:{tmp_path}"}), registry)
     folder = mine.experiment.dataset.component.model_dump()
     assert (folder["path"], folder["published"]) == (str(tmp_path), "cifar10")
-    assert mine.experiment.protocol.randaugment == "m5-n4"
+    assert mine.experiment.regimes[0].protocol.randaugment == "m5-n4"
     assert mine.digest == theirs.digest  # where the data lie is no setting
     with pytest.raises(InputError, match="unknown dataset of table1 'cifar'; did you mean 'cifar10'"):
         jobs(table, [cell], ["delt-repo"], "paper", Mine(datasets={"cifar": "folder:x"}), registry)
@@ -244,7 +257,7 @@ WRONG = [
     (["table2", "--student", "resnet18"], "unknown axis of table2 'student'"),
     (["table1", "--only", "imagenet", "--ipc", "1"], "table1 has no cell with imagenet and ipc=1 together"),
     (["table1", "--scale", "cpus"], "unknown scale 'cpus'; did you mean 'cpu'?"),
-    (["table1", "--reading", "delt-papers"], "unknown protocol 'delt-papers'; did you mean 'delt-paper'?"),
+    (["table1", "--reading", "delt-papers"], "unknown reading 'delt-papers'; did you mean 'delt-paper'?"),
     (["table1", "--dataset", "cifar10"], "--dataset 'cifar10' is not of the form NAME=VALUE"),
     (["table1", "--set", "scheduler.iteratons=8"], "has an option 'iteratons'; did you mean 'iterations'?"),
     (["table12", "--teacher", "gone.safetensors"], "no teacher at gone.safetensors"),

@@ -52,7 +52,8 @@ def computed(output: str) -> list[str]:
 def test_a_cell_is_measured_beside_the_published_figure(first: Path) -> None:
     (record,) = records(first / "one")
     assert record["cell"] == {"dataset": "digits", "ipc": 2, "method": "DELT"}
-    assert (record["iterations"], record["epochs"], record["protocol"]) == (16, 4, "delt-paper v1 (epochs=4)")
+    assert (record["iterations"], record["epochs"]) == (16, 4)
+    assert record["regime"] == "online:delt-paper: labels online, protocol delt-paper v1 (epochs=4)"
     (seed,) = record["seeds"].values()
     assert 0 < seed["score"] <= 100 and seed["score"] == seed["scores"]["top1"]
     assert seed["command"].startswith("delt-host reproduce") or seed["command"]
@@ -66,8 +67,8 @@ def test_the_score_is_that_of_the_host_itself(first: Path) -> None:
     """The same settings through `delt-host run`, found in the same store."""
     environment = {**os.environ, "DELT_HOST_STORE": str(first / "store")}
     done = delt_host(
-        "run", "-m", "delt,scheduler.phases=round", "--no-controls", "--ipc", 2, "--seeds", "1", "--relabeler", "online",
-        "--protocol", "delt-paper", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set",
+        "run", "-m", "delt,scheduler.phases=round", "--no-controls", "--ipc", 2, "--seeds", "1",
+        "--regime", "online:delt-paper", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set",
         "scheduler.iterations=16", "--set", "protocol.epochs=4", "--precision", "fp32", "--teacher", "convnet3",
         "--control", "random-real", "--out", "run", cwd=first, env=environment,
     )  # fmt: skip

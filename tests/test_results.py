@@ -67,14 +67,23 @@ def test_records_name_each_other_and_lie_flat(small_run: Path, tmp_path: Path) -
     ]  # fmt: skip
     places = [(s.row, s.regime, s.evaluator, s.set, s.student, s.split) for s in results.scores]
     assert sorted(places) == sorted(
-        (row, "default", "convnet3", n, 0, "test") for row in ("delt", "cda") for n in (0, 1)
+        (row, regime, "convnet3", n, 0, "test")
+        for row in ("delt", "cda")
+        for n in (0, 1)
+        for regime in ("hard", "views")
     )
     for score in results.scores:
         assert (tmp_path / "store" / "evaluate" / score.key / "facts.json").is_file(), "the key leads to the store"
         assert score.label_bytes > 0 and score.recover_seconds and set(score.scores) == {"top1", "last", "best"}
-    (difference,) = results.differences
-    assert (difference.row, difference.other, difference.sets, difference.students) == ("delt", "cda", 2, 1)
-    assert difference.mean == pytest.approx(lines(results)[0].summary.mean - lines(results)[1].summary.mean)
+    for difference in results.differences:
+        assert (difference.row, difference.other, difference.sets, difference.students) == ("delt", "cda", 2, 1)
+    means = {(line.row.label, line.column): line.summary.mean for line in lines(results)}
+    told = {difference.regime: difference.mean for difference in results.differences}
+    assert told == {name: pytest.approx(means["delt", name] - means["cda", name]) for name in ("hard", "views")}
+    assert [(regime.name, regime.relabeler["name"]) for regime in results.regimes] == [
+        ("hard", "hard"),
+        ("views", "fkd"),
+    ]
     assert all(row.cost.multiply_adds for row in results.rows) and results.teachers[0].accuracy
     assert results.environment.versions["delt-host"] and "delt" in {plugin.name for plugin in results.plugins}
 
@@ -111,24 +120,28 @@ class Failing(Evaluator):
     @property
     def title(self):
         return "failing"
-    def evaluate(self, problem, distilled, labels):
+    def evaluate(self, problem, distilled, taught):
         if problem.seed:
             raise ValueError("no luck")
         return Evaluation({"top1": 1.0, "nan": float("nan")})
 
 class Wordy(Failing):
-    def evaluate(self, problem, distilled, labels):
+    def evaluate(self, problem, distilled, taught):
         return Evaluation({"top1": "good"})
+
+class Former(Failing):
+    def evaluate(self, problem, distilled, labels):
+        return Evaluation({"top1": 1.0})
 
 @hookimpl
 def delt_evaluators():
-    return {"failing": Failing, "wordy": Wordy}
+    return {"failing": Failing, "wordy": Wordy, "former": Former}
 """
 
 
 def test_a_row_that_fails_has_one_record_for_each_evaluator_as_any_other(small_run: Path, install: Install) -> None:
     install("my-failing", FAILING)
-    arguments = ["evaluate", "made", "-e", "student", "-e", "failing", "-e", "diversity", "-q"]
+    arguments = ["evaluate", "made", "-e", "student", "-e", "failing", "-e", "diversity", "-q", "--regime", "views"]
     result = CliRunner().invoke(cli, [*arguments, "--set", "evaluator.real_images=50", "--out", "out"])
     assert isinstance(result.exception, RunError) and "failed: cda, delt" in str(result.exception)
     results: Results = read_results(Path("out"))
@@ -136,12 +149,19 @@ def test_a_row_that_fails_has_one_record_for_each_evaluator_as_any_other(small_r
     places = [(s.row, s.set, s.evaluator) for s in results.scores]
     assert sorted(places) == sorted((row, n, title) for row in ("delt", "cda") for n in (0, 1) for title in titles)
     failed = {(s.set, s.evaluator) for s in results.scores if s.failure}
-    assert failed == {(1, title) for title in titles[1:]}, "what came before was scored, what comes after was not"
+    assert failed == {(1, "failing")}, "what came before was scored, the sets themselves first"
     assert all("evaluator failing of my-failing 1.2" in s.failure and not s.scores for s in results.scores if s.failure)
     assert [s.scores["nan"] for s in results.scores if s.evaluator == "failing" and not s.failure] == [None, None]
     for line in lines(results):
-        assert line.summary.n == (2 if line.evaluator.title == "convnet3" else 1) and line.provenance == "measured"
+        assert line.summary.n == (1 if line.evaluator.title == "failing" else 2) and line.provenance == "measured"
         assert len(line.failures) == (line.summary.n == 1)
+
+
+def test_an_evaluator_of_the_former_contract_is_told_what_to_write_now(small_run: Path, install: Install) -> None:
+    install("my-failing", FAILING)
+    CliRunner().invoke(cli, ["evaluate", "made", "-e", "former", "-q", "--out", "out", "--regime", "views"])
+    (said,) = {score.failure for score in read_results(Path("out")).scores}
+    assert said.endswith("write evaluate(self, problem, distilled, taught), and taught.labels for labels")
 
 
 def test_a_score_that_is_no_number_fails_the_row_and_not_the_run(small_run: Path, install: Install) -> None:

@@ -72,7 +72,9 @@ def test_a_stage_added_in_one_file_is_run_foretold_and_listed(
 
 def comparison_of(store: Path, **said: object) -> story.Comparison:
     registry = load_registry()
-    request = Request.model_validate({"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "set": SMALL, **said})
+    request = Request.model_validate(
+        {"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "regime": ["views"], "set": SMALL, **said}
+    )
     return story.outlined(resolve(request, registry), Host(registry, Store(store), Observer()))
 
 
@@ -106,12 +108,12 @@ def test_needs_come_before_and_a_step_pulls_what_is_missing(tmp_path: Path) -> N
     for step in course.steps:
         assert all(place[need.name] < place[step.name] for need in step.needs)
     assert [bunch[0].stage for bunch in bunches(course.steps)] == [
-        "prepare", "initialize", "recover", "count", "relabel", "evaluate",
-    ]  # fmt: skip
-    (scored,) = course["evaluate"]
-    measured = course.measured(course.experiment.evaluators[0], 0, scored)
+        "prepare", "initialize", "recover", "count", "evaluate",
+    ], "cost is the set's: no student is told anything"  # fmt: skip
+    (scored,), (scorer,) = course["evaluate"], course.scorers
+    measured = course.measured(scorer, scored)
     assert measured.evaluation and measured.evaluation.scores["image-iterations"] > 0
-    assert all(step.kept(comparison.host.store) for step in course.steps if step.stage != "relabel")
+    assert measured.score.regime == "" and all(step.kept(comparison.host.store) for step in course.steps)
 
 
 @pytest.mark.usefixtures("with_teacher")
@@ -140,12 +142,12 @@ def test_a_row_that_is_done_leaves_no_tensors_behind(tmp_path: Path) -> None:
 def test_more_students_of_the_same_sets(tmp_path: Path) -> None:
     """The first student is that of a run with one; another draws weights and views of its own, and no image is made again."""
     words = ["run", "-m", "delt", "-b", "cda", "--no-controls", "--ipc", "2", "--seeds", "2", *OPTIONS, "--evaluator"]
-    words += ["student", "--evaluator", "diversity"]
+    words += ["student", "--evaluator", "diversity", "--regime", "views"]
     assert delt_host(*words, "--out", "one").returncode == 0
     done = delt_host(*words, "--students", "2", "--out", "two")
     assert done.returncode == 0, done.stderr
     made = [line for line in done.stderr.splitlines() if line.split(" ")[0] in ("recover", "relabel", "evaluate")]
-    assert len(made) == 2 * 2 * (1 + 2 * 3)
+    assert len(made) == 2 * 2 * (1 + 2 * 2 + 1), "what is of the set alone is scored once"
     assert all(line.endswith("from the store") != ("student 1" in line) for line in made), made
     one, two = read_results(tmp_path / "one"), read_results(tmp_path / "two")
 
@@ -153,9 +155,9 @@ def test_more_students_of_the_same_sets(tmp_path: Path) -> None:
         found = [score for score in results.scores if score.student == student]
         return {(score.row, score.evaluator, score.set): score.scores for score in found}
 
-    assert scores(two, 0) == scores(one, 0) and scores(two, 1).keys() == scores(two, 0).keys()
-    trained = [place for place in scores(two, 1) if place[1] == "convnet3"]
-    assert all(scores(two, 1)[place] != scores(two, 0)[place] for place in trained)
+    assert scores(two, 0) == scores(one, 0)
+    assert {place[1] for place in scores(two, 1)} == {"convnet3"}
+    assert all(scores(two, 1)[place] != scores(two, 0)[place] for place in scores(two, 1))
     (difference,) = [each for each in two.differences if each.evaluator == "convnet3"]
     assert (difference.sets, difference.students) == (2, 2) and "2 seeds of 2 students" in difference.sentence
     line = next(line for line in lines(two) if (line.row.label, line.evaluator.title) == ("delt", "convnet3"))
@@ -274,7 +276,7 @@ SETS = {**SMALL, "scheduler.group_size": 10}
 def test_relabelling_costs_what_goes_through_the_teacher(
     tmp_path: Path, relabeler: str, before: int, while_training: int
 ) -> None:
-    comparison = comparison_of(tmp_path / "store", relabeler=relabeler)
+    comparison = comparison_of(tmp_path / "store", regime=[f"{relabeler}:fair"])
     (course,) = comparison.courses()
     (labels,), (scores,) = course["relabel"], course["evaluate"]
     assert sum(passes.images for passes in labels.cost) == before

@@ -17,7 +17,7 @@ from delt_host.units import duration, size
 
 UNKNOWN = "unknown"  # a licence that nobody has filled in yet
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-SCORE = ("evaluator", "protocol", "score", "unit", "mean", "std", "n", "by_seed")
+SCORE = ("evaluator", "regime", "protocol", "score", "unit", "mean", "std", "n", "by_seed")
 
 
 def measured(run: Path, label: str) -> list[dict[str, Any]]:
@@ -36,7 +36,8 @@ def _score(line: Line) -> dict[str, Any]:
     evaluator, summary = line.evaluator, line.summary
     mean, std = (None if math.isnan(value) else value for value in (summary.mean, summary.std))
     by_seed = {str(number): value for number, value in line.headline.items()}
-    given = (evaluator.title, line.regime.protocol.title, evaluator.headline, evaluator.unit)
+    protocol = line.regime.protocol.title if line.regime else ""
+    given = (evaluator.title, line.column, protocol, evaluator.headline, evaluator.unit)
     return dict(zip(SCORE, (*given, mean, std, summary.n, by_seed), strict=True))
 
 
@@ -83,7 +84,6 @@ def _head(distilled: DistilledSet, scores: Sequence[Any], form: str, licence: st
             "seed": about.get("seed"),
             "recipe": about.get("components"),
             "teacher": about.get("teacher"),
-            "protocol": about.get("protocol"),
             "cost": about.get("cost"),
             "labels": _labels(distilled),
             "measured": list(scores),
@@ -100,7 +100,7 @@ def _head(distilled: DistilledSet, scores: Sequence[Any], form: str, licence: st
 def _labels(distilled: DistilledSet) -> dict[str, Any]:
     soft = distilled.soft_labels
     if soft is None:
-        return {**(distilled.about.get("labels") or {}), "stored": False}
+        return {"stored": False}
     return {"relabeler": soft.relabeler, "bytes": soft.size_bytes, "epochs": soft.epochs, "stored": True}
 
 
@@ -141,10 +141,8 @@ def _recipe(distilled: DistilledSet) -> str:
     for stage, options in (about.get("components") or {}).items():
         rest = ", ".join(f"{name}={value}" for name, value in options.items() if name != "name")
         rows.append((stage, f"{options.get('name')} ({rest})" if rest else options.get("name")))
-    protocol = about.get("protocol") or {}
     rows += [
         ("teacher", teacher.get("architecture")),
-        ("protocol", f"{protocol.get('name')} v{protocol.get('version')}" if protocol else None),
         ("image-iterations", f"{cost['image_iterations']:,}" if cost else None),
         ("recovery", duration(float(cost["seconds"])) if cost else None),
         ("label bytes", size(float(b)) if (b := _labels(distilled).get("bytes")) is not None else None),
@@ -156,12 +154,13 @@ def _recipe(distilled: DistilledSet) -> str:
 def _scores(distilled: DistilledSet, scores: Sequence[Mapping[str, Any]]) -> str:
     if not scores:
         return "Nothing was measured with this set."
-    lines = ["| evaluator | protocol | score | mean ± std | seeds |", "|---|---|---|---|---|"]
+    lines = ["| evaluator | regime | protocol | score | mean ± std | seeds |", "|---|---|---|---|---|---|"]
     for score in scores:
         mean = "–" if score["mean"] is None else _figure(score["mean"], score["unit"])
         std = "" if score["std"] is None else f" ± {_figure(score['std'], score['unit'])}"
         seeds = ", ".join(f"{seed}: {_figure(value, score['unit'])}" for seed, value in score["by_seed"].items())
-        cells = (score["evaluator"], score["protocol"], score["score"], f"{mean}{std} {score['unit']}".strip(), seeds)
+        said = (score[name] for name in ("evaluator", "regime", "protocol", "score"))
+        cells = (*said, f"{mean}{std} {score['unit']}".strip(), seeds)
         lines.append(f"| {' | '.join(plain(str(cell)) for cell in cells)} |")
     return "\n".join(
         [*lines, "", f"Each seed has a distilled set of its own; this one is of seed {distilled.about.get('seed')}."]

@@ -54,7 +54,7 @@ def names(*kinds: str, files: bool = False) -> Completer:
 
 
 def known(kind: str) -> Iterator[str]:
-    """The installed names of a kind: method, a stage, dataset, model, protocol, or plugin."""
+    """The installed names of a kind: method, a stage, regime, dataset, model, protocol, or plugin."""
     if kind in OWN:
         file, table = OWN[kind]
         yield from _keys(Path(__file__).parents[1] / file, table)

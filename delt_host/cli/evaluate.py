@@ -1,4 +1,4 @@
-"""``delt-host evaluate``: other evaluators, students or protocols for the distilled sets that a run left."""
+"""``delt-host evaluate``: other evaluators, students or regimes for the distilled sets that a run left."""
 
 from __future__ import annotations
 
@@ -40,15 +40,14 @@ if TYPE_CHECKING:
     help="Another teacher for the labels, or where the run's file lies now.",
     shell_complete=names("model", files=True),
 )
-@click.option("--protocol", metavar="NAME", help="Another protocol than the run's.", shell_complete=names("protocol"))
-@click.option("--relabeler", metavar="NAME", help="Another relabeler for every row.", shell_complete=names("relabeler"))
+@options.regime("Other regimes than the run's, a column each")
 @click.option(
     "--dataset",
     metavar="NAME[:PATH]",
     help="Where the dataset lies now, if not where the run found it.",
     shell_complete=names("dataset"),
 )
-@click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of evaluator or protocol.")
+@click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of evaluators or regimes.")
 @options.students
 @options.device
 @options.precision
@@ -63,6 +62,7 @@ def command(
     evaluator: tuple[str, ...],
     student: tuple[str, ...],
     teacher: tuple[str, ...],
+    regime: tuple[str, ...],
     sets: tuple[str, ...],
     store: Path | None,
     out: Path | None,
@@ -95,6 +95,7 @@ def command(
         evaluator=list(evaluator) or (["student"] if student else []),
         student=list(student),
         teacher=list(teacher),
+        regime=list(regime),
         set=parse_sets(sets),
         **said,
     )
@@ -110,14 +111,14 @@ def command(
         experiment, problem = comparison.experiment, comparison.problem
         _note_other_teachers(run, problem)
         measurements = list(story.run(comparison))
-    results = folder.write_results(path, experiment, problem, measurements, registry, with_sets=False)
+        results = folder.write_results(path, experiment, problem, measurements, host, with_sets=False)
     page.write_page(path)
     if as_json:
         click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
     else:
         table.show(console, results)
         console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
-    if failed := sorted({m.row.label for m in measurements if m.failure}):
+    if failed := sorted({score.row for score in results.scores if score.failure}):
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
 
 

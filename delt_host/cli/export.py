@@ -12,7 +12,9 @@ from delt_host.cli import options
 from delt_host.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from delt_host.experiment import Column
     from delt_host.problem import Problem
+    from delt_host.stages.story import Comparison
 
 
 @click.command("export")
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--row", metavar="LABEL", help="Which row of the run (default: its first).")
 @click.option("--seed", type=int, metavar="N", help="Which seed of the run (default: its first).")
 @click.option("--labels", is_flag=True, help="With soft labels: every epoch's views and the teacher's answers.")
+@click.option("--regime", metavar="NAME", help="Whose labels (default: the run's first regime that asks a teacher).")
 @click.option("--license", "licence", metavar="ID", default="unknown", help="The licence, as hubs name them.")
 @click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now; needed for --labels only.")
 @click.option("--teacher", metavar="FILE", help="Where the run's teacher lies now, if not in the store; for --labels.")
@@ -42,6 +45,7 @@ def command(
     row: str | None,
     seed: int | None,
     labels: bool,
+    regime: str | None,
     licence: str,
     dataset: str | None,
     teacher: str | None,
@@ -71,7 +75,7 @@ def command(
         distilled = load(source / slug(chosen) / f"seed-{number}")
         scores = measured(source, chosen)
         places = {"dataset": dataset, "teacher": [teacher] if teacher else [], "device": device}
-        write = _Labels(source, chosen, number, distilled.about, places, store, quiet) if labels else None
+        write = _Labels(source, chosen, number, regime, distilled.about, places, store, quiet) if labels else None
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
@@ -109,12 +113,14 @@ class _Labels:
         run: Path,
         label: str,
         seed: int,
+        regime: str | None,
         about: Mapping[str, Any],
         places: dict[str, Any],
         store: Path | None,
         quiet: bool,
     ) -> None:
         self.run, self.label, self.seed, self.about = run, label, seed, about
+        self.regime = regime
         self.places, self.store, self.quiet = places, store, quiet
 
     def __call__(self, folder: Path) -> None:
@@ -148,16 +154,28 @@ class _Labels:
             comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run))
             problem = comparison.problem
             self._check_teacher(problem)
+            column = self._column(comparison)
             course = comparison.course(row, self.seed)
             if course.failure is not None:
                 raise course.failure
-            do(list(course["relabel"]), host)
-            problem = course.problem
+            if course["relabel"]:  # where the run trained no students, they are made as they are written
+                do([course.labels_step(column, 0)], host)
+            problem, relabeler = course.under(column), column.relabeler
             with (
-                host.running("relabeler", row.relabeler),
+                host.running("relabeler", relabeler),
                 observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
             ):
-                write_labels(folder, problem, course.distilled, course.labels(0), row.relabeler.table())
+                write_labels(folder, problem, course.distilled, course.labels(column, 0), relabeler.table())
+
+    def _column(self, comparison: Comparison) -> Column:
+        """The regime whose labels are written."""
+        found = {column.name: column for column in comparison.experiment.regimes}
+        if self.regime is None:
+            asking = [column for column in found.values() if column.relabeler.component.asks == "view"]
+            return asking[0] if asking else next(iter(found.values()))
+        if self.regime not in found:
+            raise unknown(f"regime of {self.run}", self.regime, found)
+        return found[self.regime]
 
     def _check_teacher(self, problem: Problem) -> None:
         """InputError where the labels would be another teacher's than the one that the set names."""

@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 @click.option("--inside", metavar="FOLDER", default="", help="The folder in PATH that holds the class folders.")
 @click.option("--teacher", multiple=True, metavar="MODEL|FILE", help="The teacher that labels the images.")
 @click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
-@click.option("--protocol", metavar="NAME", help="fair (default), delt-paper, delt-repo, rded, sre2l.")
-@click.option("--relabeler", metavar="NAME", default="fkd", show_default=True, help="How views get labels.")
+@options.regime("What students are told, a column each (default hard and views)")
 @click.option("--seeds", metavar="N|LIST", help="Seeds of students and views (default 3); the images are the same.")
 @click.option(
-    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, protocol, …"
+    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, regimes, …"
 )
 @options.device
 def command(
@@ -44,8 +43,7 @@ def command(
     inside: str,
     teacher: tuple[str, ...],
     student: tuple[str, ...],
-    protocol: str | None,
-    relabeler: str,
+    regime: tuple[str, ...],
     seeds: str | None,
     sets: tuple[str, ...],
     device: str | None,
@@ -77,10 +75,9 @@ def command(
         "label": label or release.stem,
         "role": "method",
         "initializer": initializer,
-        "relabeler": {"name": relabeler},
     }
     said = Request(
-        dataset=dataset, teacher=list(teacher), student=list(student), protocol=protocol, seeds=seeds,
+        dataset=dataset, teacher=list(teacher), student=list(student), regime=list(regime), seeds=seeds,
         set=parse_sets(sets), device=device, row=[row],
     )  # fmt: skip
     data = resolve(said, registry).dataset.component.load()
@@ -110,7 +107,6 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
         "imported": {"file": Path(chosen["path"]).name, "sha256": found.sha256, "classes": found.order},
         "ipc": found.ipc,
         "dataset": {"name": data.name, "fingerprint": data.fingerprint},
-        "protocol": {**experiment.protocol.table(), "version": experiment.protocol.component.version},
     }
     for seed in experiment.seeds:
         folder = out / slug(row.label) / f"seed-{seed}"
@@ -132,7 +128,8 @@ def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registr
     teacher = Teacher.load(first)
     teacher.check_fits(data)
     models, seed = registry.things("model"), experiment.seeds[0]
-    problem = Problem(data, (teacher,), found.ipc, seed, experiment.protocol.component, experiment.compute, models)
+    protocol = experiment.regimes[0].protocol.component
+    problem = Problem(data, (teacher,), found.ipc, seed, protocol, experiment.compute, models)
     answers = [
         problem.teacher_logits(problem.normalization.normalize(chunk)).argmax(dim=1)
         for chunk in found.pixels.split(500)

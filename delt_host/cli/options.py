@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from delt_host.cli.completion import names
+from delt_host.errors import InputError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 dataset = click.option(
     "--dataset",
@@ -38,3 +43,29 @@ strict = click.option(
     "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
 store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+
+
+def regime(about: str) -> Callable[[Command], Command]:
+    """`--regime`, several; the two options that it takes the place of end in what to write now."""
+
+    def add(command: Command) -> Command:
+        for former in ("--protocol", "--relabeler"):
+            gone = click.option(former, hidden=True, expose_value=False, callback=_refuse)
+            command = gone(command)
+        return click.option(
+            "--regime",
+            multiple=True,
+            metavar="NAME|RELABELER:PROTOCOL",
+            help=f"{about}; …,protocol.OPTION=VALUE changes one.",
+            shell_complete=names("regime"),
+        )(command)
+
+    return add
+
+
+def _refuse(_ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        raise InputError(
+            f"{param.opts[0]} {value} has no place here: what students are told is a regime of the whole comparison; write "
+            "--regime RELABELER:PROTOCOL, e.g. --regime fkd:fair"
+        )

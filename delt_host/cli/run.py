@@ -61,27 +61,23 @@ from delt_host.errors import RunError
 )
 @click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
 @options.students
-@click.option(
-    "--protocol",
-    metavar="NAME",
-    help="fair (default), delt-paper, delt-repo, rded, sre2l.",
-    shell_complete=names("protocol"),
-)
+@options.regime("What students are told, a column each (default hard and views)")
 @click.option(
     "--initializer", metavar="NAME", help="Initializer of every --method.", shell_complete=names("initializer")
 )
 @click.option("--scheduler", metavar="NAME", help="Scheduler of every --method.", shell_complete=names("scheduler"))
 @click.option("--matcher", metavar="NAME", help="Matcher of every --method.", shell_complete=names("matcher"))
-@click.option("--relabeler", metavar="NAME", help="Relabeler of every row.", shell_complete=names("relabeler"))
 @click.option(
     "--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.", shell_complete=names("evaluator")
 )
-@click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it.")
+@click.option(
+    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row or regime that has it."
+)
 @click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
 @click.option(
     "--match",
     metavar="BUDGET",
-    help="Give every row the first one's image-iterations, seconds or bytes; BUDGET=AMOUNT gives all that much.",
+    help="Give every row the first one's image-iterations or seconds; BUDGET=AMOUNT gives all that much.",
 )
 @options.device
 @options.precision
@@ -163,7 +159,9 @@ def command(
         registry = load_registry(**chosen)
         elsewhere = engine_for(engine, address)
         wanted = {name: registry.provider("observer", name) for name in observers}
-        lists = {name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher")}
+        lists = {
+            name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher", "regime")
+        }
         settings = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
         request = Request(**said, **lists, set=settings, control=controls)
@@ -203,7 +201,7 @@ def command(
         for measurement in story.run(comparison):
             host.observer.scored(measurement.score, measurement.images)
             measurements.append(measurement)
-    results = folder.write_results(path, experiment, problem, measurements, registry)
+        results = folder.write_results(path, experiment, problem, measurements, host)
     page.write_page(path)
     if as_json:
         click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
@@ -214,8 +212,7 @@ def command(
             ("The report, for a browser", path / "report.html"),
         ):
             console.print(f"  {what}: {where}", highlight=False, soft_wrap=True, markup=False)
-    failed = sorted({m.row.label for m in measurements if m.failure})
-    if failed:
+    if failed := sorted({score.row for score in results.scores if score.failure}):
         raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
 
 

@@ -65,12 +65,13 @@ def _summary(path: Path) -> dict[str, Any]:
         seeds, found = len({score.set for score in results.scores}), lines(results)
         about["dataset"] = f"{results.data.name}, IPC {results.recipe.get('ipc')}, {seeds} seed{'s' * (seeds != 1)}"
         about["rows"] = ", ".join(row.label for row in results.rows)
-        first = [line for line in found if line.evaluator == found[0].evaluator]
+        first = [line for line in found if (line.evaluator, line.regime) == (found[0].evaluator, found[0].regime)]
         scored = [line for line in first if line.headline and line.row.role != "ceiling"]
         if scored:
             pick = max if scored[0].evaluator.better == "higher" else min
             best = pick(scored, key=lambda line: line.summary.mean)
             about["best"] = f"{best.row.label}: {best.summary.mean:.1f} {best.evaluator.unit}".strip()
+            about["best"] += f" ({best.column})" if best.column and len(results.regimes) > 1 else ""
         else:
             about["best"] = "every row failed"
     except InputError as error:

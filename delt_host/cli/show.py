@@ -11,10 +11,10 @@ from delt_host.cli.completion import STAGES, names
 
 
 @click.command("show")
-@click.argument("name", shell_complete=names("method", *STAGES, "dataset"))
+@click.argument("name", shell_complete=names("method", *STAGES, "regime", "protocol", "dataset"))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, as_json: bool) -> None:
-    """Print what NAME is (a method, component or dataset), with its options, defaults, types and source."""
+    """Print what NAME is (a method, component, regime, protocol or dataset), with its options, defaults, types and source."""
     from delt_host.catalogue import catalogue
     from delt_host.errors import unknown
 
@@ -33,14 +33,19 @@ def _print(record: dict[str, Any]) -> None:
     click.echo(f"{record['kind']} {record['name']}")
     if record["kind"] == "method":
         click.echo(f"  {record['summary']}\n  source: {record['source']}")
-        for stage in ("initializer", "scheduler", "matcher", "relabeler", "evaluator"):
-            choice = record[stage]
-            options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
-            click.echo(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))
+        for stage in ("initializer", "scheduler", "matcher", "evaluator"):
+            _choice(stage, record[stage])
+        if record["regime"]:
+            click.echo(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")
         if record["committee"]:
             click.echo(f"  committee: {', '.join(record['committee'])} (beside the first teacher, where none is named)")
         for dataset, options in record["datasets"].items():
             click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
+        return
+    if record["kind"] == "regime":
+        click.echo(f"  {record['summary']}\n  source: {record['source']}")
+        for stage in ("relabeler", "protocol"):
+            _choice(stage, record[stage])
         return
     for line in record["about"].splitlines():
         click.echo(f"  {line}")
@@ -49,3 +54,8 @@ def _print(record: dict[str, Any]) -> None:
     for option, info in record["options"].items():
         default = "required" if info["required"] else f"default {info['default']!r}"
         click.echo(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))
+
+
+def _choice(stage: str, choice: dict[str, Any] | None) -> None:
+    options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
+    click.echo(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))

@@ -36,6 +36,7 @@ class Digits(Dataset):
             "committee": ("convnet3", "convnet4"),
             "scheduler.iterations": 120,
             "protocol.epochs": 40,
+            "protocol.dsa.epochs": 150,
         }
 
     def load(self, observer: Observer = QUIET) -> RealData:

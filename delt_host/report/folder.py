@@ -18,15 +18,14 @@ from torchvision.utils import make_grid
 from delt_host.compare import compare
 from delt_host.components import Cost, Distilled
 from delt_host.data.base import RealData
+from delt_host.derived import derived
 from delt_host.distilled import DistilledSet, load
 from delt_host.errors import InputError, RunError
-from delt_host.experiment import Experiment, Row
+from delt_host.experiment import Column, Experiment, Row
+from delt_host.host import Host
 from delt_host.measurement import Measurement, row_record
-from delt_host.plugins import Registry
 from delt_host.problem import Problem
-from delt_host.protocols import titled
 from delt_host.results import (
-    REGIME,
     DataRecord,
     Environment,
     EvaluatorRecord,
@@ -58,24 +57,23 @@ def write_results(
     experiment: Experiment,
     problem: Problem,
     measurements: Sequence[Measurement],
-    registry: Registry,
+    host: Host,
     with_sets: bool = True,
 ) -> Results:
     """Write everything but `experiment.toml`, without the distilled sets where they are in a folder already.
 
-    Returns what is in `results.json`.
+    Scores that are worked out of others are made here, and told to the observer. Returns what is in `results.json`.
     """
-    results = _results(experiment, problem, measurements, registry)
+    results = _results(experiment, problem, measurements, host)
     results.write(path)
-    data, teacher = problem.data, problem.teacher
+    data, teacher, written = problem.data, problem.teacher, set[tuple[str, int]]()
     for measurement in measurements if with_sets else ():
         if measurement.distilled is None:
             continue
         folder = path / slug(measurement.row.label) / f"seed-{measurement.seed}"
-        if (folder / "distilled.safetensors").exists() and (
-            measurement.student or measurement.evaluator != experiment.evaluators[0]
-        ):
+        if (folder / "distilled.safetensors").exists() and (measurement.row.label, measurement.seed) in written:
             continue
+        written.add((measurement.row.label, measurement.seed))
         _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
         if measurement.history is not None:
@@ -88,10 +86,8 @@ def _reused(problem: Problem) -> tuple[str, ...]:
     return tuple(problem.store.differences.told()) if problem.store else ()
 
 
-def _results(
-    experiment: Experiment, problem: Problem, measurements: Sequence[Measurement], registry: Registry
-) -> Results:
-    data, protocol, evaluators = problem.data, experiment.protocol, experiment.evaluators
+def _results(experiment: Experiment, problem: Problem, measurements: Sequence[Measurement], host: Host) -> Results:
+    data, evaluators = problem.data, experiment.evaluators
     rows: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         rows.setdefault(measurement.row.label, []).append(measurement)
@@ -99,15 +95,7 @@ def _results(
         recipe=experiment.table(),
         data=DataRecord(name=data.name, fingerprint=data.fingerprint, notes=data.notes),
         teachers=tuple(TeacherRecord(**each.facts(), fingerprint=each.fingerprint) for each in problem.teachers),
-        regimes=(
-            RegimeRecord(
-                name=REGIME,
-                relabeler=experiment.rows[0].relabeler.table(),
-                protocol=ProtocolRecord(
-                    title=titled(protocol.name, protocol.component), fingerprint=protocol.component.fingerprint
-                ),
-            ),
-        ),
+        regimes=tuple(_regime(column) for column in experiment.regimes),
         evaluators=tuple(
             EvaluatorRecord(
                 name=named.name,
@@ -115,6 +103,7 @@ def _results(
                 headline=named.component.headline,
                 unit=named.component.unit,
                 better=named.component.better,
+                per=named.component.per,
                 options=named.component.model_dump(mode="json"),
             )
             for named in evaluators
@@ -124,10 +113,24 @@ def _results(
         differences=(),
         environment=Environment(**machine(experiment), notes=_reused(problem)),
         plugins=tuple(
-            PluginRecord(**{name: getattr(p, name) for name in PluginRecord.model_fields}) for p in registry.plugins
+            PluginRecord(**{name: getattr(p, name) for name in PluginRecord.model_fields})
+            for p in host.registry.plugins
         ),
     )
+    more = derived(experiment, results, host)
+    for score in more:
+        host.observer.scored(score, None)
+    results = results.model_copy(update={"scores": results.scores + more})
     return results.model_copy(update={"differences": compare(results)})
+
+
+def _regime(column: Column) -> RegimeRecord:
+    protocol = column.protocol.component
+    return RegimeRecord(
+        name=column.name,
+        relabeler=column.relabeler.table(),
+        protocol=ProtocolRecord(title=column.protocol_title, report=protocol.report, fingerprint=protocol.fingerprint),
+    )
 
 
 class SavedSets:
@@ -190,12 +193,10 @@ def _distilled(measurement: Measurement, experiment: Experiment, data: RealData,
         about={
             "method": row.label,
             "components": {stage: named.table() for stage, named in row.stages().items()},
-            "ipc": row.ipc or experiment.ipc,
+            "ipc": experiment.ipc,
             "seed": measurement.seed,
             "dataset": {"name": data.name, "fingerprint": data.fingerprint},
             "teacher": {"architecture": teacher.architecture, "fingerprint": teacher.fingerprint},
-            "labels": {"relabeler": row.relabeler.table(), "bytes": measurement.label_bytes},
-            "protocol": {**experiment.protocol.table(), "version": experiment.protocol.component.version},
             "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
             "machine": machine(experiment),
         },

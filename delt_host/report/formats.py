@@ -18,7 +18,7 @@ from delt_host.units import duration, size
 
 Format = Literal["markdown", "latex", "csv", "json"]
 
-HEADINGS = ("evaluator", "method", "role", "score", "n", "image-iterations", "recover", "images", "labels")
+HEADINGS = ("evaluator", "regime", "method", "role", "score", "n", "image-iterations", "recover", "images", "labels")
 
 
 def render(runs: Sequence[Path], form: Format) -> str:
@@ -43,6 +43,7 @@ def _record(line: Line) -> dict[str, Any]:
     row, evaluator, summary = line.row, line.evaluator, line.summary
     return {
         "evaluator": evaluator.title,
+        "regime": line.column,
         "label": row.label,
         "role": row.role,
         "score": evaluator.headline,
@@ -64,7 +65,7 @@ def _record(line: Line) -> dict[str, Any]:
 def _cells(line: Line, form: Format) -> list[str]:
     row, evaluator, summary = line.row, line.evaluator, line.summary
     score = f"{summary.shown(line.digits)} {evaluator.unit}".strip()
-    cells = [evaluator.title, row.label, row.role, score, str(summary.n)]
+    cells = [evaluator.title, line.column, row.label, row.role, score, str(summary.n)]
     costs = (row.cost.image_iterations, line.recover_seconds, row.image_bytes, line.label_bytes)
     if form == "csv":
         figures = (*costs, _known(summary.mean), _known(summary.std))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from delt_host.lines import Line, lines
-from delt_host.results import Results, Score, TeacherRecord, read_results
+from delt_host.results import RegimeRecord, Results, Score, TeacherRecord, read_results
 
 
 class StudentCurve(BaseModel):
@@ -75,7 +75,7 @@ class Run:
             results.data.name,
             f"IPC {results.recipe['ipc']}" if "ipc" in results.recipe else "",
             f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else "",
-            *(f"protocol {regime.protocol.title}" for regime in results.regimes),
+            *(f"{regime.name}: {_told(regime)}" for regime in results.regimes),
             *(f"teacher {_teacher(each)}" for each in results.teachers),
         ]
         return " · ".join(part for part in parts if part)
@@ -88,7 +88,7 @@ class Run:
             ("dataset", f"{results.data.name} [{results.data.fingerprint[:12]}]"),
             *(("note", note) for note in (*results.data.notes, *environment.notes)),
             *(("teacher", f"{_teacher(each)} [{each.fingerprint[:12]}]") for each in results.teachers),
-            *(("protocol", f"{r.protocol.title} [{r.protocol.fingerprint}]") for r in results.regimes),
+            *((f"regime {r.name}", f"{_told(r)} [{r.protocol.fingerprint}]") for r in results.regimes),
             ("device", f"{environment.device}, {environment.threads} threads, {environment.precision}"),
             ("system", environment.system),
             ("python", environment.python),
@@ -102,6 +102,10 @@ class Run:
         for plugin in self.results.plugins:
             found.setdefault(f"{plugin.distribution} {plugin.version}", []).append(plugin.name)
         return found
+
+
+def _told(regime: RegimeRecord) -> str:
+    return f"labels {regime.relabeler.get('name', '')}, protocol {regime.protocol.title}"
 
 
 def _teacher(record: TeacherRecord) -> str:

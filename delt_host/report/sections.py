@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The same for the same row under every evaluator."""
+        """The same for the same row under every evaluator and regime."""
         return key(self.run, self.line)
 
     @property
@@ -59,9 +59,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """All rows under one evaluator."""
+    """All rows under one evaluator and regime."""
 
     title: str
+    """The evaluator's, with the regime where there are several."""
     entries: list[Entry]
 
     @property
@@ -106,28 +107,29 @@ class Table:
 
 
 def key(run: Run, line: Line) -> tuple[str, str]:
-    """What is the same for the same row under every evaluator."""
+    """What is the same for the same row under every evaluator and regime."""
     return str(run.home), line.row.label
 
 
 def tables(runs: Sequence[Run]) -> list[Table]:
-    """The rows of all runs by evaluator, each row with its number; where names clash, with its run's."""
+    """The rows of all runs by evaluator and regime, each row with its number; where names clash, with its run's."""
     numbers: dict[tuple[str, str], int] = {}
-    rows: dict[str, list[tuple[Run, Line]]] = {}
+    rows: dict[tuple[str, str], list[tuple[Run, Line]]] = {}
+    columns = {line.column for run in runs for line in run.lines if line.column}
     for run in runs:
         for line in run.lines:
             numbers.setdefault(key(run, line), len(numbers))
-            rows.setdefault(line.evaluator.title, []).append((run, line))
+            rows.setdefault((line.evaluator.title, line.column), []).append((run, line))
     several = len({run.home for run in runs}) > 1
     found = []
-    for title, own in rows.items():
+    for (title, column), own in rows.items():
         labels = [f"{line.row.label} · {run.home.name}" if several else line.row.label for run, line in own]
         often = Counter(labels)
         entries = []
         for (run, line), label in zip(own, labels, strict=True):
             label = label if often[label] == 1 else f"{line.row.label} · {run.path}"
             entries.append(Entry(run, line, label, numbers[key(run, line)]))
-        found.append(Table(title, entries))
+        found.append(Table(f"{title}, {column}" if column and len(columns) > 1 else title, entries))
     return found
 
 
@@ -251,8 +253,10 @@ def runs_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
     shared: list[dict[str, Any]] = []
     for run in runs:
         own = {name: value for name, value in run.results.recipe.items() if name not in ("row", "evaluator")}
-        teachers = own.get("teacher")
+        teachers, regimes = own.get("teacher"), own.get("regime")
         if isinstance(teachers, list):
             own["teacher"] = {str(place): teacher for place, teacher in enumerate(teachers)}
+        if isinstance(regimes, list):
+            own["regime"] = {regime["name"]: {k: v for k, v in regime.items() if k != "name"} for regime in regimes}
         shared.append(own)
     return differing(shared)

@@ -12,9 +12,11 @@ from delt_host.data import DATASETS
 from delt_host.entry import digest
 from delt_host.errors import InputError, unknown
 from delt_host.experiment import Experiment, Named
+from delt_host.methods import Method
 from delt_host.plugins import Registry
-from delt_host.reproduce.table import Cell, Scale, Table
-from delt_host.request import Request
+from delt_host.protocols import Protocol
+from delt_host.reproduce.table import Cell, Reading, Scale, Setting, Table
+from delt_host.request import Request, split_spec
 from delt_host.resolve import resolve
 from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
@@ -92,12 +94,12 @@ def job(
     known = table.file.datasets.get(setting.dataset or "")
     given = mine.teachers.get(setting.dataset or "", mine.teachers.get("", ()))
     teachers = given or _listed(setting.teacher)
-    read = table.reading(reading)
+    read = table.reading(reading, registry.names("regime"))
     own = {key: value for key, value in setting.set.items() if not (_from_files(teachers) and _stage(key) == "teacher")}
     request = Request(
         dataset=_dataset(setting.dataset, mine, registry),
         teacher=list(teachers),
-        protocol=read.protocol,
+        regime=[regime] if (regime := _regime(setting, read, registry)) else [],
         ipc=setting.ipc,
         seeds=mine.seeds or chosen.seeds,
         method=[setting.method] if setting.method else [],
@@ -105,7 +107,6 @@ def job(
         control=[],
         student=[setting.student] if setting.student else [],
         evaluator=[setting.evaluator] if setting.evaluator else [],
-        relabeler=setting.relabeler,
         device=mine.device,
         precision=mine.precision,
         stack=mine.stack,
@@ -129,7 +130,7 @@ def job(
 
 
 def at_scale(experiment: Experiment, scale: Scale) -> Experiment:
-    """The experiment with the scale's share of its schedules' iterations and of its protocol's epochs."""
+    """The experiment with the scale's share of its schedules' iterations and of its protocols' epochs."""
     rows = experiment.rows
     if scale.iterations != 1:
         rows = tuple(
@@ -138,9 +139,15 @@ def at_scale(experiment: Experiment, scale: Scale) -> Experiment:
             else row
             for row in rows
         )
-    protocol = experiment.protocol.component
-    scaled = protocol.model_copy(update={"epochs": max(round(protocol.epochs * scale.epochs), 1)})
-    return replace(experiment, rows=rows, protocol=Named(experiment.protocol.name, scaled))
+    regimes = tuple(
+        replace(column, protocol=replace(column.protocol, component=_scaled(column.protocol.component, scale)))
+        for column in experiment.regimes
+    )
+    return replace(experiment, rows=rows, regimes=regimes)
+
+
+def _scaled(protocol: Protocol, scale: Scale) -> Protocol:
+    return protocol.model_copy(update={"epochs": max(round(protocol.epochs * scale.epochs), 1)})
 
 
 def iterations(experiment: Experiment) -> int:
@@ -151,7 +158,7 @@ def iterations(experiment: Experiment) -> int:
 
 def epochs(experiment: Experiment) -> int:
     """Of the cell's students; 0 where its evaluator trains none."""
-    return experiment.protocol.component.epochs if experiment.evaluators[0].component.trainings else 0
+    return experiment.regimes[0].protocol.component.epochs if experiment.evaluators[0].component.trainings else 0
 
 
 def check_names(table: Table, mine: Mine) -> None:
@@ -170,6 +177,15 @@ def _dataset(name: str | None, mine: Mine, registry: Registry) -> str | dict[str
     known = {**DATASETS, **registry.things("dataset")}
     published = {"published": name} if own in known and "published" in known[own].model_fields else {}
     return {"name": own, **({"": place} if place else {}), **published}
+
+
+def _regime(setting: Setting, read: Reading, registry: Registry) -> str:
+    """The one that the cell names, the reading's, or the one that the method is published with."""
+    said = setting.regime or read.regime
+    if said or setting.method is None:
+        return said
+    method: Method = registry.get("method", split_spec(setting.method)[0])
+    return method.published_regime(setting.dataset or "", setting.ipc or 0)
 
 
 def _listed(teacher: str | list[str] | None) -> tuple[str, ...]:
@@ -191,7 +207,8 @@ def _has(experiment: Experiment, key: str) -> bool:
         return all(isinstance(teacher, TeacherRecipe) for teacher in experiment.teachers)
     shared: dict[str, list[Any]] = {
         "dataset": [experiment.dataset.component],
-        "protocol": [experiment.protocol.component],
+        "protocol": [column.protocol.component for column in experiment.regimes],
+        "relabeler": [column.relabeler.component for column in experiment.regimes],
         "evaluator": [named.component for named in experiment.evaluators],
     }
     things = shared.get(stage) or [row.stages()[stage].component for row in experiment.rows if stage in row.stages()]
@@ -207,7 +224,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
             {"fingerprint": Teacher.load(t).fingerprint} if isinstance(t, Path) else t.model_dump()
             for t in experiment.teachers
         ],
-        "protocol": table["protocol"],
+        "regime": table["regime"],
         "evaluator": table["evaluator"],
         "row": [{stage: named.table() for stage, named in row.stages().items()} for row in experiment.rows],
     }

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from delt_host.errors import InputError, RunError
 from delt_host.lines import Summary
 from delt_host.options import build
-from delt_host.protocols import titled
 from delt_host.report.folder import slug
 from delt_host.reproduce.cell import Job, epochs, iterations
 from delt_host.reproduce.table import Published, Value
@@ -71,7 +70,8 @@ class Record(BaseModel):
     score: str
     unit: str = ""
     per: str | None = None
-    protocol: str = ""
+    regime: str = ""
+    """What students were told: its name, with the protocol's settings."""
     iterations: int = 0
     epochs: int = 0
     share: dict[str, float] = Field(default_factory=dict)
@@ -108,7 +108,7 @@ class Record(BaseModel):
 
 def record_of(job: Job, title: str) -> Record:
     """The cell's record without a seed."""
-    figure, protocol = job.cell.published, job.experiment.protocol
+    figure, column = job.cell.published, job.experiment.regimes[0]
     known = figure is not None and figure.std == figure.std  # NaN: its spread is not at hand
     return Record(
         table=job.table,
@@ -119,7 +119,7 @@ def record_of(job: Job, title: str) -> Record:
         score=job.score,
         unit=job.unit,
         per=job.cell.setting.per,
-        protocol=titled(protocol.name, protocol.component),
+        regime=f"{column.name}: labels {column.relabeler.name}, protocol {column.protocol_title}",
         iterations=iterations(job.experiment),
         epochs=epochs(job.experiment),
         share={"iterations": job.share.iterations, "epochs": job.share.epochs},

@@ -25,7 +25,7 @@ def columns(records: Sequence[Record]) -> dict[str, list[str]]:
     table = {axis: [str(record.cell.get(axis, "")) for record in records] for axis in _axes(records)}
     readings, budgets = [record.reading for record in records], [_budget(record) for record in records]
     if len(set(readings)) > 1:
-        table["protocol"] = readings
+        table["reading"] = readings
     if len(set(budgets)) > 1:
         table["budget"] = budgets
     table["measured"] = [_measured(record) for record in records]
@@ -81,8 +81,8 @@ def captions(records: Sequence[Record]) -> list[str]:
     units = sorted({f"{r.score} in {r.unit}" if r.unit else r.score for r in records})
     ratios = sorted({r.per for r in records if r.per})
     said.append(f"Measured: {', '.join(units)}" + (f", divided by that of {', '.join(ratios)}" if ratios else "") + ".")
-    for title in dict.fromkeys(record.protocol for record in records):
-        said.append(f"Protocol: {title}.")
+    for title in dict.fromkeys(record.regime for record in records if record.regime):
+        said.append(f"Regime {title}.")
     for name in dict.fromkeys(record.scale for record in records):
         said.append(_scale(name, [record for record in records if record.scale == name]))
     if changed := dict.fromkeys(text for record in records for text in record.changed):

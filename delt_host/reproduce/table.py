@@ -41,7 +41,8 @@ class Setting(_Strict):
     method: str | None = None
     """As ``delt-host run --method`` takes it: NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE."""
     student: str | None = None
-    relabeler: str | None = None
+    regime: str | None = None
+    """What students are told, as ``--regime`` takes it; None: what the reading says."""
     evaluator: str | None = None
     """None: a student."""
     score: str | None = None
@@ -69,7 +70,7 @@ class Scale(_Strict):
     iterations: PositiveFloat = 1.0
     """The share of each schedule's iterations."""
     epochs: PositiveFloat = 1.0
-    """The share of the protocol's epochs."""
+    """The share of the epochs of the regime's protocol."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Options of those cells that have them."""
 
@@ -84,7 +85,8 @@ class Scale(_Strict):
 class Reading(_Strict):
     """What a cell means, where the paper's words and its published code differ."""
 
-    protocol: str
+    regime: str = ""
+    """What students are told, as ``--regime`` takes it; empty: what the cell's method is published with."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Options of those cells that have them."""
 
@@ -164,9 +166,13 @@ class Table:
     def scale(self, name: str) -> Scale:
         return _known("scale", name, self.file.scale)
 
-    def reading(self, name: str) -> Reading:
-        """A reading of the table, or the protocol of that name."""
-        return self.file.reading.get(name) or Reading(protocol=name)
+    def reading(self, name: str, regimes: Sequence[str]) -> Reading:
+        """A reading of the table, or the regime of that name, of those that there are, or made as RELABELER:PROTOCOL."""
+        if name in self.file.reading:
+            return self.file.reading[name]
+        if ":" not in name and name not in regimes:
+            raise unknown("reading", name, (*self.file.reading, *regimes))
+        return Reading(regime=name)
 
 
 def shipped() -> list[str]:

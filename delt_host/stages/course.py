@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 
 from delt_host.components import Cost, Distilled, Evaluation, ImageSet
 from delt_host.entry import key_of
 from delt_host.errors import RunError
-from delt_host.experiment import Experiment, Named, Row
+from delt_host.experiment import Column, Experiment, Named, Row
 from delt_host.history import History, LossCurve, averaged, recorded
 from delt_host.host import Host
 from delt_host.identity import identity
@@ -24,6 +25,7 @@ from delt_host.problem import Problem
 from delt_host.recover import assemble
 from delt_host.resume import Checkpoint
 from delt_host.stages.step import Made, Step, done
+from delt_host.taught import Taught
 
 
 @dataclass(frozen=True)
@@ -34,28 +36,44 @@ class Given:
     read: Callable[[], Distilled]
 
 
+class Scorer(NamedTuple):
+    """Who scores the row's set, and as what: one measurement."""
+
+    evaluator: Named[Any]
+    column: Column | None
+    """The regime; None where the evaluator is per set."""
+    student: int
+
+    @property
+    def regime(self) -> str:
+        """The regime's name; empty without one."""
+        return self.column.name if self.column else ""
+
+
 @dataclass(eq=False)
 class Course:
     """One row under one seed. Its steps are added in their order; the properties are for when they are done."""
 
     experiment: Experiment
     problem: Problem
-    """At the row's images per class and seed."""
+    """Under the row's seed, and the first regime's protocol, which nothing before the labels looks at."""
     row: Row
     plan: Plan
     host: Host
+    regimes: tuple[Column, ...]
+    """The experiment's, the ceiling's with its own epochs."""
     given: Given | None = None
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
     steps: list[Step] = field(default_factory=list)
-    _labels: dict[int, Labels] = field(default_factory=dict)
+    _taught: dict[tuple[str, int], Taught] = field(default_factory=dict)
     failure: RunError | None = None
     """Why its steps could not be told."""
 
     def let_go(self) -> None:
         """Done with: its steps hold on to it, and it to tensors, which would stay until Python looks for such circles."""
         self.steps.clear()
-        self._labels.clear()
+        self._taught.clear()
 
     def __getitem__(self, stage: str) -> tuple[Step, ...]:
         """The steps of one stage."""
@@ -68,12 +86,15 @@ class Course:
         make: Callable[[Checkpoint], Made],
         detail: str = "",
         student: int | None = None,
+        column: Column | None = None,
         **more: Any,
     ) -> Step:
-        """A step of this row and seed; `detail` tells it from others of its stage, as does which student of several it is."""
+        """A step of this row and seed; `detail` tells it from others of its stage, as do the regime and the student where
+        there are several."""
         label, seed = self.row.label, f"seed {self.problem.seed}"
         which = f"student {student}" if student is not None and len(self.students) > 1 else ""
-        parts = (label, detail), (label, seed, which, detail)
+        told = column.name if column is not None and len(self.regimes) > 1 else ""
+        parts = (label, told, detail), (label, seed, told, which, detail)
         line, of = (", ".join(part for part in each if part) for each in parts)
         key, known = self.host.store.key(stage, inputs), self.problem.settled
         return Step(stage, line, of, inputs, key, make, known=known, **{"place": self.place, **more})
@@ -87,6 +108,28 @@ class Course:
     def stores(self) -> bool:
         """Whether labels are stored. Those of the whole real set would take thousands of times the place."""
         return self.row.role != "ceiling"
+
+    def tellings(self) -> list[tuple[Column, int]]:
+        """Each student under each regime; the steps that label and that score are in this order."""
+        return list(product(self.regimes, self.students))
+
+    @property
+    def scorers(self) -> list[Scorer]:
+        """Who scores the set: those that are per set once, then the others under each regime for each student."""
+        evaluators = self.experiment.evaluators
+        once = [Scorer(named, None, 0) for named in evaluators if named.component.per == "set"]
+        return once + [
+            Scorer(named, column, student)
+            for column, student in self.tellings
+            for named in evaluators
+            if named.component.per == "regime"
+        ]
+
+    def under(self, column: Column | None, student: int = 0) -> Problem:
+        """The problem of a student under a regime; without one, of the set."""
+        if column is None:
+            return self.problem
+        return self.problem.under(column.protocol.component).with_student(student)
 
     @property
     def distils(self) -> bool:
@@ -122,7 +165,7 @@ class Course:
 
     @cached_property
     def distilled(self) -> Distilled:
-        """Pixels as whole numbers, as their form packs them: what is shipped, and what students see."""
+        """What is shipped, and what students see, as their form packs them."""
         if self.given is not None:
             return self.given.read()
         images, cost, _ = self._recovered
@@ -146,14 +189,23 @@ class Course:
         """The steps that leave the distilled set."""
         return (*self["initialize"], *self["recover"], *self["count"])
 
-    def labels(self, student: int) -> Labels:
-        """The labels of the views of one student; what takes time in making them is the step's."""
-        if student not in self._labels:
-            named = self.row.relabeler
-            problem = self.problem.with_student(student)
-            with self.host.running("relabeler", named):
-                self._labels[student] = Labels(problem, self.distilled, named.component, self.stores)
-        return self._labels[student]
+    def labels(self, column: Column, student: int) -> Labels:
+        """The labels of the views of one student under a regime; what takes time in making them is the step's."""
+        return self.taught(column, student).labels
+
+    def taught(self, column: Column, student: int) -> Taught:
+        """What an evaluator is told of a regime, for one student."""
+        place = column.name, student
+        if place not in self._taught:
+            taught = Taught(self.under(column, student), column.relabeler.component, self.distilled, self.stores)
+            with self.host.running("relabeler", column.relabeler):
+                _ = taught.labels  # what goes wrong in them is the relabeler's
+            self._taught[place] = taught
+        return self._taught[place]
+
+    def labels_step(self, column: Column, student: int) -> Step:
+        """The step that makes these labels."""
+        return self["relabel"][self.tellings.index((column, student))]
 
     @cached_property
     def history(self) -> History | None:
@@ -162,7 +214,7 @@ class Course:
             return None
         return recorded(self.plan, self.start, self.problem.normalization, self._recovered[2])
 
-    def measured(self, evaluator: Named[Any], student: int, step: Step) -> Measurement:
+    def measured(self, scorer: Scorer, step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""
         facts, problem = done(step, self.host).facts, self.problem
         ceiling = self.row.role == "ceiling"
@@ -170,13 +222,14 @@ class Course:
         return Measurement(
             row=self.row,
             seed=problem.seed,
-            student=student,
-            evaluator=evaluator,
+            evaluator=scorer.evaluator,
+            regime=scorer.regime,
+            student=scorer.student,
             evaluation=Evaluation(facts["scores"], facts["facts"]),
             plan=self.plan,
             distilled=None if ceiling else self.distilled,
             image_bytes=count * 3 * problem.image_size**2,
-            label_bytes=self["relabel"][0].size_bytes(),
+            label_bytes=self.labels_step(scorer.column, 0).size_bytes() if scorer.column else 0,
             history=self.history,
             key=step.key,
         )

@@ -16,11 +16,11 @@ from delt_host.stages.course import Course
 from delt_host.stages.step import Made, Step
 
 
-def preparations(course: Course, kind: str, named: Named[Any], student: int = 0) -> tuple[Step, ...]:
-    """The steps that come before a component's own, and that this needs."""
+def preparations(course: Course, kind: str, named: Named[Any], problem: Problem | None = None) -> tuple[Step, ...]:
+    """The steps that come before a component's own, and that this needs; `problem` is the regime's and student's, if any."""
     if type(named.component).prepares is Component.prepares:
         return ()
-    problem = course.problem.with_student(student).seen_by(named.component)
+    problem = (problem or course.problem).seen_by(named.component)
     with course.host.running(kind, named):
         return tuple(_step(course, kind, named, problem, each) for each in named.component.prepares(problem))
 

@@ -14,17 +14,16 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 
 import torch
 from torch import Tensor
 
-from delt_host.budget import check_stretchable, pace_steps, sized, with_budget
+from delt_host.budget import check_stretchable, pace_steps, with_budget
 from delt_host.components import Cost, Distilled
 from delt_host.compute import keep_freed_memory
 from delt_host.data.base import Dataset, RealData
 from delt_host.errors import InputError, RunError
-from delt_host.experiment import Experiment, Named, Row
+from delt_host.experiment import Column, Experiment, Named, Row
 from delt_host.host import Host
 from delt_host.measurement import Measurement
 from delt_host.models import build_model
@@ -83,32 +82,40 @@ class Comparison:
         experiment = self.experiment
         if not experiment.ceiling_epochs:
             return experiment.rows
-        first = experiment.rows[0]
-        return (*experiment.rows, Row(WHOLE, "ceiling", first.initializer, None, None, first.relabeler))
+        return (*experiment.rows, Row(WHOLE, "ceiling", experiment.rows[0].initializer, None, None))
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
         problem, given, failure = self.problem.with_seed(seed), None, None
-        if row.role != "ceiling" and self.saved is not None:
+        regimes = self.experiment.regimes
+        if row.role == "ceiling":
+            problem, given = _whole(problem)
+            regimes = tuple(self._over_all(problem, column) for column in regimes)
+        elif self.saved is not None:
             try:
-                given, count = self._saved(self.saved, row, seed)
-                row = dataclasses.replace(row, ipc=count // problem.num_classes)
+                given = self._saved(self.saved, row, seed, problem.num_images)
             except RunError as error:
                 failure = error
-        problem = sized(problem, row)
-        if row.role == "ceiling":
-            problem, given = _whole(problem, self.experiment.ceiling_epochs)
         plan = self.plans.get(row.label, Plan(groups=()))
-        return begun(Course(self.experiment, problem, row, plan, self.host, given, place, failure=failure))
+        return begun(Course(self.experiment, problem, row, plan, self.host, regimes, given, place, failure=failure))
 
-    def _saved(self, saved: Saved, row: Row, seed: int) -> tuple[Given, int]:
-        """A set that is there, and how many images it has; read again when somebody wants its pixels."""
+    def _over_all(self, problem: Problem, column: Column) -> Column:
+        """The regime with as many steps as go through the whole real set in the ceiling's epochs."""
+        named, epochs = column.protocol, self.experiment.ceiling_epochs
+        steps = epochs * named.component.steps_an_epoch(problem, len(problem.data.train))
+        protocol = named.component.model_copy(update={"epochs": epochs, "steps": steps})
+        return dataclasses.replace(column, protocol=dataclasses.replace(named, component=protocol))
+
+    def _saved(self, saved: Saved, row: Row, seed: int, images: int) -> Given:
+        """A set that is there; read again when somebody wants its pixels. RunError where it has not so many images."""
         read = partial(saved, self.problem.data, row, seed)
         if (row.label, seed) not in self._seen:
             found = read()
             self._seen[row.label, seed] = found.fingerprint, len(found.targets)
         fingerprint, count = self._seen[row.label, seed]
-        return Given(fingerprint, read), count
+        if count != images:
+            raise RunError(f"the set of {row.label}, seed {seed}, has {count} images, not the {images} of its recipe")
+        return Given(fingerprint, read)
 
 
 def begun(course: Course) -> Course:
@@ -166,7 +173,7 @@ def outlined(
         teachers=tuple(teacher_so_far(experiment, asked, data, host) for asked in experiment.teachers),
         ipc=experiment.ipc,
         seed=experiment.seeds[0],
-        protocol=experiment.protocol.component,
+        protocol=experiment.regimes[0].protocol.component,
         compute=experiment.compute,
         models=host.registry.things("model"),
         store=host.store,
@@ -176,27 +183,28 @@ def outlined(
 
 
 def run(comparison: Comparison) -> Iterator[Measurement]:
-    """Do every step, and yield one measurement for each row, seed, student and evaluator.
+    """Do every step, and yield one measurement for each row, seed, evaluator, regime and student.
 
     A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run. InputError for
     what the user has to change, as long as nothing is finished.
     """
-    host, experiment = comparison.host, comparison.experiment
+    host = comparison.host
     host.observer.expect(expected(comparison.steps(), host.store))
     finished = False
     for course in comparison.courses():
-        row, seed, left = course.row, course.problem.seed, list(product(course.students, experiment.evaluators))
+        row, seed = course.row, course.problem.seed
+        left = [(scorer.evaluator, scorer.regime, scorer.student) for scorer in course.scorers]
         try:
             for measurement in run_course(course):
                 yield measurement
                 finished = True
-                left.remove((measurement.student, measurement.evaluator))
+                left.remove((measurement.evaluator, measurement.regime, measurement.student))
         except (InputError, RunError) as error:
             if isinstance(error, InputError) and not finished:
                 raise  # the user is to change something, and nothing is lost
             host.observer.note(f"{row.label}, seed {seed}: {error}")
-            for student, evaluator in left:
-                yield Measurement(row, seed, evaluator, student, plan=course.plan, failure=str(error))
+            for evaluator, regime, student in left:
+                yield Measurement(row, seed, evaluator, regime, student, plan=course.plan, failure=str(error))
         finally:
             course.let_go()
 
@@ -205,14 +213,12 @@ def run_course(course: Course) -> Iterator[Measurement]:
     """One row under one seed."""
     if course.failure is not None:
         raise course.failure
-    scored = zip(course["evaluate"], product(course.students, course.experiment.evaluators), strict=True)
-    scorers = {step.key: scorer for step, scorer in scored}
+    scorers = dict(zip(course["evaluate"], course.scorers, strict=True))
     for bunch in bunches(course.steps):
         do(bunch, course.host)
         for step in bunch:
             if step.stage == "evaluate":
-                student, evaluator = scorers[step.key]
-                yield course.measured(evaluator, student, step)
+                yield course.measured(scorers[step], step)
 
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
@@ -244,7 +250,7 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
 
 def _plans(experiment: Experiment, problem: Problem, host: Host) -> dict[str, Plan]:
     """Each row's plan; made before anything runs, so that its errors and its cost come first."""
-    return {row.label: _plan(row, sized(problem, row), host) for row in experiment.rows}
+    return {row.label: _plan(row, problem, host) for row in experiment.rows}
 
 
 def _plan(row: Row, problem: Problem, host: Host) -> Plan:
@@ -256,17 +262,11 @@ def _plan(row: Row, problem: Problem, host: Host) -> Plan:
     return made
 
 
-def _whole(problem: Problem, epochs: int) -> tuple[Problem, Given]:
-    """The whole real training set in place of a distilled one: what no distilled set is expected to pass.
-
-    The same protocol but for its steps, which go through all of it so many times, and labels made while training: stored ones
-    would take thousands of times the place. Epochs and steps are in the table.
-    """
+def _whole(problem: Problem) -> tuple[Problem, Given]:
+    """The whole real training set in place of a distilled one: what no distilled set is expected to pass."""
     train = problem.data.train
     fewest = int(torch.bincount(train.targets, minlength=problem.num_classes).min())  # as many as every class has
-    whole = problem.with_ipc(fewest)
-    steps = epochs * whole.protocol.steps_an_epoch(whole, len(train))
-    whole = whole.under(whole.protocol.model_copy(update={"epochs": epochs, "steps": steps}))
+    whole = dataclasses.replace(problem, ipc=fewest)
 
     def read() -> Distilled:
         pixels: Tensor = train.read(torch.arange(len(train)))

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Problem, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
 from delt_host.train import train_student
 
 
@@ -24,8 +24,8 @@ class Calibration(Evaluator):
     def title(self) -> str:
         return f"calibration of {self.model}"
 
-    def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
-        student = train_student(problem, labels, self.model, problem.observer.advance).student.eval()
+    def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
+        student = train_student(problem, taught.labels, self.model, problem.observer.advance).student.eval()
         split, parts = problem.data.test, []
         for chunk in torch.arange(len(split)).split(500):
             images = problem.view_normalization.normalize(split.read(chunk).to(problem.compute.device))
