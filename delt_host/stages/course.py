@@ -109,6 +109,7 @@ class Course:
         """Whether labels are stored. Those of the whole real set would take thousands of times the place."""
         return self.row.role != "ceiling"
 
+    @property
     def tellings(self) -> list[tuple[Column, int]]:
         """Each student under each regime; the steps that label and that score are in this order."""
         return list(product(self.regimes, self.students))
