@@ -11,10 +11,10 @@ from delt_host.cli.completion import STAGES, names
 
 
 @click.command("show")
-@click.argument("name", shell_complete=names("method", *STAGES, "dataset"))
+@click.argument("name", shell_complete=names("method", *STAGES, "protocol", "dataset"))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, as_json: bool) -> None:
-    """Print what NAME is (a method, component or dataset), with its options, defaults, types and source."""
+    """Print what NAME is (a method, component, protocol or dataset), with its options, defaults, types and source."""
     from delt_host.catalogue import catalogue
     from delt_host.errors import unknown
 
@@ -49,3 +49,5 @@ def _print(record: dict[str, Any]) -> None:
     for option, info in record["options"].items():
         default = "required" if info["required"] else f"default {info['default']!r}"
         click.echo(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))
+    for dataset, options in record.get("datasets", {}).items():
+        click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
