@@ -126,7 +126,7 @@ def _describe(kind: str, name: str, thing: Any) -> Record:
     properties = thing.model_json_schema(by_alias=False)["properties"] if thing.model_fields else {}
     options = {
         option: {
-            "default": None if info.is_required() else info.default,
+            "default": None if info.is_required() else info.get_default(call_default_factory=True),
             "type": _type_text(info.annotation),
             "required": info.is_required(),
             "about": properties.get(option, {}).get("description", ""),
@@ -134,7 +134,9 @@ def _describe(kind: str, name: str, thing: Any) -> Record:
         for option, info in thing.model_fields.items()
     }
     about = inspect.getdoc(thing) or ""
-    return {"kind": kind, "name": name, "about": about, "source": getattr(thing, "source", ""), "options": options}
+    published = {"datasets": thing.datasets} if kind == "protocol" else {}
+    source = getattr(thing, "source", "")
+    return {"kind": kind, "name": name, "about": about, "source": source, "options": options, **published}
 
 
 def _type_text(annotation: Any) -> str:

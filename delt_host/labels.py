@@ -153,7 +153,10 @@ class Labels:
         """(N, C): one label an image, in the images' order."""
         problem = self.problem
         if self.learned is not None:
-            return self.learned.float().softmax(dim=1).repeat_interleave(problem.form.cells, dim=0)
+            soft = self.learned.float().softmax(dim=1).repeat_interleave(problem.form.cells, dim=0)
+            if tuple(soft.shape) != (wanted := (len(self.distilled), problem.num_classes)):
+                raise RunError(f"the set's labels are for (images, classes) = {tuple(soft.shape)}, and it has {wanted}")
+            return soft
 
         def asked() -> Mapping[str, Tensor]:
             return self.relabeler.pack(self._all_asked(self._whole_images()))

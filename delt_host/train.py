@@ -189,7 +189,4 @@ def _optimizer(student: nn.Module, protocol: Protocol, rate: float) -> torch.opt
         {"params": decayed, "weight_decay": protocol.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    made: torch.optim.Optimizer = make_optimizer(
-        protocol.optimizer, groups, rate, protocol.momentum, protocol.optimizer_options
-    )
-    return made
+    return make_optimizer(protocol.optimizer, groups, rate, protocol.momentum, protocol.optimizer_options)

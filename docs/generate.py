@@ -7,6 +7,7 @@ results.json, and its fields in docs/results-format.md.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def reference() -> str:
         )
         lines += ["", f"## {kind.capitalize()}s"]
         for name in names:
-            lines += ["", f"### {name}", "", "```", _run(runner, ["show", name]).rstrip(), "```"]
+            records = re.split(rf"^(?=\w+ {re.escape(name)}$)", _run(runner, ["show", name]), flags=re.MULTILINE)
+            shown = next(record for record in records if record.startswith(f"{kind} {name}\n"))  # its protocol is elsewhere
+            lines += ["", f"### {name}", "", "```", shown.rstrip(), "```"]
     lines += [
         "",
         "## Protocols",

@@ -113,7 +113,7 @@ def test_every_cell_resolves_in_every_reading_at_every_scale(name: str, registry
         scale: jobs(table, table.cells, table.file.readings, scale, Mine(), registry) for scale in ("paper", "cpu")
     }
     for full, small in zip(by_scale["paper"], by_scale["cpu"], strict=True):
-        assert small.experiment.regimes[0].protocol.epochs <= full.experiment.regimes[0].protocol.epochs
+        assert small.experiment.regimes[0].protocol.component.epochs <= full.experiment.regimes[0].protocol.component.epochs
         assert len(small.experiment.seeds) < len(full.experiment.seeds) == 3
         for before, after in zip(full.experiment.rows, small.experiment.rows, strict=True):
             if before.scheduler is not None and after.scheduler is not None:
@@ -149,7 +149,7 @@ def test_the_two_readings_differ_as_paper_and_code_do(registry: Registry) -> Non
     table = load_table("table1")
     (cell,) = select(table, ["cifar10", "ipc=10", "student=resnet18", "DELT"])
     paper, code = jobs(table, [cell], ["delt-paper", "delt-repo"], "paper", Mine(), registry)
-    assert [one.experiment.regimes[0].protocol.schedule for one in (paper, code)] == ["cosine", "half-cosine"]
+    assert [one.experiment.regimes[0].protocol.component.schedule for one in (paper, code)] == ["cosine", "half-cosine"]
     phases = [one.experiment.rows[0].scheduler.component.phases for one in (paper, code)]  # type: ignore[union-attr]
     assert phases == ["round", "global"]
     assert paper.digest != code.digest
@@ -186,7 +186,7 @@ def test_ablations_change_what_they_are_of(registry: Registry) -> None:
     assert options("table3", "initializer", "patches") == [2, 3, 4, 5] * 3
     table = load_table("table12")
     found = jobs(table, table.cells, ["delt-paper"], "paper", Mine(), registry)
-    assert [one.experiment.regimes[0].protocol.min_crop for one in found] == [0.08, 0.2, 0.5, 0.8]
+    assert [one.experiment.regimes[0].protocol.component.min_crop for one in found] == [0.08, 0.2, 0.5, 0.8]
 
 
 def test_ones_own_data_take_the_place_of_the_tables(registry: Registry, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_ones_own_data_take_the_place_of_the_tables(registry: Registry, tmp_path
     mine = job(table, cell, "delt-repo", "paper", Mine(datasets={"cifar10": f"folder:{tmp_path}"}), registry)
     folder = mine.experiment.dataset.component.model_dump()
     assert (folder["path"], folder["published"]) == (str(tmp_path), "cifar10")
-    assert mine.experiment.regimes[0].protocol.randaugment == "m5-n4"
+    assert mine.experiment.regimes[0].protocol.component.randaugment == "m5-n4"
     assert mine.digest == theirs.digest  # where the data lie is no setting
     with pytest.raises(InputError, match="unknown dataset of table1 'cifar'; did you mean 'cifar10'"):
         jobs(table, [cell], ["delt-repo"], "paper", Mine(datasets={"cifar": "folder:x"}), registry)

@@ -54,6 +54,8 @@ def _print(record: dict[str, Any]) -> None:
     for option, info in record["options"].items():
         default = "required" if info["required"] else f"default {info['default']!r}"
         click.echo(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))
+    for dataset, options in record.get("datasets", {}).items():
+        click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
 
 
 def _choice(stage: str, choice: dict[str, Any] | None) -> None:
