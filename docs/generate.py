@@ -1,7 +1,7 @@
 """Write from the code what is written from it.
 
-docs/reference.md: the commands' help, and every method, component, form, regime, dataset and protocol. The schema of results.json, and
-its fields in docs/results-format.md.
+docs/reference.md: the commands' help, and every method, component, form, regime, dataset and protocol. The schema of
+results.json, and its fields in docs/results-format.md.
 """
 
 from __future__ import annotations

@@ -36,7 +36,13 @@ def results(*labels: str) -> Results:
             label=label, role=role, components={}, ipc=10, units=10, count=10, image_bytes=307200, cost=cost
         )  # fmt: skip
         rows.append(row)
-        shared = {"row": label, "regime": "views", "evaluator": "convnet3", "label_bytes": 1100000, "recover_seconds": 72.9}
+        shared = {
+            "row": label,
+            "regime": "views",
+            "evaluator": "convnet3",
+            "label_bytes": 1100000,
+            "recover_seconds": 72.9,
+        }
         scores += [Score(**shared, set=number, scores={"top1": value}) for number, value in enumerate(LINES[label])]
         if not LINES[label]:
             scores.append(Score(row=label, regime="views", evaluator="convnet3", set=0, scores={}, failure="it broke"))

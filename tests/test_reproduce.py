@@ -160,8 +160,8 @@ def test_the_two_readings_differ_as_paper_and_code_do(registry: Registry) -> Non
 def test_a_cell_is_told_what_it_names_what_its_reading_says_or_what_its_method_published(
     registry: Registry, tmp_path: Path
 ) -> None:
-    text = OWN.replace('random = {', 'G-VBSM = { method = "gvbsm" }\nrandom = {').replace('"random"]', '"G-VBSM"]')
-    text = text.replace('[scale.paper]', '[reading.published]\n\n[scale.paper]')
+    text = OWN.replace("random = {", 'G-VBSM = { method = "gvbsm" }\nrandom = {').replace('"random"]', '"G-VBSM"]')
+    text = text.replace("[scale.paper]", "[reading.published]\n\n[scale.paper]")
     table = load_table(str(own_table(tmp_path, text)))
     said = ("delt-paper", "published", "hard", "fixed:fair")
     found = jobs(table, select(table, ["ipc=1"]), said, "paper", Mine(), registry)

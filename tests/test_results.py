@@ -80,7 +80,10 @@ def test_records_name_each_other_and_lie_flat(small_run: Path, tmp_path: Path) -
     means = {(line.row.label, line.column): line.summary.mean for line in lines(results)}
     told = {difference.regime: difference.mean for difference in results.differences}
     assert told == {name: pytest.approx(means["delt", name] - means["cda", name]) for name in ("hard", "views")}
-    assert [(regime.name, regime.relabeler["name"]) for regime in results.regimes] == [("hard", "hard"), ("views", "fkd")]
+    assert [(regime.name, regime.relabeler["name"]) for regime in results.regimes] == [
+        ("hard", "hard"),
+        ("views", "fkd"),
+    ]
     assert all(row.cost.multiply_adds for row in results.rows) and results.teachers[0].accuracy
     assert results.environment.versions["delt-host"] and "delt" in {plugin.name for plugin in results.plugins}
 

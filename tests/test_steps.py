@@ -70,9 +70,14 @@ def test_a_stage_added_in_one_file_is_run_foretold_and_listed(
     assert sorted(row["about"] for row in listed) == ["delt, seed 0", "delt, seed 1"]
 
 
+BARE = {"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "regime": ["views"], "set": SMALL}
+
+
 def comparison_of(store: Path, **said: object) -> story.Comparison:
     registry = load_registry()
-    request = Request.model_validate({"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "regime": ["views"], "set": SMALL, **said})
+    request = Request.model_validate(
+        {"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "regime": ["views"], "set": SMALL, **said}
+    )
     return story.outlined(resolve(request, registry), Host(registry, Store(store), Observer()))
 
 
