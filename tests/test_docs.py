@@ -45,7 +45,7 @@ def commands_of(page: str) -> list[list[str]]:
 
 def test_every_ablation_of_the_paper_is_reachable_by_its_command() -> None:
     registry, commands = load_registry(), commands_of("ablations.md")
-    assert len(commands) == 13
+    assert len(commands) == 10
     for arguments in commands:
         given = run_command.make_context("run", list(arguments)).params
         lists = {name: list(given[name]) for name in ("method", "baseline")}
