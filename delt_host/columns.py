@@ -11,7 +11,7 @@ from delt_host.experiment import Column, Named
 from delt_host.methods import Choice
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
-from delt_host.protocols import PROTOCOLS, Protocol, protocol
+from delt_host.protocols import Protocol, protocol
 from delt_host.regimes import Regime
 from delt_host.request import split_spec
 from delt_host.set_options import SetOptions, of_stage
@@ -109,8 +109,3 @@ class ColumnMaker:
 
 def _images(column: Column) -> tuple[str, str]:
     return column.protocol.codec, column.protocol.rounding
-
-
-def protocol_names() -> list[str]:
-    """Of all protocols that there are."""
-    return list(PROTOCOLS)

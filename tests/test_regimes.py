@@ -92,6 +92,11 @@ def test_published_regimes_exist_and_no_run_takes_them() -> None:
     assert told(resolve(Request(method=["rded"]), REGISTRY)) == told(resolved())
 
 
+def test_what_is_worked_out_of_others_needs_others() -> None:
+    with pytest.raises(InputError, match="label-robust works its scores out of those of others; name one beside it"):
+        resolved(evaluator=["label-robust"])
+
+
 # --- what is done
 
 
