@@ -198,6 +198,10 @@ class RowMaker:
                 raise InputError(
                     f"two evaluators are both {title!r} in the table; leave one out, and score by it with delt-host evaluate"
                 )
+        if all(named.component.per == "table" for named in result):
+            raise InputError(
+                f"evaluator {result[0].name} works its scores out of those of others; name one beside it: --evaluator student"
+            )
         if request.student and not any("model" in named.component.model_fields_set for named in result):
             raise InputError("--student was given, but no evaluator of this run trains a student")
         return result

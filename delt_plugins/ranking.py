@@ -29,7 +29,7 @@ from delt_host.train import train_student
 from delt_plugins.controls import Real
 
 HARD, RANDOM = "hard", "random-real"
-"""The regime of one-hot labels, and the control of random real images."""
+"""The relabeler of one-hot labels, whose regime is looked for, and the control of random real images."""
 
 WITHOUT_AUGMENTATION = {"crop": "none", "flip": False, "mix": "none", "randaugment": "", "shuffle_patches": 1}
 WEIGHT = 0.5  # w and gamma of the paper
@@ -41,7 +41,7 @@ def robust_score(alpha: float) -> float:
 
 
 class LabelRobust(Evaluator):
-    """LRS under each regime but `hard`, of the hard-label recovery HLR and the improvement over random images IOR.
+    """LRS under each regime but that of hard labels, of the hard-label recovery HLR and the improvement over random images IOR.
 
     ``HLR = acc(real, hard) - acc(set, hard)``, ``IOR = acc(set, regime) - acc(random, regime)``, ``LRS`` is `robust_score`
     of ``w IOR - (1 - w) HLR`` with w = 0.5. `random` are random real images, `real` is the whole real set: both are rows of the
@@ -65,10 +65,11 @@ class LabelRobust(Evaluator):
         return {}
 
     def derive(self, results: Results) -> Sequence[Score]:
-        regimes = [regime.name for regime in results.regimes if regime.name != HARD]
+        regimes = [regime.name for regime in results.regimes if regime.relabeler.get("name") != HARD]
+        hard = next((regime.name for regime in results.regimes if regime.name not in regimes), None)
         random = next((row.label for row in results.rows if row.role == "control" and row.method == RANDOM), None)
         real = next((row.label for row in results.rows if row.role == "ceiling"), None)
-        if len(regimes) == len(results.regimes):
+        if hard is None:
             raise InputError(
                 "label-robust needs what sets are worth with hard labels: --regime hard beside another one"
             )
@@ -83,7 +84,7 @@ class LabelRobust(Evaluator):
         found: list[Score] = []
         for row in results.rows:
             for regime in regimes if row.role != "ceiling" else ():
-                needed = ((real, HARD), (row.label, HARD), (row.label, regime), (random, regime))
+                needed = ((real, hard), (row.label, hard), (row.label, regime), (random, regime))
                 accuracies = [self._accuracies(results, *place) for place in needed]
                 for number in sorted(set.intersection(*map(set, accuracies))):
                     scores = label_robust(*(accuracy[number] for accuracy in accuracies))

@@ -54,9 +54,10 @@ class TensorBoard(Observer):
     def scored(self, score: Score, images: ImageReader | None) -> None:
         student = f", student {score.student}" if score.student else ""
         writer = self._writer(f"{score.row}, seed {score.set}{student}")
+        title = f"{score.evaluator}, {score.regime}" if score.regime else score.evaluator
         for name, value in score.scores.items():
             if value is not None:
-                writer.add_scalar(f"{score.evaluator}/{name}", value, 0)
+                writer.add_scalar(f"{title}/{name}", value, 0)
         if score.failure:
             writer.add_text("failure", score.failure, 0)
         if images is not None:

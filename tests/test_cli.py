@@ -299,6 +299,7 @@ def test_recipes_are_checked_like_flags(tmp_path: Path) -> None:
         ("methd = ['delt']", "has no option 'methd'; did you mean 'method'"),
         ("ipc = 'ten'", "ipc must be a valid integer"),
         ("ipc = [", "cannot be read"),
+        ("protocol = 'fair'", r"protocol has no place here; .* regime = \[.RELABELER:PROTOCOL.\]"),
     ]:
         recipe.write_text(text)
         with pytest.raises(InputError, match=message):
@@ -353,6 +354,14 @@ def test_a_recipe_defines_a_method_of_its_own(first: Path, tmp_path: Path, monke
         ("[methods.new]\nscheduler = 'constant'", "methods.new.initializer must be given"),
         ("[methods.new]\ninitializer = 'noise'\nmacher = 'batch-norm'", "did you mean 'matcher'"),
         ("[methods.new]\ninitializer = 'nose'", "did you mean 'noise'"),
+        (
+            "[methods.new]\ninitializer = 'noise'\nrelabeler = 'hard'",
+            "relabeler has no place here; what students are told",
+        ),
+        (
+            "[[row]]\ninitializer = {name = 'noise'}\nrelabeler = {name = 'hard'}",
+            "row 'row' of the recipe has a relabeler;",
+        ),
     ],
 )
 def test_a_recipes_method_is_checked(tmp_path: Path, table: str, said: str) -> None:
@@ -387,7 +396,10 @@ def test_ctrl_c_keeps_finished_stages(tmp_path: Path) -> None:
 def test_show_and_plugins_list_what_is_installed() -> None:
     shown = delt_host("show", "early-late").stdout
     assert "round_iterations: int, default 0" in shown and "RI. 0: an eighth" in shown and "source: DELT" in shown
-    assert "initializer: ranked" in delt_host("show", "delt").stdout
+    shown = delt_host("show", "delt").stdout
+    assert "initializer: ranked" in shown and "published regime: online:delt-repo" in shown
+    shown = delt_host("show", "views").stdout
+    assert shown.startswith("regime views\n") and "relabeler: fkd\n  protocol: fair\n" in shown
     assert "did you mean 'early-late'" in delt_host("show", "early-latte").stderr
     listed = json.loads(delt_host("plugins", "--json").stdout)
     delt = next(p for p in listed if p["name"] == "delt")

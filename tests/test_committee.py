@@ -44,14 +44,14 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
         return lines_of(tmp_path / out)
 
     teachers = ("--teacher", "convnet3", "--teacher", "convnet3_in")
-    both = run("both", "-m", "gvbsm,matcher.patches=2", "-b", "delt", "--relabeler", "fkd", *teachers)
+    both = run("both", "-m", "gvbsm,matcher.patches=2", "-b", "delt", "--regime", "views", *teachers)
     made_with = read_results(tmp_path / "both").teachers
     assert [teacher.architecture for teacher in made_with] == ["convnet3", "convnet3_in"]
     line = both["gvbsm (matcher.patches=2)"]
     assert line.row.cost.image_iterations == 8 * 20 and line.failures == []
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("facts.json")}
-    alone = run("alone", "-m", "delt", "--set", "matcher.weight=0.01", "--teacher", "convnet3")
+    alone = run("alone", "-m", "delt", "--set", "matcher.weight=0.01", "--regime", "views", "--teacher", "convnet3")
     made = [p for p in (tmp_path / "store").rglob("facts.json") if before.get(p) != p.stat().st_mtime_ns]
     stages = sorted(path.relative_to(tmp_path / "store").parts[0] for path in made)
     assert stages == ["evaluate", "labels", "relabel"], (
@@ -72,6 +72,8 @@ def test_methods_bring_their_published_committee_unless_teachers_are_named() -> 
     published = ["convnet3", "resnet18", "convnet3_in", "mobilenet_v2", "wrn_16_2", "shufflenet_v2_x0_5"]
     assert models(resolved(method=["delt", "edc"], dataset=FOLDER)) == published
     assert models(resolved(method=["delt"], dataset=FOLDER)) == ["convnet3"]
+    told = resolved(method=["delt"], regime=["committee:gvbsm"])
+    assert models(told) == ["convnet3", "convnet4"], "a committee that labels is squeezed as one that is matched"
     assert models(resolved(method=["gvbsm"], teacher=["resnet18", "wrn_16_2"])) == ["resnet18", "wrn_16_2"]
     with pytest.raises(InputError, match="a teacher is given twice"):
         resolved(method=["gvbsm"], teacher=["resnet18", "resnet18"])
@@ -101,10 +103,9 @@ def test_early_late_at_one_image_per_class_says_that_nothing_joins_late() -> Non
 
 def test_components_swapped_by_flag_are_swapped_in_the_rows_of_a_recipe_too() -> None:
     rows = resolved(method=["delt"], baseline=["cda"]).table()["row"]
-    swapped = resolved(row=rows, matcher="general-statistics", relabeler="hard").rows
+    swapped = resolved(row=rows, matcher="general-statistics").rows
     matchers = {row.label: row.matcher.name for row in swapped if row.matcher}
     assert matchers == {"delt (matcher=general-statistics)": "general-statistics", "cda": "batch-norm"}
-    assert {row.relabeler.name for row in swapped} == {"hard"}
 
 
 def test_settings_of_an_ipc_hold_on_every_dataset_and_those_of_both_go_first() -> None:

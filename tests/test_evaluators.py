@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 
 from conftest import make_problem
-from delt_host.components import Distilled, Relabeler
+from delt_host.components import Answer, Batch, Distilled, Relabeler
 from delt_host.compute import Compute
 from delt_host.data.base import MemorySplit, RealData
 from delt_host.errors import InputError
 from delt_host.labels import Labels, label_bytes
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
+from delt_host.taught import Taught
 from delt_host.teacher import Teacher
 from delt_host.testing import random_teacher
 from delt_host.train import train_student
@@ -24,7 +25,7 @@ from delt_plugins.diversity import Diversity, coverage
 from delt_plugins.labels import Fixed, Fkd, Hard
 from delt_plugins.privacy import Privacy, area_under_curve
 from delt_plugins.pruning import Pruning, norms, smallest_scales
-from delt_plugins.ranking import AugmentationRobust, LabelRobust, robust_score
+from delt_plugins.ranking import AugmentationRobust, label_robust, robust_score
 from delt_plugins.robustness import Corrupted, Robustness, corruptions
 from delt_plugins.students import CrossArchitecture, Student
 
@@ -40,10 +41,8 @@ def distilled(problem: Problem) -> Distilled:
 
 def test_a_set_of_copies_has_similarity_one_and_hardly_covers(problem: Problem, distilled: Distilled) -> None:
     first = distilled.pixels.view(10, 4, 3, 8, 8)[:, :1].expand(-1, 4, -1, -1, -1).flatten(0, 1)
-    copies = (
-        Diversity().evaluate(problem, Distilled(first, distilled.targets), Labels(problem, distilled, Hard())).scores
-    )
-    various = Diversity().evaluate(problem, distilled, Labels(problem, distilled, Hard())).scores
+    copies = Diversity().evaluate(problem, Distilled(first, distilled.targets), None).scores
+    various = Diversity().evaluate(problem, distilled, None).scores
     assert copies["similarity"] == pytest.approx(1, abs=1e-5)
     assert various["similarity"] < copies["similarity"] and various["coverage"] > copies["coverage"]
 
@@ -72,7 +71,7 @@ def test_copied_training_images_are_found(problem: Problem) -> None:
     noise = torch.randint(0, 256, copied.shape, generator=problem.generator("noise"), dtype=torch.uint8)
     half = torch.arange(40) % 2 == 0
     mixed = torch.where(half.view(-1, 1, 1, 1), copied, noise)
-    found = Privacy(members=200).evaluate(problem, Distilled(mixed, problem.targets()), None)  # type: ignore[arg-type]
+    found = Privacy(members=200).evaluate(problem, Distilled(mixed, problem.targets()), None)
     assert found.scores["near-copies"] == 50
     nearest = torch.tensor(found.facts["nearest_training_image"])[half]
     assert torch.equal(problem.data.train.read(nearest), copied[half])
@@ -86,7 +85,7 @@ def test_the_attack_tells_members_where_they_lie_there_and_nothing_where_they_do
     scores = []
     for test in (others, members):
         chosen = problem.of_data(RealData(data.name, data.class_names, 8, data.mean, data.std, members, test, "x"))
-        result = Privacy(members=60).evaluate(chosen, Distilled(pixels, data.train.targets[:60]), None)  # type: ignore
+        result = Privacy(members=60).evaluate(chosen, Distilled(pixels, data.train.targets[:60]), None)
         scores.append(result.scores["membership"])
     assert scores[0] > 95 and scores[1] == pytest.approx(50)
 
@@ -105,13 +104,17 @@ def short(digits: RealData) -> Problem:
     return make_problem(digits, random_teacher(digits), epochs=2)
 
 
+def told(problem: Problem, relabeler: Relabeler, distilled: Distilled | None = None) -> Taught:
+    return Taught(problem, relabeler, real_set(problem) if distilled is None else distilled)
+
+
 def real_set(problem: Problem) -> Distilled:
     start = Real().initialize(problem)
     return Distilled(problem.normalization.denormalize(start.images), start.targets)
 
 
 def test_pruning_nothing_changes_nothing(short: Problem) -> None:
-    labels = Labels(short, real_set(short), Hard())
+    labels = told(short, Hard())
     scores = Pruning(network="convnet3", ratio=0.0).evaluate(short, real_set(short), labels).scores
     assert scores["pruned"] == scores["dense"] and scores["removed"] == 0
     plain = Pruning(network="convnet3", ratio=0.0, sparsity=0.0).evaluate(short, real_set(short), labels).scores
@@ -126,7 +129,7 @@ def test_removed_channels_stay_removed(short: Problem) -> None:
             norm.weight.copy_(torch.rand(len(norm.weight), generator=short.generator("scales")) + 0.1)
     masks = smallest_scales(network, 0.5)
     assert sum(int(mask.sum()) for mask in masks) == len(scales) // 2
-    labels = Labels(short, real_set(short), Hard())
+    labels = told(short, Hard())
     result = Pruning(network="convnet3", ratio=0.5).evaluate(short, real_set(short), labels)
     assert sum(result.facts["kept_channels"]) == 192 and result.scores["removed"] == 50
     assert min(result.facts["kept_channels"]) >= 1
@@ -137,18 +140,18 @@ def test_removed_channels_stay_removed(short: Problem) -> None:
 
 def test_continual_in_one_step_is_the_plain_evaluation(short: Problem) -> None:
     distilled = real_set(short)
-    labels = Labels(short, distilled, Hard())
+    labels = told(short, Hard(), distilled)
     plain = Student().evaluate(short, distilled, labels).scores["last"]
     assert Continual(steps=1).evaluate(short, distilled, labels).scores == {"average": plain, "last": plain}
 
 
 def test_continual_goes_through_all_classes(short: Problem) -> None:
     distilled = real_set(short)
-    result = Continual(steps=4).evaluate(short, distilled, Labels(short, distilled, Fkd()))
+    result = Continual(steps=4).evaluate(short, distilled, told(short, Fkd(), distilled))
     assert result.facts["curve"]["classes"] == [2, 5, 7, 10]
     assert sorted(result.facts["order"]) == sorted(short.class_names)
     with pytest.raises(InputError, match="11 steps, but digits 10 classes"):
-        Continual(steps=11).evaluate(short, distilled, Labels(short, distilled, Fkd()))
+        Continual(steps=11).evaluate(short, distilled, told(short, Fkd(), distilled))
 
 
 # --- DD-Ranking
@@ -159,16 +162,34 @@ def test_the_published_map_of_robust_scores(alpha: float, score: float) -> None:
     assert robust_score(alpha) == pytest.approx(score, abs=5e-7)
 
 
-def test_random_images_lead_random_images_by_nothing(short: Problem) -> None:
-    """The control itself: no improvement over random, so LRS is that of minus half the hard-label recovery."""
-    distilled = real_set(short)
-    labels = Labels(short, distilled, Fkd())
-    found = LabelRobust().evaluate(short, distilled, labels).scores
-    assert found["ior-hard"] == found["ior-fixed"] == found["ior-view"] == 0
-    assert found["lrs-view"] == pytest.approx(robust_score(-found["hlr"] / 2))
-    augmented = AugmentationRobust().evaluate(short, distilled, labels).scores
-    assert augmented["lead-with"] == augmented["lead-without"] == 0
-    assert augmented["ars"] == pytest.approx(0.268941, abs=5e-7)
+def test_the_steps_of_continual_learning_are_told_what_their_regime_tells(short: Problem) -> None:
+    """One-hot labels of the classes seen, not the teacher's."""
+    distilled, given = real_set(short), []
+
+    class Noted(Fixed):
+        def bind(self, problem: Problem) -> Answer:
+            def answer(batch: Batch) -> torch.Tensor:
+                given.append((problem.num_classes, len(batch.index)))
+                return torch.nn.functional.one_hot(batch.classes, problem.num_classes).float()
+
+            return answer
+
+    Continual(steps=2).evaluate(short, distilled, told(short, Noted(), distilled))
+    assert given == [(5, 20), (10, 40)]
+
+
+def test_label_robustness_by_hand() -> None:
+    """HLR = 0.9 - 0.5, IOR = 0.7 - 0.6; alpha = 0.05 - 0.2."""
+    found = label_robust(0.9, 0.5, 0.7, 0.6)
+    assert (found["hlr"], found["ior"]) == (pytest.approx(0.4), pytest.approx(0.1))
+    assert found["lrs"] == pytest.approx(robust_score(-0.15))
+
+
+def test_random_images_lead_random_images_by_nothing_without_augmentation_too(short: Problem) -> None:
+    for relabeler in (Fkd(), Hard()):
+        augmented = AugmentationRobust().evaluate(short, real_set(short), told(short, relabeler)).scores
+        assert augmented["lead-with"] == augmented["lead-without"] == 0
+        assert augmented["ars"] == pytest.approx(0.268941, abs=5e-7)
 
 
 # --- robustness and many students
@@ -188,7 +209,7 @@ def test_corruptions_change_images_as_much_as_their_severity(problem: Problem) -
 
 
 def test_the_clean_score_is_the_plain_one(short: Problem) -> None:
-    labels = Labels(short, real_set(short), Hard())
+    labels = told(short, Hard())
     plain = Student().evaluate(short, real_set(short), labels).scores["last"]
     assert Robustness().evaluate(short, real_set(short), labels).scores["clean"] == plain
     many = CrossArchitecture(models=("convnet3", "wrn_16_2")).evaluate(short, real_set(short), labels).scores

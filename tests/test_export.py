@@ -59,7 +59,11 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(s
         "relabeler": {"name": "fkd"}, "bytes": loaded.soft_labels.size_bytes, "epochs": 3, "stored": True,
     }  # fmt: skip
     line = lines_of(small_run)["cda"]
-    (score,) = facts["measured"]
+    assert [(score["regime"], score["protocol"][:4]) for score in facts["measured"]] == [
+        ("hard", "fair"),
+        ("views", "fair"),
+    ]
+    score = facts["measured"][-1]
     assert score["by_seed"] == {"0": line.headline[0], "1": line.headline[1]}
     assert (score["mean"], score["std"], score["n"]) == (line.summary.mean, line.summary.std, 2)
     assert facts["cost"]["image_iterations"] == line.row.cost.image_iterations
@@ -67,7 +71,7 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(s
     call("evaluate", "made", "-e", "diversity", "-q", "--set", "evaluator.real_images=50")
     call("export", "made", "--to", "again", "-q", "--format", "safetensors")
     head = DatasetCard((tmp_path / "again" / "README.md").read_text(encoding="utf-8")).data
-    assert [score["score"] for score in head.distillation["measured"]] == ["top1", "similarity"]
+    assert [score["score"] for score in head.distillation["measured"]] == ["top1", "top1", "similarity"]
     assert head.distillation["labels"]["stored"] is False and "configs" not in head.to_dict()
 
     call("export", "out", "--to", "copied", "--format", "webdataset", "-q")
@@ -85,8 +89,9 @@ def test_exported_labels_are_those_that_the_runs_students_saw(small_run: Path, t
     shutil.rmtree(tmp_path / "store" / "labels")  # made anew by the same teacher
     call("export", "made", "--to", "out", "--labels", "-q")
     loaded = delt_host.load("out")
+    assert loaded.soft_labels is not None
     results = read_results(small_run)
-    (measured,) = (score for score in results.scores if (score.row, score.set) == ("delt", 0))
+    (measured,) = (score for score in results.scores if (score.row, score.set, score.regime) == ("delt", 0, "views"))
 
     class Replayed:
         kind, learning_rate = "logits", None

@@ -17,11 +17,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from conftest import lend, lines_of
+from conftest import lend
 from delt_host.cli import cli
 from delt_host.distilled import load
 from delt_host.errors import InputError, RunError
 from delt_host.history import averaged, load_history
+from delt_host.lines import lines
 from delt_host.report.images import ENCODINGS, Picture, encode
 from delt_host.report.page import render_page
 from delt_host.report.settings import differing
@@ -97,13 +98,15 @@ def test_the_page_has_every_section_in_order_and_what_the_run_found(run: Path, p
         "answer", "scores", "accuracy", "cost", "by-class", "curves", "images", "starts", "settings", "repeat",
     )]  # fmt: skip
     assert places == sorted(places)
-    found = lines_of(run).values()
-    assert sum(len(line.differences) for line in found) == 4, "to all but the row that failed"
+    found = lines(read_results(run))
+    assert sum(len(line.differences) for line in found) == 2 * 4, "to all but the row that failed, in each regime"
+    assert "convnet3, hard, top-1 (%)" in page and "convnet3, views, top-1 (%)" in page
+    assert page.count("</strong> failed: ") == 1, "a reason is told once"
     for line in found:
         assert all(difference.sentence in unescape(page) for difference in line.differences)
         if line.summary.n:
             assert f"{line.summary.mean:.1f} ± {line.summary.std:.1f}" in page
-    assert "term 'loss' became nan" in unescape(page) and page.count("why it failed") == 1 and "nan to" not in page
+    assert "term 'loss' became nan" in unescape(page) and page.count("why it failed") == 2 and "nan to" not in page
     assert "16 → 14 iterations" in page and "<dd>delt-host" in page and "delt-host run experiment.toml" in page
 
 
@@ -271,10 +274,12 @@ def test_tables_sort_by_click_and_by_key(browser: Any, run: Path) -> None:
     opened(browser, run / "report.html")
     by, keys = selenium_names()
     heading = browser.find_elements(by.CSS_SELECTOR, "table.sortable thead th")[1]
-    means = [line.summary.mean if line.summary.n else None for line in lines_of(run).values()]
+    under_hard = [line for line in lines(read_results(run)) if line.column == "hard"]
+    means = [line.summary.mean if line.summary.n else None for line in under_hard]
 
     def column() -> list[float | None]:
-        cells = browser.find_elements(by.CSS_SELECTOR, "table.sortable tbody tr td:nth-child(2)")
+        first = browser.find_elements(by.CSS_SELECTOR, "table.sortable")[0]
+        cells = first.find_elements(by.CSS_SELECTOR, "tbody tr td:nth-child(2)")
         return [float(value) if (value := cell.get_attribute("data-value")) else None for cell in cells]
 
     assert column() == means and heading.get_attribute("aria-sort") == "none"

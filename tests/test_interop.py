@@ -36,7 +36,7 @@ SEEDS, EPOCHS, SIZE, BATCH = range(4), 30, 8, 20
 WIDEST = 4.0  # points of accuracy that an interval may reach to either side
 # Views that a small student learns in few steps, so that its seeds do not scatter.
 EASY = [w for o in ("mix=none", "flip=false", "min_crop=0.5") for w in ("--set", f"protocol.{o}")]
-PLAIN = ["--relabeler", "hard", "--set", "protocol.crop=none", *EASY]
+PLAIN = ["--regime", "hard:fair", "--set", "protocol.crop=none", *EASY]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def exported(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DELT_HOST_STORE", str(root / "store"))
         patch.chdir(root)
-        for name, more in (("soft", EASY), ("hard", PLAIN)):
+        for name, more in (("soft", ["--regime", "views", *EASY]), ("hard", PLAIN)):
             call(
                 "run", "-m", "random-real", "--no-controls", "--ipc", "10", "--seeds", str(len(SEEDS)), "--precision", "fp32",
                 *SQUEEZED, "--set", f"protocol.epochs={EPOCHS}", *more, "-q", "--out", name,

@@ -113,7 +113,10 @@ def test_every_cell_resolves_in_every_reading_at_every_scale(name: str, registry
         scale: jobs(table, table.cells, table.file.readings, scale, Mine(), registry) for scale in ("paper", "cpu")
     }
     for full, small in zip(by_scale["paper"], by_scale["cpu"], strict=True):
-        assert small.experiment.regimes[0].protocol.component.epochs <= full.experiment.regimes[0].protocol.component.epochs
+        assert (
+            small.experiment.regimes[0].protocol.component.epochs
+            <= full.experiment.regimes[0].protocol.component.epochs
+        )
         assert len(small.experiment.seeds) < len(full.experiment.seeds) == 3
         for before, after in zip(full.experiment.rows, small.experiment.rows, strict=True):
             if before.scheduler is not None and after.scheduler is not None:

@@ -192,5 +192,5 @@ def test_the_page_reads_a_run_with_pandas(tmp_path: Path) -> None:
     table, expected = shown[0], lines(read_results(tmp_path / "runs" / "first"))
     assert len(list(filter(None, block.splitlines()))) == 5
     for line in expected:
-        mean, std, count = table.loc[("convnet3", line.row.label)]  # type: ignore[attr-defined]
+        mean, std, count = table.loc[("convnet3", line.column, line.row.label)]  # type: ignore[attr-defined]
         assert (mean, std, count) == (pytest.approx(line.summary.mean), pytest.approx(line.summary.std), 2)

@@ -70,6 +70,9 @@ def test_a_stage_added_in_one_file_is_run_foretold_and_listed(
     assert sorted(row["about"] for row in listed) == ["delt, seed 0", "delt, seed 1"]
 
 
+BARE = {"method": ["delt"], "control": [], "ipc": 2, "seeds": 1, "regime": ["views"], "set": SMALL}
+
+
 def comparison_of(store: Path, **said: object) -> story.Comparison:
     registry = load_registry()
     request = Request.model_validate(

@@ -158,6 +158,7 @@ def test_commands_options_and_names_are_completed_without_torch() -> None:
     assert completed("delt-host run -m delt --matcher b") == ["batch-norm"]
     assert completed("delt-host evaluate runs/x --student wrn") == ["wrn_16_2"]
     assert completed("delt-host show early") == ["early-late"]
+    assert completed("delt-host run --regime v") == completed("delt-host show vi") == ["views"]
     assert completed("delt-host nonsense x") == []
 
 
@@ -171,7 +172,7 @@ def test_every_name_of_ours_is_completed() -> None:
 
     registry = load_registry()
     assert STAGES == REAL_STAGES
-    for kind in ("method", "protocol", *STAGES):
+    for kind in ("method", "protocol", "regime", "form", *STAGES):
         assert set(registry.names(kind)) <= set(known(kind)), kind
     for kind, table in {"dataset": DATASETS, "model": MODELS, "protocol": PROTOCOLS}.items():
         assert kind in OWN and set(table) <= set(known(kind)), kind

@@ -25,7 +25,7 @@ from delt_plugins.tensorboard import TensorBoard
 pytestmark = pytest.mark.usefixtures("with_teacher")
 
 ARGUMENTS = [
-    "run", "-m", "delt", "-b", "random-real", "--ipc", "2", "--seeds", "2", "--no-controls", "--set",
+    "run", "-m", "delt", "-b", "random-real", "--ipc", "2", "--seeds", "2", "--no-controls", "--regime", "views", "--set",
     "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16", "--set",
     "protocol.epochs=3", "--out", "made",
 ]  # fmt: skip
@@ -182,7 +182,7 @@ def test_tensorboard_holds_losses_scores_and_images(plugin: None, tmp_path: Path
     for record in results["scores"]:
         label, seed = record["row"], record["set"]
         found = events(f"{label}-seed-{seed}")
-        (score,) = found.Scalars("convnet3/top1")
+        (score,) = found.Scalars("convnet3, views/top1")
         assert score.value == pytest.approx(record["scores"]["top1"], rel=1e-6)
         picture = Image.open(io.BytesIO(found.Images("distilled")[0].encoded_image_string))
         pixels = load(tmp_path / "made" / label / f"seed-{seed}").pixels

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     help="Another teacher for the labels, or where the run's file lies now.",
     shell_complete=names("model", files=True),
 )
+@options.ceiling
+@options.ceiling_epochs
 @options.regime("Other regimes than the run's, a column each")
 @click.option(
     "--dataset",

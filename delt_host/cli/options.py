@@ -19,6 +19,8 @@ dataset = click.option(
     help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
     shell_complete=names("dataset"),
 )
+ceiling = click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
+ceiling_epochs = click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
 device = click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
 precision = click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
 students = click.option(

@@ -41,8 +41,8 @@ from delt_host.errors import RunError
     shell_complete=names("method"),
 )
 @click.option("--no-controls", is_flag=True, help="No control rows.")
-@click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
-@click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
+@options.ceiling
+@options.ceiling_epochs
 @options.dataset
 @click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
 @click.option(

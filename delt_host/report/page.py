@@ -83,6 +83,7 @@ def _content(runs: list[Run]) -> dict[str, Any]:
         "runs": runs,
         "tables": tables,
         "told": [table for table in tables if table.said],
+        "failed": sections.failed(tables),
         "legend": [(entry.label, figures.swatch(entry.number)) for entry in entries.values()],
         "bars": bars,
         "over_cost": {title: figures for title, figures in over_cost.items() if figures},

@@ -98,8 +98,9 @@ class Table:
         return [(entry.label, each.sentence) for entry in self.entries for each in entry.line.differences]
 
     @property
-    def failed(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.line.failures]
+    def evaluator(self) -> str:
+        """Its title, the same under every regime."""
+        return self.entries[0].line.evaluator.title
 
     @property
     def scored(self) -> list[Entry]:
@@ -131,6 +132,14 @@ def tables(runs: Sequence[Run]) -> list[Table]:
             entries.append(Entry(run, line, label, numbers[key(run, line)]))
         found.append(Table(f"{title}, {column}" if column and len(columns) > 1 else title, entries))
     return found
+
+
+def failed(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Why rows failed, by their label, each reason once."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in (entry for table in tables for entry in table.entries if entry.line.failures):
+        found.setdefault(entry.label, {}).update(dict.fromkeys(entry.line.failures))
+    return {label: list(reasons) for label, reasons in found.items()}
 
 
 def over_cost(table: Table, cost: Callable[[Line], int], x_label: str) -> Markup | None:

@@ -21,6 +21,8 @@ from delt_host.resolve import resolve
 from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
 
+NAMED_BY_NOBODY = "views"
+"""What the students of a cell are told where neither table nor method says anything: one regime, as a cell is one figure."""
 SIZE = "dataset.image_size"
 """The one option of a dataset that changes what is measured; the others say where it lies."""
 
@@ -99,7 +101,7 @@ def job(
     request = Request(
         dataset=_dataset(setting.dataset, mine, registry),
         teacher=list(teachers),
-        regime=[regime] if (regime := _regime(setting, read, registry)) else [],
+        regime=[_regime(setting, read, registry)],
         ipc=setting.ipc,
         seeds=mine.seeds or chosen.seeds,
         method=[setting.method] if setting.method else [],
@@ -182,10 +184,10 @@ def _dataset(name: str | None, mine: Mine, registry: Registry) -> str | dict[str
 def _regime(setting: Setting, read: Reading, registry: Registry) -> str:
     """The one that the cell names, the reading's, or the one that the method is published with."""
     said = setting.regime or read.regime
-    if said or setting.method is None:
-        return said
-    method: Method = registry.get("method", split_spec(setting.method)[0])
-    return method.published_regime(setting.dataset or "", setting.ipc or 0)
+    if not said and setting.method is not None:
+        method: Method = registry.get("method", split_spec(setting.method)[0])
+        said = method.published_regime(setting.dataset or "", setting.ipc or 0)
+    return said or NAMED_BY_NOBODY
 
 
 def _listed(teacher: str | list[str] | None) -> tuple[str, ...]:
