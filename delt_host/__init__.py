@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         Distilled,
         Evaluation,
         Evaluator,
-        ImageSet,
         Initializer,
         LabelledViews,
         Labels,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         Matcher,
         Relabeler,
         Scheduler,
+        Start,
         Views,
     )
     from delt_host.data.base import Dataset, MemorySplit, RealData, Split
@@ -45,8 +45,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "component": "Component",
     "components": (
-        "Cost Distilled Evaluation Evaluator ImageSet Initializer LabelledViews Labels Match Matcher Relabeler "
-        "Scheduler Views"
+        "Cost Distilled Evaluation Evaluator Initializer LabelledViews Labels Match Matcher Relabeler "
+        "Scheduler Start Views"
     ),
     "data.base": "Dataset MemorySplit RealData Split",
     "distilled": "DistilledSet load",
@@ -78,7 +78,6 @@ __all__ = [
     "Form",
     "Group",
     "ImageReader",
-    "ImageSet",
     "Initializer",
     "InputError",
     "LabelledViews",
@@ -101,6 +100,7 @@ __all__ = [
     "Scheduler",
     "Score",
     "Split",
+    "Start",
     "Teacher",
     "Views",
     "__version__",

@@ -1,23 +1,13 @@
-"""What the pixels of a distilled set pass through before students see them."""
+"""JPEG as Pillow writes it, which the published sets are stored as."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-
-from delt_host.components import Distilled
-
-
-def through_codec(distilled: Distilled, codec: str) -> Distilled:
-    """The images after `lossless`, or `jpeg-q75`: Pillow's default JPEG, which the published sets are stored as."""
-    if codec == "lossless":
-        return distilled
-    return replace(distilled, pixels=through_jpeg(distilled.pixels, 75))
 
 
 def through_jpeg(pixels: Tensor, quality: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""A method is only a name for five choices with options; it holds no loop of its own."""
+"""A method is only a name for six choices with options; it holds no loop of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _choice(given: Any) -> Any:
 
 
 class Method(BaseModel):
-    """Five choices. `scheduler` and `matcher` are None for methods that optimise nothing."""
+    """Six choices. `scheduler` and `matcher` are None for methods that optimise nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,6 +45,8 @@ class Method(BaseModel):
     matcher: Choice | None = None
     relabeler: Choice = Choice(name="fkd")
     evaluator: Choice = Choice(name="student")
+    form: Choice = Choice(name="pixels")
+    """How its images are stored."""
 
     committee: tuple[str, ...] = ()
     """Models to squeeze beside the first teacher where the user names no teachers; for methods that match several."""
@@ -59,7 +61,7 @@ class Method(BaseModel):
         keys = (dataset, f"ipc {ipc}", f"{dataset} ipc {ipc}")
         return {option: value for key in keys for option, value in self.datasets.get(key, {}).items()}
 
-    @field_validator("initializer", "scheduler", "matcher", "relabeler", "evaluator", mode="before")
+    @field_validator("initializer", "scheduler", "matcher", "relabeler", "evaluator", "form", mode="before")
     @classmethod
     def _choices_may_be_names(cls, given: Any) -> Any:
         return _choice(given)

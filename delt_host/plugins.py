@@ -16,13 +16,13 @@ from delt_host import __version__, hookspecs
 from delt_host.code_identity import look_at
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
-from delt_host.form import Form, Pixels
+from delt_host.form import FORMS, Form
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
 
 KINDS = (*STAGES, "form", "method", "dataset", "model", "observer")
 CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "observer": Observer}
-OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}}
+OWN: dict[str, dict[str, Any]] = {"form": FORMS}
 """What the host itself provides, by kind and name."""
 
 

@@ -30,6 +30,7 @@ from delt_host.normalization import Normalization
 from delt_host.problem import Problem
 from delt_host.protocols import parse_randaugment
 from delt_host.randaugment import apply_operations, draw_operations
+from delt_host.reader import ImageReader
 
 
 @dataclass(frozen=True)
@@ -112,26 +113,25 @@ def replay_epoch(problem: Problem, distilled: Distilled, views: Mapping[str, Ten
     """The batches of an epoch drawn by `draw_epoch`."""
     settings = ViewSettings.of(problem)
     for step in range(settings.steps(len(views["order"]))):
-        yield replay_batch(settings, distilled.pixels, distilled.targets, views, step, problem.compute.device)
+        yield replay_batch(settings, distilled, views, step, problem.compute.device)
 
 
 def replay_batch(
     settings: ViewSettings,
-    pixels: Tensor,
-    targets: Tensor,
+    distilled: ImageReader,
     views: Mapping[str, Tensor],
     step: int,
     device: str = "cpu",
 ) -> ViewBatch:
-    """Batch `step` of an epoch of images (N, 3, S, S) uint8 with `targets` (N,); it depends on no other batch."""
+    """Batch `step` of an epoch of a set; it depends on no other batch."""
     positions = torch.arange(len(views["order"]))[step * settings.batch : (step + 1) * settings.batch]
     index = views["order"][positions].long()
-    chosen = pixels[index]
+    chosen, targets = distilled.read(index), distilled.targets
     if "operation" in views:
         drawn = (views[name][positions] for name in ("operation", "level", "sign"))
         chosen = apply_operations(chosen, *drawn)
     unit = chosen.to(device).float() / 255
-    matrices = _matrices(settings, views, positions, pixels.shape[-1])
+    matrices = _matrices(settings, views, positions, chosen.shape[-1])
     images = settings.normalization.normalize(apply_view(unit, *matrices))
     share, *box = views["mix"][step].tolist()
     partner = views["partner"][positions].long() - int(positions[0])

@@ -37,6 +37,7 @@ class Request(BaseModel):
     scheduler: str | None = None
     matcher: str | None = None
     relabeler: str | None = None
+    form: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """New methods of this recipe by name; see `delt_host.methods.Method`."""

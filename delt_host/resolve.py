@@ -24,7 +24,7 @@ from delt_host.options import build
 from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.protocols import PROTOCOLS, protocol
 from delt_host.request import Request, check_students, parse_seeds
-from delt_host.rows import RowMaker
+from delt_host.rows import PARTS, RowMaker
 from delt_host.set_options import SetOptions, of_stage
 from delt_host.teacher import Teacher
 
@@ -132,5 +132,4 @@ def _protocol(given: Any, dataset: str, suggested: Mapping[str, Any], sets: SetO
 
 
 def _swaps(request: Request) -> dict[str, str]:
-    stages = ("initializer", "scheduler", "matcher", "relabeler")
-    return {stage: getattr(request, stage) for stage in stages if getattr(request, stage)}
+    return {stage: getattr(request, stage) for stage in PARTS if getattr(request, stage)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from delt_host.errors import InputError
@@ -15,6 +16,8 @@ from delt_host.request import Request, split_spec
 from delt_host.set_options import SetOptions, of_stage
 from delt_host.squeeze import TeacherRecipe
 
+PARTS = ("initializer", "scheduler", "matcher", "relabeler", "form")
+"""What a row is made of, and a spec or a flag may swap."""
 NOTHING = "none"  # the scheduler and matcher of a row that optimises nothing
 DEFAULT_CONTROLS = ("random-real", "start")
 START = "start"  # the control that takes each method's initialisation with zero iterations
@@ -65,7 +68,7 @@ class RowMaker:
         inline: dict[str, str] = {}
         for assignment in assignments:
             key, equals, value = assignment.partition("=")
-            if equals and key in ("initializer", "scheduler", "matcher", "relabeler"):
+            if equals and key in PARTS:
                 inline[key] = value
             else:
                 option, parsed = parse_assignment(assignment)
@@ -76,7 +79,7 @@ class RowMaker:
         differs = [f"{k}={v}" for k, v in {**swapped, **inline}.items()] + [f"{k}={v}" for k, v in own.items()]
         label = f"{name} ({', '.join(differs)})" if differs else name
         for key in own:
-            if key.partition(".")[0] not in ("initializer", "scheduler", "matcher", "relabeler"):
+            if key.partition(".")[0] not in PARTS:
                 raise InputError(f"{spec!r}: {key} is not the row's own; use --set {key}=… for the whole comparison")
         return self._row(label, role, name, method, chosen, own)
 
@@ -91,11 +94,12 @@ class RowMaker:
     ) -> Row:
         parts: dict[str, Named[Any] | None] = {}
         published = method.published(self.dataset, self.ipc)
-        for stage in ("initializer", "scheduler", "matcher", "relabeler"):
+        for stage in PARTS:
             choice: Choice | None = getattr(method, stage)
             wanted = chosen.get(stage, published.get(stage))
             if wanted and (choice is None or wanted != choice.name):
-                choice = None if wanted == NOTHING else Choice(name=wanted)
+                nothing = wanted == NOTHING and stage in ("scheduler", "matcher")
+                choice = None if nothing else Choice(name=wanted)
             parts[stage] = self._component(stage, choice, method, of_stage(stage, own)) if choice else None
         if (parts["scheduler"] is None) != (parts["matcher"] is None):
             if chosen.get("scheduler") == NOTHING or chosen.get("matcher") == NOTHING:
@@ -123,7 +127,8 @@ class RowMaker:
         """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
         parts: dict[str, Any] = {}
         label, role = str(table.get("label", table.get("method", "row"))), table.get("role", "method")
-        for stage in ("initializer", "scheduler", "matcher", "relabeler"):
+        table = {"form": {"name": "pixels"}, **table}
+        for stage in PARTS:
             options = dict(table.get(stage, {}))
             swapped = self.swaps.get(stage) if stage == "relabeler" or role == "method" else None
             if swapped and swapped != options.get("name"):
@@ -154,7 +159,8 @@ class RowMaker:
         )
 
     def controls(self, rows: Sequence[Row], names: Sequence[str] | None, relabeler: str) -> list[Row]:
-        """The control rows: each named control method, and each method's start with zero iterations."""
+        """The control rows: each named control method in every form that a row has, and each method's start with zero
+        iterations."""
         added: list[Row] = []
         for name in DEFAULT_CONTROLS if names is None else names:
             if name == START:
@@ -167,12 +173,13 @@ class RowMaker:
                         scheduler=None,
                         matcher=None,
                         relabeler=row.relabeler,
+                        form=row.form,
                     )
                     for row in rows
                     if row.role == "method" and row.scheduler is not None
                 ]
             else:
-                candidates = [self.from_spec(name, "control", relabeler)]
+                candidates = _in_each_form(self.from_spec(name, "control", relabeler), rows)
             added += [row for row in candidates if not any(row.same_images(other) for other in [*rows, *added])]
         return added
 
@@ -214,3 +221,13 @@ class RowMaker:
                         f"{other.label!r} and {row.label!r} are the same row; --set changes every row alike, to change "
                         f"one write its own options: --method {row.method},STAGE.OPTION=VALUE"
                     )
+
+
+def _in_each_form(control: Row, rows: Sequence[Row]) -> list[Row]:
+    """The control, and the same in each other form that rows have, unless it has a form of its own: what images of a form are
+    worth, random ones of that form tell."""
+    if control.form.name != "pixels":
+        return [control]
+    forms = {row.form.name: row.form for row in reversed(rows) if row.form.name != control.form.name}
+    others = [replace(control, label=f"{control.label} (form={name})", form=form) for name, form in forms.items()]
+    return [control, *reversed(others)]

@@ -59,8 +59,8 @@ class Continual(Evaluator):
                 now, given = problem, labels
             else:
                 now = problem.of_data(subset(problem.data, seen))
-                kept = torch.isin(distilled.targets, torch.tensor(seen))
-                part = Distilled(distilled.pixels[kept], renumbered(distilled.targets[kept], seen))
+                kept = torch.isin(distilled.targets, torch.tensor(seen)).nonzero().flatten()
+                part = Distilled.of(distilled.read(kept), renumbered(distilled.targets[kept], seen))
                 given = Fkd().relabel(now, part)
             curve["classes"].append(len(seen))
             curve["accuracy"].append(train_student(now, given, self.model).last)

@@ -34,7 +34,7 @@ class CostOfRecovery(Evaluator):
             "image-iterations": float(cost.image_iterations),
             "tera-multiply-adds": cost.multiply_adds / 1e12,
             "peak-mib": cost.peak_bytes / 2**20,
-            "image-kib": distilled.pixels.numel() / 2**10,
+            "image-kib": distilled.size_bytes / 2**10,
             "label-kib": labels.size_bytes / 2**10,
         }
         if cost.image_iterations:

@@ -39,7 +39,7 @@ class Diversity(Evaluator):
 
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         space = FeatureSpace(problem, self.space)
-        features = space(distilled.pixels)
+        features = space(distilled.read(torch.arange(len(distilled))))
         similarity, covered = {}, {}
         for label, places in classes(distilled.targets):
             name, own = problem.class_names[label], features[places]

@@ -230,7 +230,7 @@ class FixedLabels(Labels):
         return remember_labels(self.relabeler, self.problem, self.distilled, self._make, [])["soft"]
 
     def _make(self) -> Mapping[str, Tensor]:
-        images = self.problem.view_normalization.normalize(self.distilled.pixels)
+        images = self.problem.view_normalization.normalize(self.distilled.read(torch.arange(len(self.distilled))))
         logits = self.problem.teacher_logits(images)
         return {"soft": (logits / self.relabeler.temperature).softmax(dim=1).half()}
 

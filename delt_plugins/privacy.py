@@ -41,9 +41,10 @@ class Privacy(Evaluator):
 
     def evaluate(self, problem: Problem, distilled: Distilled, labels: Labels) -> Evaluation:
         train, test = problem.data.train, problem.data.test
-        pixel, nearest = nearest_pixels(distilled.pixels, train)
+        pixels = distilled.read(torch.arange(len(distilled)))
+        pixel, nearest = nearest_pixels(pixels, train)
         space = FeatureSpace(problem)
-        features = F.normalize(space(distilled.pixels), dim=1)
+        features = F.normalize(space(pixels), dim=1)
         closest = torch.full((len(features),), 2.0)
         for chunk in torch.arange(len(train)).split(BATCH):
             real = F.normalize(space(train.read(chunk)), dim=1)

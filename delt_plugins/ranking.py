@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from delt_host import Distilled, Evaluation, Evaluator, Labels, Passes, Prepared, Problem, Relabeler, hookimpl
+from delt_host import Distilled, Evaluation, Evaluator, Labels, Passes, Pixels, Prepared, Problem, Relabeler, hookimpl
 from delt_host.identity import network_identity
 from delt_host.resume import Checkpoint
 from delt_host.squeeze import TeacherRecipe, measured, squeeze
@@ -116,11 +116,13 @@ def _accuracy(problem: Problem, regime: Relabeler, distilled: Distilled, model: 
 
 
 def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
-    """The same for random real images under a regime, by its name: one `accuracy` () float64 for all rows of a seed."""
+    """The same for random real images under a regime, by its name: one `accuracy` () float64 for all rows of a seed,
+    whatever their form."""
+    problem = problem.in_form(Pixels())
 
     def make(_checkpoint: Checkpoint) -> Mapping[str, Tensor]:
-        start = Real().initialize(problem.with_student(0))  # the set's draw
-        distilled = Distilled(problem.normalization.denormalize(start.images), start.targets)
+        start = Real().initialize(problem.with_student(0), range(problem.num_classes))  # the set's draw
+        distilled = Distilled.of(start.images, problem.targets())
         return {"accuracy": torch.tensor(_accuracy(problem, REGIMES[name], distilled, model), dtype=torch.float64)}
 
     protocol = problem.protocol

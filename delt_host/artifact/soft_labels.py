@@ -74,13 +74,13 @@ class SoftLabels(Dataset[LabelledViews]):
     it with ``DataLoader(soft_labels.epoch(number), batch_size=None)``, with as many workers as you like.
     """
 
-    def __init__(self, blocks: Sequence[Block], pixels: Tensor, targets: Tensor) -> None:
-        self.blocks, self.pixels, self.targets = list(blocks), pixels, targets
+    def __init__(self, blocks: Sequence[Block], distilled: Distilled) -> None:
+        self.blocks, self.distilled, self.targets = list(blocks), distilled, distilled.targets
         header = blocks[0].header
         self.kind, self.classes, self.epochs = header.kind, header.classes, header.epochs
         self.relabeler, self.protocol = header.relabeler, header.protocol
         self.settings = ViewSettings(header.batch, header.crop, header.mix, Normalization(header.mean, header.std))
-        self.steps = self.settings.steps(len(targets))
+        self.steps = self.settings.steps(len(self.targets))
         self.held: tuple[int, dict[str, Tensor]] = (-1, {})
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class SoftLabels(Dataset[LabelledViews]):
         if self.held[0] != number:
             self.held = (number, self.read(number))
         stored = self.held[1]
-        batch = replay_batch(self.settings, self.pixels, self.targets, stored, step)
+        batch = replay_batch(self.settings, self.distilled, stored, step)
         return LabelledViews(
             batch.images, answers(stored, batch, step * self.settings.batch, self.classes), batch.targets
         )
@@ -147,7 +147,7 @@ def read_labels(folder: Path, distilled: Distilled, classes: int) -> SoftLabels 
         expected += header.count
     if expected != blocks[0].header.epochs:
         raise InputError(f"the labels in {folder} are incomplete: epoch {expected} is in none of the files")
-    return SoftLabels(blocks, distilled.pixels, distilled.targets)
+    return SoftLabels(blocks, distilled)
 
 
 def _read_block(path: Path) -> Block:
@@ -237,7 +237,7 @@ def _reads_the_same(problem: Problem, distilled: Distilled, labels: Labels) -> b
 def _replayed(problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> Iterator[LabelledViews]:
     settings, device = ViewSettings.of(problem), problem.compute.device
     for step in range(settings.steps(len(distilled.targets))):
-        batch = replay_batch(settings, distilled.pixels, distilled.targets, stored, step, device)
+        batch = replay_batch(settings, distilled, stored, step, device)
         found = answers(stored, batch, step * settings.batch, problem.num_classes)
         yield LabelledViews(batch.images, found, batch.targets)
 

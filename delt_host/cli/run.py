@@ -74,6 +74,9 @@ from delt_host.errors import RunError
 @click.option("--matcher", metavar="NAME", help="Matcher of every --method.", shell_complete=names("matcher"))
 @click.option("--relabeler", metavar="NAME", help="Relabeler of every row.", shell_complete=names("relabeler"))
 @click.option(
+    "--form", metavar="NAME", help="How the images of every --method are stored.", shell_complete=names("form")
+)
+@click.option(
     "--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.", shell_complete=names("evaluator")
 )
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every row that has it.")

@@ -11,7 +11,7 @@ from delt_host.cli.completion import STAGES, names
 
 
 @click.command("show")
-@click.argument("name", shell_complete=names("method", *STAGES, "dataset"))
+@click.argument("name", shell_complete=names("method", *STAGES, "form", "dataset"))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, as_json: bool) -> None:
     """Print what NAME is (a method, component or dataset), with its options, defaults, types and source."""
@@ -33,7 +33,7 @@ def _print(record: dict[str, Any]) -> None:
     click.echo(f"{record['kind']} {record['name']}")
     if record["kind"] == "method":
         click.echo(f"  {record['summary']}\n  source: {record['source']}")
-        for stage in ("initializer", "scheduler", "matcher", "relabeler", "evaluator"):
+        for stage in ("initializer", "scheduler", "matcher", "relabeler", "evaluator", "form"):
             choice = record[stage]
             options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
             click.echo(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))

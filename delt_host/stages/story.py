@@ -17,7 +17,6 @@ from functools import partial
 from itertools import product
 
 import torch
-from torch import Tensor
 
 from delt_host.budget import check_stretchable, pace_steps, sized, with_budget
 from delt_host.components import Cost, Distilled
@@ -34,6 +33,7 @@ from delt_host.recover import check_plan
 from delt_host.seeding import isolated_rng
 from delt_host.stages.course import Course, Given
 from delt_host.stages.evaluate import evaluate
+from delt_host.stages.finish import finish
 from delt_host.stages.initialize import initialize
 from delt_host.stages.recover import recover
 from delt_host.stages.relabel import relabel
@@ -41,7 +41,7 @@ from delt_host.stages.step import Step, bunches, do, expected
 from delt_host.stages.teachers import squeeze_steps, teacher_of, teacher_so_far
 from delt_host.teacher import Teacher
 
-STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, relabel, evaluate)
+STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, finish, relabel, evaluate)
 """What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
 
 Saved = Callable[[RealData, Row, int], Distilled]
@@ -92,7 +92,7 @@ class Comparison:
         if row.role != "ceiling" and self.saved is not None:
             try:
                 given, count = self._saved(self.saved, row, seed)
-                row = dataclasses.replace(row, ipc=count // problem.num_classes)
+                row = _as_saved(row, count, problem)
             except RunError as error:
                 failure = error
         problem = sized(problem, row)
@@ -102,7 +102,7 @@ class Comparison:
         return begun(Course(self.experiment, problem, row, plan, self.host, given, place, failure=failure))
 
     def _saved(self, saved: Saved, row: Row, seed: int) -> tuple[Given, int]:
-        """A set that is there, and how many images it has; read again when somebody wants its pixels."""
+        """A set that is there, and how many images it has; read again when somebody wants its images."""
         read = partial(saved, self.problem.data, row, seed)
         if (row.label, seed) not in self._seen:
             found = read()
@@ -158,7 +158,6 @@ def outlined(
 ) -> Comparison:
     """What can be told before anything is computed. InputError for what could not go well."""
     data = data or load_data(experiment.dataset, host)
-    check_ipc(experiment, data)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     problem = Problem(
@@ -172,6 +171,7 @@ def outlined(
         store=host.store,
         observer=host.observer,
     )
+    check_ipc(experiment, problem)
     return Comparison(experiment, problem, _plans(experiment, problem, host), host, saved)
 
 
@@ -196,7 +196,10 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
                 raise  # the user is to change something, and nothing is lost
             host.observer.note(f"{row.label}, seed {seed}: {error}")
             for student, evaluator in left:
-                yield Measurement(row, seed, evaluator, student, plan=course.plan, failure=str(error))
+                units, count = course.problem.units, course.problem.count
+                yield Measurement(
+                    row, seed, evaluator, student, plan=course.plan, units=units, count=count, failure=str(error)
+                )
         finally:
             course.let_go()
 
@@ -224,14 +227,18 @@ def load_data(dataset: Named[Dataset], host: Host) -> RealData:
     return data
 
 
-def check_ipc(experiment: Experiment, data: RealData) -> None:
-    """InputError for a class that has fewer images than are asked for."""
+def check_ipc(experiment: Experiment, problem: Problem) -> None:
+    """InputError for a class that has fewer images than a row takes."""
+    data = problem.data
     counts = torch.bincount(data.train.targets, minlength=data.num_classes)
-    if int(counts.min()) < experiment.ipc:
-        name = data.class_names[int(counts.argmin())]
-        raise InputError(
-            f"--ipc {experiment.ipc} is more than class {name!r} of {data.name} has: {int(counts.min())} training images"
-        )
+    fewest, name = int(counts.min()), data.class_names[int(counts.argmin())]
+    for row in experiment.rows:
+        wanted = sized(problem, row)
+        if fewest < wanted.count:
+            of_form = f", {wanted.count} images in the form {row.form.name}," * (wanted.count != experiment.ipc)
+            raise InputError(
+                f"--ipc {experiment.ipc}{of_form} is more than class {name!r} of {data.name} has: {fewest} training images"
+            )
 
 
 def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
@@ -252,7 +259,7 @@ def _plan(row: Row, problem: Problem, host: Host) -> Plan:
         return Plan(groups=())
     with host.running("scheduler", row.scheduler):
         made = row.scheduler.component.plan(problem.seen_by(row.scheduler.component))
-        check_plan(made, problem.num_images)
+        check_plan(made, problem.num_units)
     return made
 
 
@@ -268,7 +275,14 @@ def _whole(problem: Problem, epochs: int) -> tuple[Problem, Given]:
     whole = dataclasses.replace(problem, ipc=fewest, protocol=protocol)
 
     def read() -> Distilled:
-        pixels: Tensor = train.read(torch.arange(len(train)))
-        return Distilled(pixels, train.targets, Cost())
+        size = len(train) * 3 * problem.image_size**2
+        return Distilled.of_reader(train, problem.data.fingerprint, size, Cost())
 
     return whole, Given(problem.data.fingerprint, read)
+
+
+def _as_saved(row: Row, count: int, problem: Problem) -> Row:
+    """The row with the images per class of the set that was saved, where a budget in bytes had given it its own."""
+    if sized(problem, row).num_images == count:
+        return row
+    return dataclasses.replace(row, ipc=count // problem.num_classes // row.form.component.cells)
