@@ -111,8 +111,11 @@ class DistilledSet:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                beside.touch()
+                mode = beside.stat().st_mode  # that of any new file; safetensors makes private ones
                 contiguous = {name: each.contiguous() for name, each in tensors.items()}
                 safetensors.torch.save_file(contiguous, beside, metadata={METADATA: json.dumps(header)})
+                beside.chmod(mode)
                 beside.replace(path)
             finally:
                 beside.unlink(missing_ok=True)

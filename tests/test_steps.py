@@ -16,7 +16,7 @@ import pytest
 from commands import delt_host
 from conftest import Install
 from delt_host.component import Component
-from delt_host.components import ImageSet, Initializer
+from delt_host.components import Initializer, Start
 from delt_host.distilled import load
 from delt_host.engines import work
 from delt_host.host import Host
@@ -124,7 +124,7 @@ def test_a_row_that_is_done_leaves_no_tensors_behind(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             read = Course.start.func
 
-            def noted(course: Course) -> ImageSet:
+            def noted(course: Course) -> Start:
                 starts.append(weakref.ref(course))
                 return read(course)
 
