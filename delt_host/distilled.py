@@ -190,10 +190,14 @@ def _distilled(path: Path, tensors: dict[str, Tensor], header: _Header) -> Disti
     _check_targets(path, targets, len(header.class_names))
     units = len(targets) // form.cells
     try:
+        if units * form.cells != len(targets):
+            raise RunError(f"a unit decodes to {form.cells} images")
         size = form.read(packed, torch.tensor([0])).shape[-1]
         check_packed(form, packed, units, size)
     except Exception as error:  # a form's own, which says in any way that these are not its tensors
-        raise InputError(f"the distilled set {path} does not hold images in the form {header.form}: {error}") from None
+        raise InputError(
+            f"the distilled set {path} does not hold images in the form {header.form} for its {len(targets)} targets: {error}"
+        ) from None
     cost = header.about.get("cost")
     return Distilled(
         form=form,
