@@ -164,6 +164,8 @@ def test_random_real_mosaics_go_through_the_whole_run(tmp_path: Path) -> None:
     again = {row.label: row for row in read_results(tmp_path / "made/evaluations/student").rows}
     assert again == rows
     row = ["--row", "random-real (form=mosaic)", "--seed", "0"]
-    done = CliRunner().invoke(cli, ["export", "made", *row, "--to", "out", "--format", "images"], catch_exceptions=False)
+    done = CliRunner().invoke(
+        cli, ["export", "made", *row, "--to", "out", "--format", "images"], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     assert len(list((tmp_path / "out").rglob("*.png"))) == 80 and load(tmp_path / "out").form == "mosaic"

@@ -106,7 +106,7 @@ def test_needs_come_before_and_a_step_pulls_what_is_missing(tmp_path: Path) -> N
     for step in course.steps:
         assert all(place[need.name] < place[step.name] for need in step.needs)
     assert [bunch[0].stage for bunch in bunches(course.steps)] == [
-        "prepare", "initialize", "recover", "count", "relabel", "evaluate",
+        "prepare", "initialize", "recover", "count", "finish", "relabel", "evaluate",
     ]  # fmt: skip
     (scored,) = course["evaluate"]
     measured = course.measured(course.experiment.evaluators[0], 0, scored)
@@ -284,7 +284,7 @@ def test_relabelling_costs_what_goes_through_the_teacher(
 
 @pytest.mark.usefixtures("with_teacher")
 def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
-    """With a matcher that prepares: what it prepared, and the count of multiply-adds, are sent to whoever labels."""
+    """With a matcher that prepares: what it prepared is sent to whoever recovers, and what was finished to whoever labels."""
     comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2"], teacher=["convnet3"])
     description = work.Description(work.recipe_of(comparison.experiment), threads=1)
     there = tmp_path / "store"

@@ -33,7 +33,8 @@ def finish(course: Course) -> Iterator[Step]:
         "residual": course.plan.residual if recovered else 0.0,
         "form": course.host.identity("form", course.row.form),
     }
-    yield course.step("finish", inputs, partial(_make, course), needs=(start, *recovered, *course["count"]))
+    needs = (start, *recovered, *course["count"])
+    yield course.step("finish", inputs, partial(_make, course), needs=needs, travels=bool(recovered))
 
 
 def _make(course: Course, _checkpoint: Checkpoint) -> Made:
