@@ -23,7 +23,7 @@ def main(epochs: int) -> None:
         problem = noise_problem("convnet3", SIZE, classes=CLASSES, ipc=IPC, epochs=epochs, batch_size=100)
         problem = dataclasses.replace(problem, store=Store(Path(folder)))
         pixels = torch.randint(0, 256, (problem.num_images, 3, SIZE, SIZE), dtype=torch.uint8)
-        labels = Labels(problem, Distilled(pixels, problem.targets()), Fkd())
+        labels = Labels(problem, Distilled.of(pixels, problem.targets()), Fkd())
         labels.prepare()
         train_student(problem, labels, "convnet3")
     # Not getrusage's, which starts from the peak of the process that this one was started by.

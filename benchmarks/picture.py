@@ -27,8 +27,8 @@ def main() -> None:
         distilled = delt_host.load(arguments.run / name / f"seed-{arguments.seed}" / "distilled.safetensors")
         for column in range(arguments.classes):
             axis = axes[row, column]
-            images = distilled.pixels[distilled.targets == column]
-            axis.imshow(images[arguments.place].permute(1, 2, 0).numpy(), interpolation="nearest")
+            own = (distilled.targets == column).nonzero().flatten()[arguments.place]
+            axis.imshow(distilled.read(own[None])[0].permute(1, 2, 0).numpy(), interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             for spine in axis.spines.values():
                 spine.set_visible(False)

@@ -27,6 +27,7 @@ from torchvision.io import write_png
 import plain
 from delt_host import Distilled, Labels, Problem
 from delt_host.compute import Compute, keep_freed_memory
+from delt_host.latents import Latents
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
 from delt_host.recover import recover_stack, stacks
@@ -60,15 +61,15 @@ def recover(model: str, pairs: int, iterations: int, other: Executor) -> Iterato
     problem = noise_problem(model, ipc=10 * groups)
     scheduler = REGISTRY.get("scheduler", "constant")(iterations=iterations, order="class")
     matcher = REGISTRY.get("matcher", "batch-norm")()
-    start = REGISTRY.get("initializer", "noise")().initialize(problem)
+    start = Latents.of(problem, REGISTRY.get("initializer", "noise")().initialize(problem, range(problem.num_classes)))
     plan = scheduler.plan(problem)
-    published = in_own_process(other, plain.recover, model, start.images, start.targets, iterations)
+    published = in_own_process(other, plain.recover, model, start.images["images"], start.targets, iterations)
 
     def host() -> None:
         recover_stack(problem, start, plan, range(groups), matcher, silent)
 
     def bare() -> None:
-        images = channels_last(start.images, problem)
+        images = channels_last(start.images["images"], problem)
         for _ in range(iterations):
             leaf = images.detach().requires_grad_(True)
             with problem.compute.autocast():
@@ -84,7 +85,7 @@ def recover(model: str, pairs: int, iterations: int, other: Executor) -> Iterato
 def early_late(model: str, pairs: int, iterations: int) -> Iterator[Ratio]:
     """Ten classes at IPC 50, T 4000 and RI 500 in proportion; the plan's arithmetic saves 42.25 %."""
     problem = noise_problem(model, ipc=50, compute=Compute.choose())
-    start = REGISTRY.get("initializer", "noise")().initialize(problem)
+    start = Latents.of(problem, REGISTRY.get("initializer", "noise")().initialize(problem, range(problem.num_classes)))
     matcher = REGISTRY.get("matcher", "batch-norm")()
     names = ("constant", "early-late")
     plans = {
@@ -105,7 +106,7 @@ def student(model: str, pairs: int, epochs: int, folder: Path, other: Executor) 
     """100 images in batches of 20; labels made and kept first, as the host does, and their time counted in."""
     problem = noise_problem(model, epochs=epochs, batch_size=20)
     pixels = problem.data.train.read(torch.arange(100))
-    distilled = Distilled(pixels, problem.targets())
+    distilled = Distilled.of(pixels, problem.targets())
     for place, image in enumerate(pixels):
         path = folder / f"{place // 10}" / f"{place}.png"
         path.parent.mkdir(exist_ok=True)
@@ -125,7 +126,7 @@ def student(model: str, pairs: int, epochs: int, folder: Path, other: Executor) 
 def labels(model: str, pairs: int, views: int) -> Iterator[Ratio]:
     """Stored labels for 500 images, and the ranking of as many real ones."""
     problem = noise_problem(model, ipc=50, real=views, epochs=views // 500)
-    distilled = Distilled(problem.data.train.read(torch.arange(500)), problem.targets())
+    distilled = Distilled.of(problem.data.train.read(torch.arange(500)), problem.targets())
     images = channels_last(problem.normalization.normalize(problem.data.train.read(torch.arange(500))), problem)
 
     def bare() -> None:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
         Distilled,
         Evaluation,
         Evaluator,
-        ImageSet,
         Initializer,
         Match,
         Matcher,
         Relabeler,
         Scheduler,
+        Start,
         Views,
     )
     from delt_host.data.base import Dataset, MemorySplit, RealData, Split
@@ -48,7 +48,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "component": "Component",
     "components": (
-        "Answer Batch Cost Distilled Evaluation Evaluator ImageSet Initializer Match Matcher Relabeler Scheduler Views"
+        "Answer Batch Cost Distilled Evaluation Evaluator Initializer Match Matcher Relabeler Scheduler Start Views"
     ),
     "data.base": "Dataset MemorySplit RealData Split",
     "distilled": "DistilledSet load",
@@ -85,7 +85,6 @@ __all__ = [
     "Form",
     "Group",
     "ImageReader",
-    "ImageSet",
     "Initializer",
     "InputError",
     "Labels",
@@ -109,6 +108,7 @@ __all__ = [
     "Scheduler",
     "Score",
     "Split",
+    "Start",
     "Taught",
     "Teacher",
     "Views",

@@ -13,9 +13,10 @@ from statistics import median
 
 import torch
 
-from delt_host.components import ImageSet
+from delt_host.components import Start
 from delt_host.experiment import Budget, Experiment, Row
 from delt_host.host import Host
+from delt_host.latents import Latents
 from delt_host.plan import Plan
 from delt_host.prepared import Passes
 from delt_host.problem import Problem
@@ -85,13 +86,14 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
     scheduler, matcher = row.scheduler, row.matcher
     if scheduler is None or matcher is None or not plan.groups:
         return None
+    problem = problem.in_form(row.form.component)
     seen = problem.seen_by(matcher.component)
     with host.running("scheduler", scheduler):
         short = scheduler.component.stretched(PROBE_ITERATIONS / plan.groups[0].iterations).plan(seen)
 
     def make(_checkpoint: Checkpoint) -> Made:
         side, seconds = problem.image_size, []
-        start = ImageSet(torch.zeros(problem.num_images, 3, side, side), problem.targets())
+        start = Latents.of(seen, Start(torch.zeros(problem.num_images, 3, side, side)))
         with host.running("matcher", matcher):
             for _ in range(TIMES):
                 began = time.perf_counter()
@@ -101,7 +103,13 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
                 seconds.append(time.perf_counter() - began)
         return {}, {"pace": median(seconds[1:]) / short.groups[0].image_iterations}
 
-    inputs = {**seen.inputs(), "matcher": host.identity("matcher", matcher), "plan": short.model_dump(mode="json")}
+    form = host.identity("form", row.form)
+    inputs = {
+        **seen.inputs(),
+        "form": form,
+        "matcher": host.identity("matcher", matcher),
+        "plan": short.model_dump(mode="json"),
+    }
     passes = Passes(seen.teacher.architecture, "pixels", TIMES * short.groups[0].image_iterations)
     return Step(
         "time",

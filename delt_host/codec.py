@@ -1,4 +1,4 @@
-"""What JPEG leaves of pixels."""
+"""JPEG as Pillow writes it, which the published sets are stored as."""
 
 from __future__ import annotations
 

@@ -1,20 +1,19 @@
 """The five contracts, and the data that flows between them.
 
-Images flow as float32 in the teacher's normalised space until recovery ends, and as uint8 from then on.
+Images start as uint8 or as float32 in the teacher's normalised space, are optimised there, and lie in files from then on
+(`sets.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from delt_host.component import Component
 from delt_host.errors import InputError
-from delt_host.reader import ImageReader
+from delt_host.sets import Distilled as Distilled
 
 if TYPE_CHECKING:
     import torch
@@ -29,13 +28,16 @@ STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")
 
 
 @dataclass(frozen=True)
-class ImageSet:
-    """Images on their way through the stages, in class order and, within a class, in the initializer's order."""
+class Start:
+    """Where recovery starts from: `problem.count` images of each of the classes that were asked for, class by class in that
+    order and, within a class, in the initializer's."""
 
     images: Tensor
-    """(N, 3, S, S) float32, normalised by the teacher's mean and std."""
-    targets: Tensor
-    """(N,) int64 class indices."""
+    """(N, 3, S, S) RGB: uint8, which real images are kept as, or float32 normalised by the teacher's mean and std."""
+    labels: Tensor | None = None
+    """(units of these classes, C) float32 logits, where labels are learned and do not start from the classes."""
+    learning_rate: Tensor | None = None
+    """() float32: the students' rate to start from, where it is learned."""
 
 
 @dataclass(frozen=True)
@@ -51,38 +53,15 @@ class Cost:
     """The most memory in use meanwhile; NaN where the system does not tell."""
 
 
-@dataclass(frozen=True)
-class Distilled(ImageReader):
-    """A distilled set: what recovery leaves and what students are trained on."""
-
-    pixels: Tensor
-    """(N, 3, S, S) uint8 RGB."""
-    targets: Tensor
-    """(N,) int64 class indices."""
-    cost: Cost | None = None
-    """What it took to make them, where that is known."""
-    labels: Tensor | None = None
-    """(U, C) float32 logits, one for each unit, where they were learned with the images."""
-    learning_rate: Tensor | None = None
-    """() float32: the rate that students are to take, where it was learned with the images."""
-
-    def read(self, indices: Tensor) -> Tensor:
-        return self.pixels[indices]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of images and targets."""
-        content = hashlib.sha256(self.pixels.numpy().tobytes())
-        content.update(self.targets.numpy().tobytes())
-        return content.hexdigest()
-
-
 class Initializer(Component):
     """Makes the images that recovery starts from."""
 
     @abstractmethod
-    def initialize(self, problem: Problem) -> ImageSet:
-        """Exactly `problem.ipc` images of every class, in class order. Draw with ``problem.generator(...)``."""
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        """Exactly `problem.count` images of each of these classes, in this order.
+
+        Draw with ``problem.generator("what for", label)``: what a class gets must not depend on which others are asked for.
+        """
 
     def passes(self, problem: Problem) -> float:
         """How many images go through the teacher meanwhile, for dry runs and the time left."""

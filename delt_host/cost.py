@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from delt_host.components import ImageSet, Matcher
+from delt_host.components import Matcher
+from delt_host.latents import Latents
 from delt_host.plan import Group, Plan
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
 
 
-def multiply_adds(problem: Problem, start: ImageSet, plan: Plan, matcher: Matcher) -> float:
+def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher) -> float:
     """Multiply-adds of convolutions and matrix products in the whole plan, forward and backward, augmentation included.
 
     Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations.

@@ -1,8 +1,9 @@
-"""The distilled set as a file: uint8 images, targets and all that must be known to use them; docs/artifact.md."""
+"""The distilled set as a file: what its form packs, targets and all that must be known to use them; docs/artifact.md."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,13 @@ from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from delt_host.components import Distilled
+from delt_host.components import Cost, Distilled
+from delt_host.entry import WRITING
 from delt_host.errors import InputError, RunError
+from delt_host.form import FORMS, Form
 from delt_host.normalization import Normalization
 from delt_host.options import build
+from delt_host.sets import LEARNED, RESERVED, Part, check_packed, packed_bytes
 
 if TYPE_CHECKING:
     from delt_host.artifact.soft_labels import SoftLabels
@@ -31,21 +35,42 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class DistilledSet:
-    """A distilled set from disk."""
+    """A distilled set from disk: `read` gives its images, which stay in the file until then."""
 
-    pixels: Tensor
-    """(N, 3, S, S) uint8 RGB."""
-    targets: Tensor
-    """(N,) int64 indices into `class_names`."""
+    distilled: Distilled
     class_names: tuple[str, ...]
     normalization: Normalization
     about: dict[str, Any] = field(default_factory=dict)
-    """Method, labels' recipe, teacher's fingerprint, cost, codec, versions."""
+    """Method, labels' recipe, teacher's fingerprint, cost, versions."""
+    form: str = "pixels"
+    """The name of the form that its images are stored in."""
     soft_labels: SoftLabels | None = field(default=None, compare=False)
     """Every epoch's views with the teacher's answers, where the set was exported with them."""
 
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def targets(self) -> Tensor:
+        """(N,) int64 indices into `class_names`."""
+        return self.distilled.targets
+
+    @property
+    def image_size(self) -> int:
+        """S."""
+        return self.read(torch.tensor([0])).shape[-1]
+
+    def read(self, indices: Tensor) -> Tensor:
+        """The images at `indices` (B,), as uint8 RGB (B, 3, S, S)."""
+        return self.distilled.read(indices)
+
+    @property
+    def pixels(self) -> Tensor:
+        """(N, 3, S, S) uint8 RGB: all images, decoded into memory, for a look in a notebook. `read` takes a few."""
+        return self.read(torch.arange(len(self)))
+
     def images(self) -> Tensor:
-        """(N, 3, S, S) float32, normalised: what a network takes."""
+        """(N, 3, S, S) float32, normalised: what a network takes. All of them, in memory."""
         return self.normalization.normalize(self.pixels)
 
     def dataset(self, transform: Callable[[Tensor], Any] | None = None) -> HardLabelled:
@@ -66,18 +91,35 @@ class DistilledSet:
         return DataLoader(self.soft_labels.epoch(epoch), batch_size=None, **options)
 
     def save(self, path: Path) -> None:
-        about = {
+        """Write it beside `path` and rename it; what the form packed is copied as it is. RunError where that fails."""
+        made = self.distilled
+        if len(made.parts) != 1:
+            raise RunError(f"a set of {len(made.parts)} parts cannot be written to {path}")
+        header = {
             "format": FORMAT,
+            "form": self.form,
+            "options": made.form.model_dump(mode="json"),
+            "fingerprint": made.fingerprint,
             "class_names": self.class_names,
             "mean": self.normalization.mean,
             "std": self.normalization.std,
             "about": self.about,
         }
-        tensors = {"images": self.pixels.contiguous(), "targets": self.targets.contiguous()}
+        learned = {name: each for name in LEARNED if (each := getattr(made, name)) is not None}
+        tensors = {**made.parts[0].packed, **learned, "targets": made.targets}
+        beside = path.with_name(f"{WRITING}{path.name}-{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(safetensors.torch.save(tensors, metadata={METADATA: json.dumps(about)}))
-        except (OSError, safetensors.SafetensorError) as error:
+            try:
+                beside.touch()
+                mode = beside.stat().st_mode  # that of any new file; safetensors makes private ones
+                contiguous = {name: each.contiguous() for name, each in tensors.items()}
+                safetensors.torch.save_file(contiguous, beside, metadata={METADATA: json.dumps(header)})
+                beside.chmod(mode)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
             raise RunError(f"the distilled set cannot be written to {path}: {error}") from None
 
 
@@ -86,13 +128,13 @@ class HardLabelled(Dataset[tuple[Any, int]]):
 
     def __init__(self, distilled: DistilledSet, transform: Callable[[Tensor], Any] | None = None) -> None:
         self.transform, self.normalization = transform, distilled.normalization
-        self.pixels, self.targets, self.classes = distilled.pixels, distilled.targets, distilled.class_names
+        self.images, self.targets, self.classes = distilled.distilled, distilled.targets, distilled.class_names
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def __getitem__(self, place: int) -> tuple[Any, int]:
-        pixels = self.pixels[place]
+        pixels = self.images.read(torch.tensor([place]))[0]
         image = self.normalization.normalize(pixels[None])[0] if self.transform is None else self.transform(pixels)
         return image, int(self.targets[place])
 
@@ -113,34 +155,79 @@ def load(path: str | Path) -> DistilledSet:
             text = (file.metadata() or {}).get(METADATA)
             if text is None:
                 raise InputError(f"{path} is a safetensors file, but not a distilled set")
-            pixels, targets = file.get_tensor("images"), file.get_tensor("targets")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - mapped, not read
             header = json.loads(text)
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"the distilled set {path} cannot be read: {error}") from None
     about = build(_Header, header, f"the distilled set {path}")
-    _check_tensors(path, pixels, targets, len(about.class_names))
     if about.format > FORMAT:
         raise InputError(f"the distilled set {path} is of format {about.format}; this delt-host reads up to {FORMAT}")
-    labels = read_labels(path.parent, Distilled(pixels, targets), len(about.class_names))
-    return DistilledSet(pixels, targets, about.class_names, Normalization(about.mean, about.std), about.about, labels)
+    made = _distilled(path, tensors, about)
+    names, normalization = about.class_names, Normalization(about.mean, about.std)
+    return DistilledSet(
+        made, names, normalization, about.about, about.form, read_labels(path.parent, made, len(about.class_names))
+    )
 
 
 class _Header(BaseModel):
     """What the file says beside its tensors."""
 
     format: int = FORMAT
+    form: str = "pixels"
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Of the form."""
+    fingerprint: str
     class_names: tuple[str, ...] = Field(min_length=1)
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     about: dict[str, Any] = Field(default_factory=dict)
 
 
-def _check_tensors(path: Path, pixels: Tensor, targets: Tensor, classes: int) -> None:
-    shape = tuple(pixels.shape)
-    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or shape[1] != 3 or shape[2] != shape[3] or not len(pixels):
-        raise InputError(f"the distilled set {path}: images must be uint8 (N, 3, S, S), not {pixels.dtype} {shape}")
-    if targets.dtype != torch.int64 or tuple(targets.shape) != shape[:1]:
+def _distilled(path: Path, tensors: dict[str, Tensor], header: _Header) -> Distilled:
+    form = _form(path, header)
+    packed = {name: tensor for name, tensor in tensors.items() if name not in RESERVED}
+    targets = tensors.get("targets", torch.empty(0))
+    _check_targets(path, targets, len(header.class_names))
+    units = len(targets) // form.cells
+    try:
+        if units * form.cells != len(targets):
+            raise RunError(f"a unit decodes to {form.cells} images")
+        size = form.read(packed, torch.tensor([0])).shape[-1]
+        check_packed(form, packed, units, size)
+    except Exception as error:  # a form's own, which says in any way that these are not its tensors
+        raise InputError(
+            f"the distilled set {path} does not hold images in the form {header.form} for its {len(targets)} targets: {error}"
+        ) from None
+    cost = header.about.get("cost")
+    return Distilled(
+        form=form,
+        parts=(Part(packed, torch.arange(units)),),
+        targets=targets,
+        fingerprint=header.fingerprint,
+        size_bytes=packed_bytes(packed),
+        labels=tensors.get("labels"),
+        learning_rate=tensors.get("learning_rate"),
+        cost=Cost(**cost) if cost else None,
+    )
+
+
+def _form(path: Path, header: _Header) -> Form:
+    """The form that the file is in; plugins are imported where it is not one of the host's own."""
+    if header.form in FORMS:
+        cls = FORMS[header.form]
+    else:
+        from delt_host.plugins import load_registry
+
+        try:
+            cls = load_registry().get("form", header.form)
+        except InputError as error:
+            raise InputError(f"the distilled set {path} is stored in a form that is not installed: {error}") from None
+    return build(cls, header.options, f"the form {header.form} of {path}")
+
+
+def _check_targets(path: Path, targets: Tensor, classes: int) -> None:
+    if targets.dtype != torch.int64 or targets.ndim != 1 or not len(targets):
         found = f"{targets.dtype} {tuple(targets.shape)}"
-        raise InputError(f"the distilled set {path}: targets must be int64 ({shape[0]},), not {found}")
+        raise InputError(f"the distilled set {path}: targets must be int64 (N,), not {found}")
     if not 0 <= int(targets.min()) <= int(targets.max()) < classes:
         raise InputError(f"the distilled set {path}: targets must be from 0 to {classes - 1}, its classes' places")

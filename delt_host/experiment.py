@@ -13,6 +13,7 @@ from delt_host.components import Evaluator, Initializer, Matcher, Relabeler, Sch
 from delt_host.compute import Compute
 from delt_host.data.base import Dataset
 from delt_host.errors import InputError
+from delt_host.form import Form, Pixels
 from delt_host.protocols import Protocol, titled
 from delt_host.squeeze import TeacherRecipe
 
@@ -31,6 +32,10 @@ class Named(Generic[Kind]):
 
     def table(self) -> dict[str, Any]:
         return {"name": self.name, **self.component.model_dump(mode="json")}
+
+
+PIXELS: Named[Form] = Named("pixels", Pixels())
+"""The form of rows that say none."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Row:
     initializer: Named[Initializer]
     scheduler: Named[Scheduler] | None
     matcher: Named[Matcher] | None
+    form: Named[Form] = PIXELS
+    """How its images are stored."""
     method: str = ""
     """The method it was made from."""
     matched: str = ""
@@ -78,6 +85,7 @@ class Row:
     def stages(self) -> dict[str, Named[Component]]:
         """The components by stage, without those that are not used."""
         stages: dict[str, Named[Component] | None] = {
+            "form": self.form,
             "initializer": self.initializer,
             "scheduler": self.scheduler,
             "matcher": self.matcher,

@@ -71,3 +71,7 @@ class Pixels(Form):
 
     def read(self, packed: Mapping[str, Tensor], indices: Tensor) -> Tensor:
         return packed["images"][indices]
+
+
+FORMS: dict[str, type[Form]] = {"pixels": Pixels}
+"""The host's own, by name."""

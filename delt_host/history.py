@@ -17,11 +17,12 @@ import torch
 from pydantic import BaseModel, FiniteFloat
 from torch import Tensor
 
-from delt_host.components import ImageSet
+from delt_host.components import Start
 from delt_host.errors import InputError, RunError
-from delt_host.normalization import Normalization
+from delt_host.latents import Latents
 from delt_host.options import build
 from delt_host.plan import Plan
+from delt_host.problem import Problem
 
 METADATA = "delt_host.history"
 SHOWN_CLASSES = 10  # whose longest and shortest optimised images are kept as they started
@@ -44,7 +45,7 @@ class History:
     images: Tensor
     """(M,) int64: which images' starts are kept: of each shown class the one optimised longest and the one shortest."""
     start: Tensor
-    """(M, 3, S, S) uint8 RGB: these images as the initializer made them."""
+    """(M, 3, S, S) uint8 RGB: these images as the initializer made them, in the set's form."""
     curves: tuple[LossCurve, ...] = ()
 
     def save(self, path: Path) -> None:
@@ -80,15 +81,20 @@ class _Header(BaseModel):
     curves: tuple[LossCurve, ...] = ()
 
 
-def recorded(plan: Plan, start: ImageSet, normalization: Normalization, curves: tuple[LossCurve, ...]) -> History:
-    """What is kept of a recovery that went from `start` by `plan`."""
-    iterations = iterations_of(plan, len(start.targets))
-    images = shown(iterations, start.targets)
-    return History(iterations, images, normalization.denormalize(start.images[images]), curves)
+def recorded(plan: Plan, start: Start, problem: Problem, curves: tuple[LossCurve, ...]) -> History:
+    """What is kept of a recovery that went from `start` by `plan`; starts are as the set's form would have stored them."""
+    cells, targets = problem.form.cells, problem.targets()
+    iterations = iterations_of(plan, problem.num_units).repeat_interleave(cells)
+    images = shown(iterations, targets)
+    units, unit = (images // cells).unique(return_inverse=True)
+    members = (units[:, None] * cells + torch.arange(cells)).flatten()
+    latents = Latents.of(problem, Start(start.images[members]))
+    packed = problem.form.pack(latents.images, problem.normalization)
+    return History(iterations, images, problem.form.read(packed, unit * cells + images % cells), curves)
 
 
 def iterations_of(plan: Plan, count: int) -> Tensor:
-    """(count,) int64: in how many iterations of the plan each image is optimised."""
+    """(count,) int64: in how many iterations of the plan each unit is optimised."""
     lengths = torch.zeros(count, dtype=torch.int64)
     for group in plan.groups:
         members = torch.tensor(group.images)

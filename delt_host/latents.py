@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from delt_host.components import ImageSet
+from delt_host.components import Start
 from delt_host.problem import Problem
 
 
@@ -25,6 +26,9 @@ class Latents:
     """() float32: the students' rate, where it is learned."""
 
     @classmethod
-    def of(cls, problem: Problem, start: ImageSet) -> Latents:
-        """What recovery starts from, for the images of a start."""
-        return cls(problem.form.latents(start.images), problem.unit_targets())
+    def of(cls, problem: Problem, start: Start) -> Latents:
+        """What recovery starts from, for the images of a start of all classes; normalised where they are not."""
+        images = start.images
+        if images.dtype == torch.uint8:
+            images = problem.normalization.normalize(images)
+        return cls(problem.form.latents(images), problem.unit_targets(), start.labels, start.learning_rate)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from delt_host.components import Distilled, Evaluation
-from delt_host.data.base import MemorySplit
 from delt_host.entry import UNKEPT
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.history import History
@@ -32,6 +31,10 @@ class Measurement:
     plan: Plan | None = None
     distilled: Distilled | None = None
     """None where the row failed, and of the ceiling, which is the training set itself."""
+    units: int | None = None
+    """Stored units a class."""
+    count: int | None = None
+    """Images a class that they decode to."""
     image_bytes: int = 0
     label_bytes: int = 0
     history: History | None = None
@@ -61,7 +64,7 @@ class Measurement:
     @property
     def images(self) -> ImageReader | None:
         """The distilled set; None where there is none: the row failed, or is the ceiling."""
-        return MemorySplit(self.distilled.pixels, self.distilled.targets) if self.distilled else None
+        return self.distilled
 
 
 def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> RowRecord:
@@ -70,15 +73,16 @@ def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> R
     row, sets = first.row, [m.distilled for m in measurements if m.distilled is not None]
     costs = [made.cost for made in sets if made.cost is not None]
     peaks = [cost.peak_bytes for cost in costs if math.isfinite(cost.peak_bytes)]
-    ipc = None if row.role == "ceiling" else experiment.ipc
+    whole = row.role == "ceiling"
     return RowRecord(
         label=row.label,
         role=row.role,
         method=row.method,
         components={stage: named.table() for stage, named in row.stages().items()},
-        ipc=ipc,
-        units=ipc,
-        count=ipc,
+        form=row.form.name,
+        ipc=None if whole else experiment.ipc,
+        units=None if whole else first.units,
+        count=None if whole else first.count,
         matched=row.matched,
         image_bytes=max(measured.image_bytes for measured in measurements),
         cost=CostRecord(

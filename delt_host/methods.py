@@ -1,4 +1,4 @@
-"""A method is only a name for four choices with options; it holds no loop of its own."""
+"""A method is only a name for choices with options; it holds no loop of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def refuse_former(table: Any) -> Any:
 
 
 class Method(BaseModel):
-    """Four choices. `scheduler` and `matcher` are None for methods that optimise nothing."""
+    """Five choices. `scheduler` and `matcher` are None for methods that optimise nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,6 +59,8 @@ class Method(BaseModel):
     scheduler: Choice | None = None
     matcher: Choice | None = None
     evaluator: Choice = Choice(name="student")
+    form: Choice = Choice(name="pixels")
+    """How its images are stored."""
     regime: str = ""
     """The published one, as ``--regime`` takes it: shown, and used by ``delt-host reproduce``, never by a run."""
 
@@ -85,7 +87,7 @@ class Method(BaseModel):
     def _regimes_are_no_choice(cls, given: Any) -> Any:
         return refuse_former(given)
 
-    @field_validator("initializer", "scheduler", "matcher", "evaluator", mode="before")
+    @field_validator("initializer", "scheduler", "matcher", "evaluator", "form", mode="before")
     @classmethod
     def _choices_may_be_names(cls, given: Any) -> Any:
         return choice_of(given)

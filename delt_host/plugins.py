@@ -16,7 +16,7 @@ from delt_host import __version__, hookspecs
 from delt_host.code_identity import look_at
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
-from delt_host.form import Form, Pixels
+from delt_host.form import FORMS, Form
 from delt_host.former import now_written
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
@@ -24,7 +24,7 @@ from delt_host.protocols import PROTOCOLS, Protocol
 
 KINDS = (*STAGES, "form", "protocol", "regime", "method", "dataset", "model", "observer")
 CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "protocol": Protocol, "observer": Observer}
-OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}, "protocol": PROTOCOLS}
+OWN: dict[str, dict[str, Any]] = {"form": FORMS, "protocol": PROTOCOLS}
 """What the host itself provides, by kind and name."""
 
 

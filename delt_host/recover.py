@@ -8,7 +8,7 @@ colour range after every step.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -25,9 +25,10 @@ from delt_host.augment import (
     roll_matrix,
     shift_matrix,
 )
-from delt_host.components import ImageSet, Matcher, Views
+from delt_host.components import Matcher, Views
 from delt_host.compute import Compute
 from delt_host.errors import RunError
+from delt_host.latents import Latents
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
@@ -84,7 +85,7 @@ class Recovered:
 
 
 def recover_group(
-    problem: Problem, start: ImageSet, plan: Plan, index: int, matcher: Matcher, progress: OnProgress
+    problem: Problem, start: Latents, plan: Plan, index: int, matcher: Matcher, progress: OnProgress
 ) -> Recovered:
     """Run group `index` of the plan. RunError where the matcher breaks its contract or the loss is not finite."""
     return recover_stack(problem, start, plan, (index,), matcher, progress)[0]
@@ -92,7 +93,7 @@ def recover_group(
 
 def recover_stack(
     problem: Problem,
-    start: ImageSet,
+    start: Latents,
     plan: Plan,
     indices: Sequence[int],
     matcher: Matcher,
@@ -104,11 +105,13 @@ def recover_stack(
     Statistics are taken for each group, draws are each group's own and Adam works on each pixel by itself, so the
     mathematics is that of one group after the other; only the rounding of larger batches differs.
     """
+    if problem.form.cells != 1:
+        raise RunError(f"images cannot be recovered in the form {type(problem.form).__name__} yet")
     groups = [plan.groups[index] for index in indices]
     group = groups[0]
     order = torch.tensor([each.images for each in groups])
     device = problem.compute.device
-    pixels = start.images[order].to(device, torch.float32).contiguous()
+    pixels = start.images["images"][order].to(device, torch.float32).contiguous()
     targets = start.targets[order].to(device)
     low, high = (bound.to(device) for bound in problem.normalization.pixel_bounds())
     optimizer = PixelAdam(pixels, plan.moments == "fresh")
@@ -234,14 +237,15 @@ def view_matrices(
     return rows, columns
 
 
-def assemble(start: ImageSet, plan: Plan, recovered: list[Tensor]) -> ImageSet:
-    """The images of all groups back in the initializer's order, the plan's residual of their starts blended in; images in no
+def assemble(start: Latents, plan: Plan, recovered: list[Tensor]) -> Latents:
+    """The latents of all groups back in the initializer's order, the plan's residual of their starts blended in; images in no
     group stay as they were."""
-    images = start.images.clone()
+    begun = start.images["images"]
+    images = begun.clone()
     for group, pixels in zip(plan.groups, recovered, strict=True):
         places = torch.tensor(group.images)
-        images[places] = torch.lerp(pixels, start.images[places], plan.residual) if plan.residual else pixels
-    return ImageSet(images, start.targets)
+        images[places] = torch.lerp(pixels, begun[places], plan.residual) if plan.residual else pixels
+    return replace(start, images={"images": images})
 
 
 def check_plan(plan: Plan, num_images: int) -> None:

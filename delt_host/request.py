@@ -38,6 +38,7 @@ class Request(BaseModel):
     initializer: str | None = None
     scheduler: str | None = None
     matcher: str | None = None
+    form: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """New methods of this recipe by name; see `delt_host.methods.Method`."""

@@ -24,7 +24,7 @@ from delt_host.methods import Method
 from delt_host.options import build
 from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.request import Request, check_students, parse_seeds
-from delt_host.rows import RowMaker
+from delt_host.rows import PARTS, RowMaker
 from delt_host.set_options import SetOptions
 from delt_host.teacher import Teacher
 
@@ -125,5 +125,4 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
 
 
 def _swaps(request: Request) -> dict[str, str]:
-    stages = ("initializer", "scheduler", "matcher")
-    return {stage: getattr(request, stage) for stage in stages if getattr(request, stage)}
+    return {stage: getattr(request, stage) for stage in PARTS if getattr(request, stage)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from delt_host.errors import InputError
@@ -14,9 +15,10 @@ from delt_host.request import Request, split_spec
 from delt_host.set_options import SetOptions, of_stage
 from delt_host.squeeze import TeacherRecipe
 
+PARTS = ("initializer", "scheduler", "matcher", "form")
+"""What a row is made of, and a spec or a flag may swap."""
 NOTHING = "none"  # the scheduler and matcher of a row that optimises nothing
 DEFAULT_CONTROLS = ("random-real", "start")
-MAKE_IMAGES = ("initializer", "scheduler", "matcher")  # the stages of a row; what comes after is the comparison's
 START = "start"  # the control that takes each method's initialisation with zero iterations
 
 
@@ -63,7 +65,7 @@ class RowMaker:
             key, equals, value = assignment.partition("=")
             if equals and key == "relabeler":
                 raise InputError(f"{spec!r}: {WRITE_INSTEAD}")
-            if equals and key in MAKE_IMAGES:
+            if equals and key in PARTS:
                 inline[key] = value
             else:
                 option, parsed = parse_assignment(assignment)
@@ -72,7 +74,7 @@ class RowMaker:
         differs = [f"{k}={v}" for k, v in {**swapped, **inline}.items()] + [f"{k}={v}" for k, v in own.items()]
         label = f"{name} ({', '.join(differs)})" if differs else name
         for key in own:
-            if key.partition(".")[0] not in MAKE_IMAGES:
+            if key.partition(".")[0] not in PARTS:
                 raise InputError(f"{spec!r}: {key} is not the row's own; use --set {key}=… for the whole comparison")
         return self._row(label, role, name, method, chosen, own)
 
@@ -87,11 +89,12 @@ class RowMaker:
     ) -> Row:
         parts: dict[str, Named[Any] | None] = {}
         published = method.published(self.dataset, self.ipc)
-        for stage in MAKE_IMAGES:
+        for stage in PARTS:
             choice: Choice | None = getattr(method, stage)
             wanted = chosen.get(stage, published.get(stage))
             if wanted and (choice is None or wanted != choice.name):
-                choice = None if wanted == NOTHING else Choice(name=wanted)
+                nothing = wanted == NOTHING and stage in ("scheduler", "matcher")
+                choice = None if nothing else Choice(name=wanted)
             parts[stage] = self._component(stage, choice, method, of_stage(stage, own)) if choice else None
         if (parts["scheduler"] is None) != (parts["matcher"] is None):
             if chosen.get("scheduler") == NOTHING or chosen.get("matcher") == NOTHING:
@@ -122,7 +125,8 @@ class RowMaker:
         label, role = str(table.get("label", table.get("method", "row"))), table.get("role", "method")
         if "relabeler" in table:
             raise InputError(f"row {label!r} of the recipe has a relabeler; {WRITE_INSTEAD}")
-        for stage in MAKE_IMAGES:
+        table = {"form": {"name": "pixels"}, **table}
+        for stage in PARTS:
             options = dict(table.get(stage, {}))
             swapped = self.swaps.get(stage) if role == "method" else None
             if swapped and swapped != options.get("name"):
@@ -151,7 +155,8 @@ class RowMaker:
         )
 
     def controls(self, rows: Sequence[Row], names: Sequence[str] | None) -> list[Row]:
-        """The control rows: each named control method, and each method's start with zero iterations."""
+        """The control rows: each named control method in every form that a row has, and each method's start with zero
+        iterations."""
         added: list[Row] = []
         for name in DEFAULT_CONTROLS if names is None else names:
             if name == START:
@@ -163,12 +168,13 @@ class RowMaker:
                         initializer=row.initializer,
                         scheduler=None,
                         matcher=None,
+                        form=row.form,
                     )
                     for row in rows
                     if row.role == "method" and row.scheduler is not None
                 ]
             else:
-                candidates = [self.from_spec(name, "control")]
+                candidates = _in_each_form(self.from_spec(name, "control"), rows)
             added += [row for row in candidates if not any(row.same_images(other) for other in [*rows, *added])]
         return added
 
@@ -214,3 +220,13 @@ class RowMaker:
                         f"{other.label!r} and {row.label!r} are the same row; --set changes every row alike, to change "
                         f"one write its own options: --method {row.method},STAGE.OPTION=VALUE"
                     )
+
+
+def _in_each_form(control: Row, rows: Sequence[Row]) -> list[Row]:
+    """The control, and the same in each other form that rows have, unless it has a form of its own: what images of a form are
+    worth, random ones of that form tell."""
+    if control.form.name != "pixels":
+        return [control]
+    forms = {row.form.name: row.form for row in reversed(rows) if row.form.name != control.form.name}
+    others = [replace(control, label=f"{control.label} (form={name})", form=form) for name, form in forms.items()]
+    return [control, *reversed(others)]

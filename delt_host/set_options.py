@@ -32,7 +32,7 @@ class SetOptions:
             if key in self.used:
                 continue
             stage, _, option = key.partition(".")
-            stages = {"dataset", "teacher", "protocol", *STAGES}
+            stages = {"dataset", "teacher", "protocol", "form", *STAGES}
             if stage not in stages:
                 raise unknown("stage", stage, stages)
             known = sorted(seen.get(stage, set()))

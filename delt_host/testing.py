@@ -24,17 +24,20 @@ from delt_host.components import (
     Cost,
     Distilled,
     Evaluator,
-    ImageSet,
     Initializer,
     Matcher,
     Relabeler,
     Scheduler,
+    Start,
 )
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.data.digits import Digits
+from delt_host.errors import RunError
+from delt_host.form import Form
 from delt_host.former import now_written
 from delt_host.labels import Labels, label_bytes
+from delt_host.latents import Latents
 from delt_host.models import build_model
 from delt_host.plan import Curve, Group, Phase, Plan
 from delt_host.problem import Problem
@@ -42,6 +45,8 @@ from delt_host.protocols import Protocol
 from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
+from delt_host.sets import check_packed, packed_bytes
+from delt_host.stages.initialize import check_start, of_the_old_contract
 from delt_host.taught import Taught, check_contract
 from delt_host.teacher import Teacher
 from delt_host.train import train_student
@@ -79,12 +84,13 @@ def check(component: Component, problem: Problem | None = None) -> None:
         (Relabeler, check_relabeler),
         (Evaluator, check_evaluator),
         (Protocol, check_protocol),
+        (Form, check_form),
     ):
         if isinstance(component, contract):
             with _global_rng_untouched(component):
                 examine(component, problem)  # type: ignore[arg-type]
             return
-    raise AssertionError(f"{_name(component)} is none of the five components, and no protocol")
+    raise AssertionError(f"{_name(component)} is of no kind that can be checked")
 
 
 def _check_is_of_today(component: Component) -> None:
@@ -103,16 +109,24 @@ def check_options(component: Component) -> None:
 
 
 def check_initializer(initializer: Initializer, problem: Problem) -> None:
-    """IPC finite images of every class, in class order, the same under the same seed."""
-    name, first = _name(initializer), initializer.initialize(problem)
-    size = problem.image_size
-    wanted = (problem.num_images, 3, size, size)
-    assert tuple(first.images.shape) == wanted, f"{name}: images are {tuple(first.images.shape)}, not {wanted}"
-    assert first.images.dtype == torch.float32, f"{name}: images are {first.images.dtype}, not float32"
-    assert torch.equal(first.targets, problem.targets()), f"{name}: targets are not in class order, IPC of each class"
-    assert bool(first.images.isfinite().all()), f"{name}: some pixels are not finite"
-    again = initializer.initialize(problem)
+    """So many finite images of each class that is asked for, the same under the same seed, whichever others are asked for."""
+    name, every = _name(initializer), range(problem.num_classes)
+    if said := of_the_old_contract(initializer):
+        raise AssertionError(f"{name}: {said}")
+    first = initializer.initialize(problem, every)
+    try:
+        check_start(first, problem, len(every))
+    except RunError as error:
+        raise AssertionError(f"{name}: {error}") from None
+    again = initializer.initialize(problem, every)
     assert torch.equal(first.images, again.images), f"{name}: two runs under one seed differ; use problem.generator()"
+    some = [every[-1], every[0]]
+    alone = initializer.initialize(problem, some).images
+    wanted = torch.cat([first.images[problem.targets() == label] for label in some])
+    assert torch.equal(alone, wanted), (
+        f"{name}: asked for classes {some}, it gives other images than among all; go through the classes that are asked for "
+        'in their order, and draw with problem.generator("what for", label)'
+    )
 
 
 def check_scheduler(scheduler: Scheduler, problem: Problem) -> None:
@@ -127,13 +141,13 @@ def check_scheduler(scheduler: Scheduler, problem: Problem) -> None:
 
 def check_matcher(matcher: Matcher, problem: Problem) -> None:
     """Finite terms whose gradient reaches the images, the same every time and whichever groups run before."""
-    name, plan, start = _name(matcher), _two_groups(problem), _real_start(problem)
+    name, plan, start = _name(matcher), _two_groups(problem), Latents.of(problem, _real_start(problem))
     last: dict[int, torch.Tensor] = {}
     for order in ((0, 1), (1, 0)):
         for index in order:
             # The host itself checks the terms' shape, their values and the gradient, as it does in every run.
             images = recover_group(problem, start, plan, index, matcher, lambda _done, _terms: None).images
-            before = start.images[list(plan.groups[index].images)]
+            before = start.images["images"][list(plan.groups[index].images)]
             assert not torch.equal(images, before), f"{name}: no image moves, so no gradient reaches the pixels"
             assert bool(images.isfinite().all()), f"{name}: some pixels are not finite after three iterations"
             same = index not in last or torch.equal(last[index], images)
@@ -145,16 +159,14 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
             recover_stack(problem, start, plan, (0, 1), matcher, lambda _done, _terms: None)
         ):
             near = (result.images - last[index]).abs().mean() < 0.05 * (
-                last[index] - start.images[list(plan.groups[index].images)]
+                last[index] - start.images["images"][list(plan.groups[index].images)]
             ).abs().mean()
             assert near, (
                 f"{name}: a group's result depends on the group beside it; take statistics per group, or stackable = False"
             )
 
 
-def _check_goes_on(
-    name: str, matcher: Matcher, problem: Problem, start: ImageSet, plan: Plan, expected: Tensor
-) -> None:
+def _check_goes_on(name: str, matcher: Matcher, problem: Problem, start: Latents, plan: Plan, expected: Tensor) -> None:
     """Stop the first group after each iteration but the last, and go on with a matcher bound anew."""
 
     def nothing(_done: int, _terms: Mapping[str, float]) -> None:
@@ -246,6 +258,31 @@ def check_evaluator(evaluator: Evaluator, problem: Problem) -> None:
     assert first.scores == again.scores, f"{name}: two runs under one seed score differently"
 
 
+def check_form(form: Form, problem: Problem) -> None:
+    """Units that take no more bytes than their images raw, whose gradients reach what is optimised, and that are read back as
+    they decode."""
+    name, problem = _name(form), problem.in_form(form)
+    images = problem.normalization.normalize(_real_start(problem).images)
+    latents = {what: each.requires_grad_(True) for what, each in form.latents(images).items()}
+    decoded = form.decode(latents)
+    wanted = tuple(images.shape)
+    assert tuple(decoded.shape) == wanted, f"{name}: decode() gives {tuple(decoded.shape)}, not {wanted}"
+    reached = torch.autograd.grad(decoded.square().sum(), list(latents.values()), allow_unused=True)
+    assert any(each is not None for each in reached), f"{name}: no gradient passes through decode()"
+    packed = form.pack({what: each.detach() for what, each in latents.items()}, problem.normalization)
+    try:
+        check_packed(form, packed, problem.num_units, problem.image_size)
+    except RunError as error:
+        raise AssertionError(f"{name}: {error}") from None
+    raw, taken = problem.num_classes * problem.ipc * 3 * problem.image_size**2, packed_bytes(packed)
+    assert taken <= raw, (
+        f"{name}: its units take {taken} bytes, more than {raw}, those of {problem.ipc} raw images a class"
+    )
+    order = torch.arange(problem.num_images).flip(0)
+    read, whole = form.read(packed, order), form.read(packed, order.flip(0))
+    assert torch.equal(read.flip(0), whole), f"{name}: read() does not give the images in the order of the indices"
+
+
 class _OneHot(Relabeler):
     """The class: the plainest labels there are."""
 
@@ -282,15 +319,14 @@ def _two_groups(problem: Problem) -> Plan:
     return Plan(groups=groups)
 
 
-def _real_start(problem: Problem) -> ImageSet:
+def _real_start(problem: Problem) -> Start:
     """The first images of every class."""
-    places = [problem.data.train.of_class(label)[: problem.ipc] for label in range(problem.num_classes)]
-    return ImageSet(problem.normalization.normalize(problem.data.train.read(torch.cat(places))), problem.targets())
+    places = [problem.data.train.of_class(label)[: problem.count] for label in range(problem.num_classes)]
+    return Start(problem.data.train.read(torch.cat(places)))
 
 
 def _real_distilled(problem: Problem) -> Distilled:
-    start = _real_start(problem)
-    return Distilled(problem.normalization.denormalize(start.images, "nearest"), start.targets, Cost())
+    return Distilled.of(_real_start(problem).images, problem.targets(), Cost())
 
 
 @contextmanager

@@ -58,9 +58,8 @@ class Continual(Evaluator):
                 now, given = problem, taught.labels
             else:
                 now = problem.of_data(subset(problem.data, seen))
-                kept = torch.isin(distilled.targets, torch.tensor(seen))
-                pixels = distilled.read(torch.nonzero(kept).flatten())
-                given = taught.of(Distilled(pixels, renumbered(distilled.targets[kept], seen)), now)
+                kept = torch.isin(distilled.targets, torch.tensor(seen)).nonzero().flatten()
+                given = taught.of(Distilled.of(distilled.read(kept), renumbered(distilled.targets[kept], seen)), now)
             curve["classes"].append(len(seen))
             curve["accuracy"].append(train_student(now, given, self.model).last)
             problem.advance(problem.protocol.epochs // self.steps)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 
-from delt_host import ImageSet, Initializer, InputError, Method, Problem, hookimpl, use
+from delt_host import Initializer, InputError, Method, Problem, Start, hookimpl, use
 
 
 class Real(Initializer):
@@ -14,16 +15,15 @@ class Real(Initializer):
 
     source: ClassVar[str] = "Qin et al. 2024, arXiv 2406.10485: random images with soft labels beat SRe2L"
 
-    def initialize(self, problem: Problem) -> ImageSet:
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
         chosen = []
-        for label, name in enumerate(problem.class_names):
+        for label in classes:
             images = problem.data.train.of_class(label)
-            if len(images) < problem.ipc:
-                raise too_few_images(name, len(images), problem.ipc)
+            if len(images) < problem.count:
+                raise too_few_images(problem.class_names[label], len(images), problem.count)
             rng = problem.generator("real", label)
-            chosen.append(images[torch.randperm(len(images), generator=rng)[: problem.ipc]])
-        pixels = problem.data.train.read(torch.cat(chosen))
-        return ImageSet(problem.normalization.normalize(pixels), problem.targets())
+            chosen.append(images[torch.randperm(len(images), generator=rng)[: problem.count]])
+        return Start(problem.data.train.read(torch.cat(chosen)))
 
 
 def too_few_images(name: str, there: int, wanted: int) -> InputError:

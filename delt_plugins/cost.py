@@ -35,7 +35,7 @@ class CostOfRecovery(Evaluator):
             "image-iterations": float(cost.image_iterations),
             "tera-multiply-adds": cost.multiply_adds / 1e12,
             "peak-mib": cost.peak_bytes / 2**20,
-            "image-kib": len(distilled) // problem.form.cells * 3 * problem.image_size**2 / 2**10,
+            "image-kib": distilled.size_bytes / 2**10,
         }
         if cost.image_iterations:
             scores["seconds-per-mega-image-iteration"] = 1e6 * cost.seconds / cost.image_iterations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from delt_host import ImageSet, Initializer, Method, Prepared, Problem, Scheduler, hookimpl, use
+from delt_host import Initializer, Method, Prepared, Problem, Scheduler, Start, hookimpl, use
 from delt_host.plan import Group, Phase, Plan, Shape
 from delt_plugins.controls import too_few_images
 from delt_plugins.sre2l import Optimization
@@ -58,26 +59,23 @@ class Ranked(Initializer):
         if self.whole:
             return 0.0
         sources = torch.bincount(problem.data.train.targets).clamp_max(self.images_per_class)
-        keep = (problem.ipc * self.patches**2 / sources).ceil()
+        keep = (problem.count * self.patches**2 / sources).ceil()
         return float((sources * keep.clamp_min(self.crops)).sum())
 
-    def initialize(self, problem: Problem) -> ImageSet:
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
         scores = problem.prepared(true_class_scores(problem))["scores"] if self.whole else torch.empty(0)
         parts = []
-        for label, name in enumerate(problem.class_names):
+        for label in classes:
             available = problem.data.train.of_class(label)
-            if len(available) < problem.ipc:
-                raise too_few_images(name, len(available), problem.ipc)
+            if len(available) < problem.count:
+                raise too_few_images(problem.class_names[label], len(available), problem.count)
             if self.whole:
-                parts.append(self._images(problem, label, available, scores[available]))
+                chosen = self._choose(problem, label, scores[available], problem.count)
+                parts.append(problem.data.train.read(available[chosen]))
             else:
                 parts.append(self._grids(problem, label, available))
-            problem.advance(problem.ipc)
-        return ImageSet(torch.cat(parts), problem.targets())
-
-    def _images(self, problem: Problem, label: int, available: Tensor, scores: Tensor) -> Tensor:
-        chosen = self._choose(problem, label, scores, problem.ipc)
-        return problem.normalization.normalize(problem.data.train.read(available[chosen]))
+            problem.advance(problem.count)
+        return Start(torch.cat(parts))
 
     def _choose(self, problem: Problem, label: int, scores: Tensor, count: int) -> Tensor:
         """Positions (count,) into `scores`, in the order in which the images are to join."""
@@ -102,11 +100,11 @@ class Ranked(Initializer):
         return by_score[picked]
 
     def _grids(self, problem: Problem, label: int, available: Tensor) -> Tensor:
-        """(ipc, 3, S, S) grids; image q takes patches q, q + ipc, q + 2 ipc, … of the chosen ones."""
-        side = problem.image_size // self.patches
+        """(count, 3, S, S) normalised grids; image q takes patches q, q + count, q + 2 count, … of the chosen ones."""
+        side, count = problem.image_size // self.patches, problem.count
         rng = problem.generator("patches", label)
         sources = available[torch.randperm(len(available), generator=rng)[: self.images_per_class]]
-        needed = problem.ipc * self.patches**2
+        needed = count * self.patches**2
         keep = math.ceil(needed / len(sources))
         patches, scores = [], []
         for index in sources.tolist():
@@ -117,8 +115,8 @@ class Ranked(Initializer):
             scores.append(likelihood[best])
         pool, ranking = torch.cat(patches), torch.cat(scores)
         chosen = pool[self._choose(problem, label, ranking, needed)]
-        cells = chosen.view(self.patches, self.patches, problem.ipc, 3, side, side)
-        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(problem.ipc, 3, side * self.patches, side * self.patches)
+        cells = chosen.view(self.patches, self.patches, count, 3, side, side)
+        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(count, 3, side * self.patches, side * self.patches)
         return F.interpolate(grid, size=problem.image_size, mode="nearest")
 
     def _crop(self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator) -> Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from delt_host import ImageSet, Initializer, InputError, Problem, hookimpl
+import torch
+
+from delt_host import Initializer, InputError, Problem, Start, hookimpl
 from delt_host.artifact.release import read_release
 
 
@@ -20,13 +23,13 @@ class Imported(Initializer):
     inside: str = ""
     """The folder of the release that holds the class folders, where there are several."""
 
-    def initialize(self, problem: Problem) -> ImageSet:
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
         found = read_release(Path(self.path), problem.class_names, problem.image_size, self.folders, self.inside)
         if found.sha256 != self.sha256:
             raise InputError(f"{self.path} has changed since it was imported; import it anew")
-        if found.ipc != problem.ipc:
-            raise InputError(f"{self.path} has {found.ipc} images of each class, --ipc is {problem.ipc}")
-        return ImageSet(problem.normalization.normalize(found.pixels), found.targets)
+        if found.ipc != problem.count:
+            raise InputError(f"{self.path} has {found.ipc} images of each class, {problem.count} are asked for (--ipc)")
+        return Start(torch.cat([found.pixels[found.targets == label] for label in classes]))
 
 
 @hookimpl

@@ -149,8 +149,8 @@ class AugmentationRobust(Evaluator):
         """The same student's top-1, as a fraction, on random real images: once for all rows of a seed."""
 
         def train() -> dict[str, torch.Tensor]:
-            start = Real().initialize(problem.with_student(0))  # the set's draw
-            images = Distilled(problem.normalization.denormalize(start.images), start.targets)
+            start = Real().initialize(problem.with_student(0), range(problem.num_classes))  # the set's draw
+            images = Distilled.of(start.images, problem.targets())
             accuracy = train_student(problem, taught.of(images, problem), self.model).last / 100
             return {"accuracy": torch.tensor(accuracy, dtype=torch.float64)}
 

@@ -5,6 +5,7 @@ The parts that all its successors build on: Gaussian noise, the constant schedul
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -13,7 +14,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from delt_host import (
-    ImageSet,
     Initializer,
     InputError,
     Match,
@@ -21,6 +21,7 @@ from delt_host import (
     Method,
     Problem,
     Scheduler,
+    Start,
     Views,
     hookimpl,
     use,
@@ -36,10 +37,10 @@ class Noise(Initializer):
 
     source: ClassVar[str] = "SRe2L, recover scripts"
 
-    def initialize(self, problem: Problem) -> ImageSet:
-        shape = (3, problem.image_size, problem.image_size)
-        images = [torch.randn(shape, generator=problem.generator("noise", i)) for i in range(problem.num_images)]
-        return ImageSet(torch.stack(images), problem.targets())
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        shape, count = (3, problem.image_size, problem.image_size), problem.count
+        places = [label * count + nth for label in classes for nth in range(count)]  # of all classes' images
+        return Start(torch.stack([torch.randn(shape, generator=problem.generator("noise", place)) for place in places]))
 
 
 class Optimization(Scheduler):

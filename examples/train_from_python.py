@@ -19,7 +19,7 @@ EPOCHS = 60
 
 def main(path: str) -> None:
     distilled = delt_host.load(path)
-    classes, size = len(distilled.class_names), distilled.pixels.shape[-1]
+    classes, size = len(distilled.class_names), distilled.image_size
     print(f"{len(distilled.targets)} images of {classes} classes, {size} px, made by {distilled.about['method']}")
     torch.manual_seed(0)
     network = build_model("convnet3", classes, size)

@@ -6,7 +6,6 @@ import json
 import os
 import tarfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -38,11 +37,11 @@ from delt_plugins.labels import Fixed, Fkd, Hard, Online
 
 def real_set(problem: Problem) -> Distilled:
     indices = torch.cat([problem.data.train.of_class(c)[: problem.ipc] for c in range(problem.num_classes)])
-    return Distilled(problem.data.train.read(indices), problem.targets())
+    return Distilled.of(problem.data.train.read(indices), problem.targets())
 
 
 def saved(problem: Problem, distilled: Distilled, folder: Path, **about: object) -> DistilledSet:
-    made = DistilledSet(distilled.pixels, distilled.targets, problem.class_names, problem.normalization, about)
+    made = DistilledSet(distilled, problem.class_names, problem.normalization, about)
     made.save(folder / "distilled.safetensors")
     return made
 
@@ -187,7 +186,8 @@ print(repr(total))
 
 def test_labels_of_other_images_and_damaged_ones_are_refused(problem: Problem, tmp_path: Path) -> None:
     distilled = real_set(problem)
-    saved(problem, replace(distilled, pixels=255 - distilled.pixels), tmp_path)
+    other = Distilled.of(255 - distilled.read(torch.arange(40)), distilled.targets)
+    saved(problem, other, tmp_path)
     (file,) = write_labels(tmp_path, problem, distilled, Labels(problem, distilled, Fkd()), {})
     with pytest.raises(InputError, match="belong to other images"):
         delt_host.load(tmp_path)
@@ -233,7 +233,8 @@ def named_set(names: tuple[str, ...], size: int = 4) -> DistilledSet:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2 * len(names), 3, size, size), generator=generator, dtype=torch.uint8)
     targets = torch.arange(len(names)).repeat_interleave(2)
-    return DistilledSet(pixels, targets, names, Normalization((0.5,) * 3, (0.25,) * 3), {"method": "made"})
+    made = Distilled.of(pixels, targets)
+    return DistilledSet(made, names, Normalization((0.5,) * 3, (0.25,) * 3), {"method": "made"})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from delt_host.components import Cost, Distilled
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.errors import InputError
 from delt_host.experiment import Budget
+from delt_host.latents import Latents
 from delt_host.lines import Line
 from delt_host.problem import Problem
 from delt_plugins.cost import CostOfRecovery
@@ -41,7 +42,8 @@ def test_multiply_adds_are_those_of_the_network_and_the_views(problem: Problem) 
     """Each convolution and the classifier once forward and once back to the pixels; two matrix products a view, likewise."""
     scheduler = EarlyLate(iterations=16, round_iterations=4)
     plan = scheduler.plan(problem)
-    counted = multiply_adds(problem, Noise().initialize(problem), plan, BatchNormMatching())
+    start = Latents.of(problem, Noise().initialize(problem, range(problem.num_classes)))
+    counted = multiply_adds(problem, start, plan, BatchNormMatching())
     network = sum(9 * 128 * channels * side**2 for channels, side in ((3, 8), (128, 4), (128, 2))) + 128 * 10
     views = 2 * 3 * 8**3
     assert counted == pytest.approx(2 * (network + views) * plan.image_iterations, rel=0.01)
@@ -61,7 +63,7 @@ def test_peak_memory_sees_what_was_there_only_for_a_while() -> None:
 
 def test_cost_evaluator_says_what_was_written_down(problem: Problem) -> None:
     pixels = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
-    bare = Distilled(pixels, problem.targets())
+    bare = Distilled.of(pixels, problem.targets())
     with pytest.raises(InputError, match="nobody wrote down"):
         CostOfRecovery().evaluate(problem, bare, None)
     known = dataclasses.replace(bare, cost=Cost(2_000_000, 3e12, 8.0, float("nan")))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 import torch
 
-from delt_host.components import STAGES, ImageSet, Initializer, Matcher, Relabeler
+from delt_host.components import STAGES, Initializer, Matcher, Relabeler, Start
 from delt_host.errors import RunError
+from delt_host.form import Pixels
 from delt_host.plugins import load_registry
 from delt_host.problem import Problem
 from delt_host.testing import check, small_problem
+from delt_plugins.controls import Real
 
 # Enough iterations for a plan of EarlyLate's rounds, few enough for a test.
 OPTIONS = {
@@ -24,7 +28,7 @@ OPTIONS = {
 
 # `imported` needs the files that it reads: it is checked where those are made, in test_release.py.
 COMPONENTS = [
-    (kind, name) for kind in (*STAGES, "protocol") for name in load_registry().names(kind) if name != "imported"
+    (kind, name) for kind in (*STAGES, "form", "protocol") for name in load_registry().names(kind) if name != "imported"
 ]
 
 
@@ -41,17 +45,59 @@ def test_our_own_components_keep_their_contracts(shared: Problem, kind: str, nam
 class Unseeded(Initializer):
     """Draws from torch's global generator."""
 
-    def initialize(self, problem: Problem) -> ImageSet:
-        shape = (problem.num_images, 3, problem.image_size, problem.image_size)
-        return ImageSet(torch.rand(shape), problem.targets())
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        return Start(torch.rand(len(classes) * problem.count, 3, problem.image_size, problem.image_size))
 
 
 class WrongOrder(Initializer):
-    """Targets in the wrong order."""
+    """The classes in their own order, whichever was asked for."""
 
-    def initialize(self, problem: Problem) -> ImageSet:
-        shape = (problem.num_images, 3, problem.image_size, problem.image_size)
-        return ImageSet(torch.zeros(shape), problem.targets().flip(0))
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        return Real().initialize(problem, sorted(classes))
+
+
+class OneGenerator(Initializer):
+    """One generator for all classes."""
+
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        shape = (len(classes) * problem.count, 3, problem.image_size, problem.image_size)
+        return Start(torch.randn(shape, generator=problem.generator("all")))
+
+
+class Old(Initializer):
+    """Written when an initializer gave every class at once."""
+
+    def initialize(self, problem: Problem) -> Start:  # type: ignore[override]
+        return Start(torch.zeros(problem.num_images, 3, problem.image_size, problem.image_size))
+
+
+class TooFew(Initializer):
+    """One image of each class."""
+
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        return Start(torch.zeros(len(classes), 3, problem.image_size, problem.image_size))
+
+
+class Doubles(Initializer):
+    """Images in double precision."""
+
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        shape = (len(classes) * problem.count, 3, problem.image_size, problem.image_size)
+        return Start(torch.zeros(shape, dtype=torch.float64))
+
+
+class Large(Pixels):
+    """Twice as many units as the bytes allow."""
+
+    def units(self, ipc: int, image_size: int) -> int:
+        return 2 * ipc
+
+
+class Backwards(Pixels):
+    """Reads another image than it is asked for."""
+
+    def read(self, packed: Mapping[str, torch.Tensor], indices: torch.Tensor) -> torch.Tensor:
+        return packed["images"][torch.arange(len(indices))]
 
 
 class Remembers(Matcher):
@@ -118,7 +164,13 @@ SEEN: list[int] = []
     ("component", "said"),
     [
         (Unseeded(), "two runs under one seed differ"),
-        (WrongOrder(), "not in class order"),
+        (WrongOrder(), "gives other images than among all"),
+        (OneGenerator(), "gives other images than among all"),
+        (Old(), r"initialize\(self, problem\) is written initialize\(self, problem, classes\) -> Start now"),
+        (TooFew(), r"images of shape \(10, 3, 8, 8\), not \(40, 3, 8, 8\)"),
+        (Doubles(), "give uint8, or float32 normalised"),
+        (Large(), "take 15360 bytes, more than 7680"),
+        (Backwards(), "not give the images in the order of the indices"),
         (Remembers(), "depends on the groups before it"),
         (Undescribed(), "'weight' has no docstring"),
         (Former(), r"Former defines size_bytes, which is gone: write label_bytes\(classes\)"),

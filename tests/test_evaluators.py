@@ -32,16 +32,16 @@ from delt_plugins.students import CrossArchitecture, Student
 
 @pytest.fixture
 def distilled(problem: Problem) -> Distilled:
-    start = Real().initialize(problem)
-    return Distilled(problem.normalization.denormalize(start.images), start.targets)
+    start = Real().initialize(problem, range(problem.num_classes))
+    return Distilled.of(start.images, problem.targets())
 
 
 # --- diversity
 
 
 def test_a_set_of_copies_has_similarity_one_and_hardly_covers(problem: Problem, distilled: Distilled) -> None:
-    first = distilled.pixels.view(10, 4, 3, 8, 8)[:, :1].expand(-1, 4, -1, -1, -1).flatten(0, 1)
-    copies = Diversity().evaluate(problem, Distilled(first, distilled.targets), None).scores
+    first = distilled.read(torch.arange(40)).view(10, 4, 3, 8, 8)[:, :1].expand(-1, 4, -1, -1, -1).flatten(0, 1)
+    copies = Diversity().evaluate(problem, Distilled.of(first, distilled.targets), None).scores
     various = Diversity().evaluate(problem, distilled, None).scores
     assert copies["similarity"] == pytest.approx(1, abs=1e-5)
     assert various["similarity"] < copies["similarity"] and various["coverage"] > copies["coverage"]
@@ -71,7 +71,7 @@ def test_copied_training_images_are_found(problem: Problem) -> None:
     noise = torch.randint(0, 256, copied.shape, generator=problem.generator("noise"), dtype=torch.uint8)
     half = torch.arange(40) % 2 == 0
     mixed = torch.where(half.view(-1, 1, 1, 1), copied, noise)
-    found = Privacy(members=200).evaluate(problem, Distilled(mixed, problem.targets()), None)
+    found = Privacy(members=200).evaluate(problem, Distilled.of(mixed, problem.targets()), None)
     assert found.scores["near-copies"] == 50
     nearest = torch.tensor(found.facts["nearest_training_image"])[half]
     assert torch.equal(problem.data.train.read(nearest), copied[half])
@@ -85,7 +85,7 @@ def test_the_attack_tells_members_where_they_lie_there_and_nothing_where_they_do
     scores = []
     for test in (others, members):
         chosen = problem.of_data(RealData(data.name, data.class_names, 8, data.mean, data.std, members, test, "x"))
-        result = Privacy(members=60).evaluate(chosen, Distilled(pixels, data.train.targets[:60]), None)
+        result = Privacy(members=60).evaluate(chosen, Distilled.of(pixels, data.train.targets[:60]), None)
         scores.append(result.scores["membership"])
     assert scores[0] > 95 and scores[1] == pytest.approx(50)
 
@@ -109,8 +109,8 @@ def told(problem: Problem, relabeler: Relabeler, distilled: Distilled | None = N
 
 
 def real_set(problem: Problem) -> Distilled:
-    start = Real().initialize(problem)
-    return Distilled(problem.normalization.denormalize(start.images), start.targets)
+    start = Real().initialize(problem, range(problem.num_classes))
+    return Distilled.of(start.images, problem.targets())
 
 
 def test_pruning_nothing_changes_nothing(short: Problem) -> None:
@@ -248,7 +248,9 @@ def test_top_k_keeps_the_mass_of_the_rest_and_eight_bits_are_close(problem: Prob
 def test_fixed_labels_do_not_depend_on_the_view(digits: RealData, teacher: Teacher) -> None:
     problem = make_problem(digits, teacher, mix="none")
     distilled = real_set(problem)
-    expected = problem.teacher_logits(problem.normalization.normalize(distilled.pixels)).softmax(dim=1)
+    expected = problem.teacher_logits(
+        problem.normalization.normalize(distilled.read(torch.arange(len(distilled))))
+    ).softmax(dim=1)
     for epoch in (0, 1):
         for batch in Labels(problem, distilled, Fixed()).epoch(epoch):
             for target, own in zip(batch.answers, batch.classes, strict=True):

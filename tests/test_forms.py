@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from click.testing import CliRunner
 
-from delt_host import Form, Pixels
+from delt_host import Form, InputError, Pixels, load
+from delt_host.cli import cli
+from delt_host.experiment import Row
+from delt_host.history import load_history
 from delt_host.normalization import Normalization
+from delt_host.plugins import load_registry
+from delt_host.request import Request
+from delt_host.resolve import resolve
+from delt_host.results import read_results
 from delt_host.siamese import OPERATIONS, augment, draw, parse_strategy
 from delt_plugins.mosaic import Mosaic, cells
 
@@ -76,3 +86,86 @@ def test_a_crop_shifts_by_whole_pixels_and_a_cutout_sets_a_square_to_zero() -> N
 def test_an_unknown_operation_is_named() -> None:
     with pytest.raises(ValueError, match="'blur' is no siamese augmentation"):
         parse_strategy("color_blur")
+
+
+# --- rows in a form
+
+
+def rows_of(**said: object) -> dict[str, Row]:
+    request = Request.from_table({"dataset": {"name": "digits", "image_size": 8}, **said}, "the test")
+    experiment = resolve(request, load_registry())
+    again = resolve(Request.from_table(experiment.recipe(), "the recipe"), load_registry())
+    assert again.rows == experiment.rows, "a recipe repeats the forms of rows"
+    return {row.label: row for row in experiment.rows}
+
+
+def test_a_row_is_stored_as_pixels_unless_it_says_otherwise_and_a_flag_says_it_for_methods() -> None:
+    rows = rows_of(method=["delt"], baseline=["cda"], control=[], form="mosaic")
+    assert {label: row.form.name for label, row in rows.items()} == {"delt (form=mosaic)": "mosaic", "cda": "pixels"}
+    rows = rows_of(method=["delt,form=mosaic"], baseline=["delt,form.rounding=floor"], control=[])
+    assert rows["delt (form=mosaic)"].form.component == Mosaic()
+    assert rows["delt (form.rounding=floor)"].form.component == Pixels(rounding="floor")
+    rows = rows_of(method=["delt"], baseline=["cda,form=mosaic"], control=[], set={"form.codec": "jpeg-q75"})
+    assert rows["delt"].form.component == Pixels(codec="jpeg-q75")
+    assert rows["cda (form=mosaic)"].form.component == Mosaic()
+
+
+def test_controls_are_in_every_form_that_a_row_has() -> None:
+    rows = rows_of(method=["delt,form=mosaic"], baseline=["delt"])
+    controls = {label: row.form.name for label, row in rows.items() if row.role == "control"}
+    assert controls == {
+        "random-real": "pixels",
+        "random-real (form=mosaic)": "mosaic",
+        "delt (form=mosaic) start": "mosaic",
+    }
+    assert list(rows_of(method=["delt"], baseline=["cda"], control=["random-real"])) == ["delt", "cda", "random-real"]
+    asked = rows_of(method=["delt,form=mosaic"], control=["random-real,form=mosaic"])
+    assert list(asked) == ["delt (form=mosaic)", "random-real (form=mosaic)"]
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("delt,form=mosiac", "unknown form 'mosiac'; did you mean 'mosaic'"),
+        ("delt,form=none", "unknown form 'none'"),
+        ("delt,form.rounding=up", "form pixels.rounding must be 'nearest' or 'floor', not 'up'"),
+        ("delt,form.factor=2", "form pixels has no option 'factor'"),
+    ],
+)
+def test_a_form_that_is_none_is_a_sentence(method: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        rows_of(method=[method])
+
+
+def test_a_class_must_have_as_many_images_as_the_form_wants() -> None:
+    command = ["run", "--dry-run", "--set", "dataset.image_size=8", "--ipc", "40", "--no-controls", "-m"]
+    with pytest.raises(InputError, match=r"--ipc 40, 160 images in the form mosaic, is more than class '\d' of .* has"):
+        CliRunner().invoke(cli, [*command, "random-real,form=mosaic"], catch_exceptions=False)
+    assert CliRunner().invoke(cli, [*command, "random-real"], catch_exceptions=False).exit_code == 0
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_random_real_mosaics_go_through_the_whole_run(tmp_path: Path) -> None:
+    """From the start to the page, an export and another evaluation of the saved sets."""
+    words = ["run", "-m", "random-real,form=mosaic", "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8"]
+    words += ["--set", "teacher.epochs=4", "--set", "protocol.epochs=2", "--out", "made", "-q"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    rows = {row.label: row for row in read_results(tmp_path / "made").rows}
+    found = {label: (row.form, row.ipc, row.units, row.count, row.image_bytes) for label, row in rows.items()}
+    raw = 2 * 10 * 3 * 8 * 8
+    assert found == {"random-real (form=mosaic)": ("mosaic", 2, 2, 8, raw), "random-real": ("pixels", 2, 2, 2, raw)}
+    place = tmp_path / "made" / "random-real-form-mosaic" / "seed-0"
+    made = load(place)
+    assert len(made) == 80 and made.form == "mosaic"
+    assert len(load_history(place / "history.safetensors").iterations) == 80
+    done = CliRunner().invoke(cli, ["evaluate", "made", "-e", "student", "-q"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    again = {row.label: row for row in read_results(tmp_path / "made/evaluations/student").rows}
+    assert again == rows
+    row = ["--row", "random-real (form=mosaic)", "--seed", "0"]
+    done = CliRunner().invoke(
+        cli, ["export", "made", *row, "--to", "out", "--format", "images"], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 80 and load(tmp_path / "out").form == "mosaic"

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import make_problem
+from delt_host.components import Distilled
 from delt_host.data.base import RealData
 from delt_host.data.decode import decode
 from delt_host.data.folder import ImageFolder
@@ -36,7 +37,8 @@ REFUSED = (InputError, RunError)
 
 def save_set(path: Path, problem: Any) -> None:
     pixels = torch.zeros(problem.num_images, 3, 8, 8, dtype=torch.uint8)
-    DistilledSet(pixels, problem.targets(), problem.class_names, problem.normalization, {}).save(path)
+    made = Distilled.of(pixels, problem.targets())
+    DistilledSet(made, problem.class_names, problem.normalization, {}).save(path)
 
 
 @pytest.fixture

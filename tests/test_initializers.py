@@ -12,6 +12,7 @@ from delt_host.problem import Problem
 from delt_host.teacher import Teacher
 from delt_plugins.controls import Real
 from delt_plugins.delt import Ranked, median_out
+from delt_plugins.mosaic import Mosaic
 from delt_plugins.sre2l import Noise
 from delt_plugins.true_class import true_class_scores
 
@@ -22,6 +23,7 @@ def class_scores(problem: Problem, label: int) -> torch.Tensor:
 
 def scores_of(problem: Problem, images: torch.Tensor) -> torch.Tensor:
     """The teacher's score of the true class for initialised images."""
+    images = problem.normalization.normalize(images) if images.dtype == torch.uint8 else images
     return problem.teacher_logits(images).softmax(dim=1).gather(1, problem.targets()[:, None])[:, 0]
 
 
@@ -30,25 +32,43 @@ def scores_of(problem: Problem, images: torch.Tensor) -> torch.Tensor:
     [Noise(), Real(), Ranked(), Ranked(patches=2, images_per_class=40), Ranked(patches=3, images_per_class=40)],
 )
 def test_ipc_images_of_every_class_in_class_order(problem: Problem, initializer: Noise | Real | Ranked) -> None:
-    start = initializer.initialize(problem)
-    assert start.images.shape == (40, 3, 8, 8) and start.images.dtype == torch.float32
-    assert torch.equal(start.targets, problem.targets())
-    assert torch.equal(start.images, initializer.initialize(problem).images)
+    start = initializer.initialize(problem, range(10))
+    assert start.images.shape == (40, 3, 8, 8)
+    kept = isinstance(initializer, Real) or (isinstance(initializer, Ranked) and initializer.whole)
+    assert start.images.dtype == (torch.uint8 if kept else torch.float32), "real images stay as they are"
+    assert torch.equal(start.images, initializer.initialize(problem, range(10)).images)
+
+
+@pytest.mark.parametrize(
+    "initializer", [Noise(), Real(), Ranked(), Ranked(selection="random"), Ranked(patches=2, images_per_class=40)]
+)
+def test_what_a_class_gets_does_not_depend_on_which_others_are_asked_for(
+    problem: Problem, initializer: Noise | Real | Ranked
+) -> None:
+    every = initializer.initialize(problem, range(10)).images.unflatten(0, (10, 4))
+    some = initializer.initialize(problem, [7, 2]).images.unflatten(0, (2, 4))
+    assert torch.equal(some, every[[7, 2]])
+
+
+def test_a_form_of_more_images_is_given_them(problem: Problem) -> None:
+    mosaics = problem.in_form(Mosaic())
+    for initializer in (Noise(), Real(), Ranked(), Ranked(patches=2, images_per_class=40)):
+        assert len(initializer.initialize(mosaics, [3]).images) == 4 * 4
+    assert torch.equal(Real().initialize(mosaics, [3]).images[:4], Real().initialize(problem, [3]).images)
 
 
 def test_noise_is_standard_normal(digits: RealData, teacher: Teacher) -> None:
-    images = Noise().initialize(make_problem(digits, teacher, ipc=20)).images
+    images = Noise().initialize(make_problem(digits, teacher, ipc=20), range(10)).images
     assert images.mean().abs() < 0.01 and (images.std() - 1).abs() < 0.01
 
 
 def test_random_real_images_are_of_their_class_and_differ_by_seed(problem: Problem) -> None:
-    start = Real().initialize(problem)
-    pixels = problem.normalization.denormalize(start.images)
+    start = Real().initialize(problem, range(10))
     for label in range(10):
         real = problem.data.train.read(problem.data.train.of_class(label))
-        for image in pixels[label * 4 : label * 4 + 4]:
+        for image in start.images[label * 4 : label * 4 + 4]:
             assert (real == image).flatten(1).all(dim=1).any()
-    assert not torch.equal(start.images, Real().initialize(problem.with_seed(1)).images)
+    assert not torch.equal(start.images, Real().initialize(problem.with_seed(1), range(10)).images)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +76,7 @@ def test_random_real_images_are_of_their_class_and_differ_by_seed(problem: Probl
     [("medium", "selection"), ("lowest", "selection"), ("highest", "selection"), ("lowest", "descending")],
 )
 def test_ranked_images_have_the_scores_asked_for(problem: Problem, selection: str, order: str) -> None:
-    start = Ranked.model_validate({"selection": selection, "order": order}).initialize(problem)
+    start = Ranked.model_validate({"selection": selection, "order": order}).initialize(problem, range(10))
     scores = scores_of(problem, start.images)
     for label in range(10):
         ranked = class_scores(problem, label).sort().values
@@ -71,8 +91,8 @@ def test_ranked_images_have_the_scores_asked_for(problem: Problem, selection: st
 
 @pytest.mark.parametrize("order", ["median-out", "ascending", "descending", "random"])
 def test_order_rearranges_the_same_images(problem: Problem, order: str) -> None:
-    medium = scores_of(problem, Ranked().initialize(problem).images)
-    arranged = scores_of(problem, Ranked.model_validate({"order": order}).initialize(problem).images)
+    medium = scores_of(problem, Ranked().initialize(problem, range(10)).images)
+    arranged = scores_of(problem, Ranked.model_validate({"order": order}).initialize(problem, range(10)).images)
     for label in range(10):
         mine, other = medium[label * 4 : label * 4 + 4], arranged[label * 4 : label * 4 + 4]
         torch.testing.assert_close(mine.sort().values, other.sort().values)
@@ -89,13 +109,13 @@ def test_median_out(count: int, places: list[int]) -> None:
 
 def test_grids_hold_patches_of_the_class_with_the_best_scores(problem: Problem) -> None:
     """With `highest`, a grid's patches score at least as high as those of `lowest`, class by class."""
-    high = scores_of(problem, Ranked(patches=2, selection="highest").initialize(problem).images)
-    low = scores_of(problem, Ranked(patches=2, selection="lowest").initialize(problem).images)
+    high = scores_of(problem, Ranked(patches=2, selection="highest").initialize(problem, range(10)).images)
+    low = scores_of(problem, Ranked(patches=2, selection="lowest").initialize(problem, range(10)).images)
     assert high.mean() > low.mean()
 
 
 def test_more_patches_than_images_takes_several_from_each(problem: Problem) -> None:
-    images = Ranked(patches=3, images_per_class=5, crops=2).initialize(problem).images
+    images = Ranked(patches=3, images_per_class=5, crops=2).initialize(problem, range(10)).images
     assert torch.isfinite(images).all() and len(images) == 40
 
 
@@ -103,4 +123,4 @@ def test_more_patches_than_images_takes_several_from_each(problem: Problem) -> N
 def test_more_images_than_there_are_is_refused(digits: RealData, teacher: Teacher, initializer: Real | Ranked) -> None:
     problem = make_problem(digits, teacher, ipc=1000)
     with pytest.raises(InputError, match=r"class '0' has 1\d\d training images, 1000 images per class were asked for"):
-        initializer.initialize(problem)
+        initializer.initialize(problem, range(10))

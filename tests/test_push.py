@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 import delt_host
-from delt_host import DistilledSet, InputError, RunError
+from delt_host import Distilled, DistilledSet, InputError, RunError
 from delt_host.artifact.export import export
 from delt_host.cli import cli
 from delt_host.normalization import Normalization
@@ -118,7 +118,8 @@ def nobody_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def exported(folder: Path, licence: str = "cc-by-4.0") -> Path:
     pixels = torch.randint(0, 256, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    made = DistilledSet(pixels, torch.tensor([0, 0, 1, 1]), ("a", "b"), Normalization((0.5,) * 3, (0.25,) * 3))
+    distilled = Distilled.of(pixels, torch.tensor([0, 0, 1, 1]))
+    made = DistilledSet(distilled, ("a", "b"), Normalization((0.5,) * 3, (0.25,) * 3))
     export(made, folder, "images", licence=licence)
     return folder
 

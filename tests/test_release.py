@@ -279,10 +279,10 @@ def test_the_initializer_keeps_its_contract(digits: RealData, teacher: Teacher, 
     component = Imported(path=str(tmp_path / "set"), sha256=found.sha256)
     problem = make_problem(digits, teacher, ipc=2)
     check(component, problem)
-    start = component.initialize(problem)
-    assert torch.equal(problem.normalization.denormalize(start.images), pixels)
-    with pytest.raises(InputError, match="has 2 images of each class, --ipc is 3"):
-        component.initialize(make_problem(digits, teacher, ipc=3))
+    start = component.initialize(problem, range(problem.num_classes))
+    assert torch.equal(start.images, pixels)
+    with pytest.raises(InputError, match="has 2 images of each class, 3 are asked for"):
+        component.initialize(make_problem(digits, teacher, ipc=3), range(10))
 
 
 def test_a_teacher_tells_that_the_order_of_classes_is_another(digits: RealData, primed: Path, tmp_path: Path) -> None:

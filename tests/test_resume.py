@@ -20,6 +20,7 @@ from commands import MAIN, Process, python
 from conftest import FP32
 from delt_host.data.base import RealData
 from delt_host.errors import RunError
+from delt_host.latents import Latents
 from delt_host.problem import Problem
 from delt_host.recover import recover_stack
 from delt_host.resume import Checkpoint
@@ -52,6 +53,10 @@ def silent(_done: int, _terms: object) -> None:
     return None
 
 
+def noise(problem: Problem) -> Latents:
+    return Latents.of(problem, Noise().initialize(problem, range(problem.num_classes)))
+
+
 @pytest.mark.parametrize(
     ("scheduler", "matcher"),
     [
@@ -64,7 +69,7 @@ def silent(_done: int, _terms: object) -> None:
 def test_recovery_goes_on_to_the_same_pixels(
     problem: Problem, tmp_path: Path, scheduler: Constant | EarlyLate, matcher: BatchNormMatching | GeneralStatistics
 ) -> None:
-    start, plan = Noise().initialize(problem), scheduler.plan(problem)
+    start, plan = noise(problem), scheduler.plan(problem)
     (whole,) = recover_stack(problem, start, plan, (0,), matcher, silent)
     path = tmp_path / "checkpoint"
     for advances in (1, 4, 3):  # killed three times, each time further on
@@ -104,7 +109,7 @@ def test_squeezing_goes_on_to_the_same_weights(digits: RealData, tmp_path: Path)
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "text"])
 def test_a_damaged_checkpoint_counts_as_none(problem: Problem, tmp_path: Path, harm: str) -> None:
-    start, plan, matcher = Noise().initialize(problem), Constant(iterations=6).plan(problem), BatchNormMatching()
+    start, plan, matcher = noise(problem), Constant(iterations=6).plan(problem), BatchNormMatching()
     path = tmp_path / "checkpoint"
     with pytest.raises(Killed):
         recover_stack(problem, start, plan, (0,), matcher, killed_after(3), Checkpoint(path, every=0))
@@ -121,7 +126,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning(problem: Problem, t
     (tmp_path / "file").write_text("in the way")
     said: list[str] = []
     checkpoint = Checkpoint(tmp_path / "file" / "checkpoint", 0, said.append)
-    start, plan = Noise().initialize(problem), Constant(iterations=3).plan(problem)
+    start, plan = noise(problem), Constant(iterations=3).plan(problem)
     recover_stack(problem, start, plan, (0,), BatchNormMatching(), silent, checkpoint)
     assert said and all("no checkpoint could be written" in line for line in said)
 

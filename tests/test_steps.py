@@ -16,7 +16,7 @@ import pytest
 from commands import delt_host
 from conftest import Install
 from delt_host.component import Component
-from delt_host.components import ImageSet, Initializer
+from delt_host.components import Initializer, Start
 from delt_host.distilled import load
 from delt_host.engines import work
 from delt_host.host import Host
@@ -111,7 +111,7 @@ def test_needs_come_before_and_a_step_pulls_what_is_missing(tmp_path: Path) -> N
     for step in course.steps:
         assert all(place[need.name] < place[step.name] for need in step.needs)
     assert [bunch[0].stage for bunch in bunches(course.steps)] == [
-        "prepare", "initialize", "recover", "count", "evaluate",
+        "prepare", "initialize", "recover", "count", "finish", "evaluate",
     ], "cost is the set's: no student is told anything"  # fmt: skip
     (scored,), (scorer,) = course["evaluate"], course.scorers
     measured = course.measured(scorer, scored)
@@ -129,7 +129,7 @@ def test_a_row_that_is_done_leaves_no_tensors_behind(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             read = Course.start.func
 
-            def noted(course: Course) -> ImageSet:
+            def noted(course: Course) -> Start:
                 starts.append(weakref.ref(course))
                 return read(course)
 
@@ -289,7 +289,7 @@ def test_relabelling_costs_what_goes_through_the_teacher(
 
 @pytest.mark.usefixtures("with_teacher")
 def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
-    """With a matcher that prepares: what it prepared, and the count of multiply-adds, are sent to whoever labels."""
+    """With a matcher that prepares: what it prepared is sent to whoever recovers, and what was finished to whoever labels."""
     comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2"], teacher=["convnet3"])
     description = work.Description(work.recipe_of(comparison.experiment), threads=1)
     there = tmp_path / "store"

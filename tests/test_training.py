@@ -35,8 +35,8 @@ from delt_plugins.labels import Fixed, Fkd, Hard, Online
 
 
 def distil(problem: Problem) -> Distilled:
-    start = Real().initialize(problem)
-    return Distilled(problem.normalization.denormalize(start.images), start.targets)
+    start = Real().initialize(problem, range(problem.num_classes))
+    return Distilled.of(start.images, problem.targets())
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -45,7 +45,7 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 def test_real_images_survive_normalisation_exactly(problem: Problem) -> None:
-    pixels = distil(problem).pixels
+    pixels = Real().initialize(problem, range(10)).images
     again = problem.normalization.denormalize(problem.normalization.normalize(pixels), "floor")
     assert torch.equal(again, pixels)
 
@@ -118,7 +118,7 @@ def test_hard_labels_follow_the_pixels_of_cutmix(problem: Problem) -> None:
     """Of images of one colour per class, the label is the share of each colour in the view."""
     targets = problem.targets()
     pixels = (targets * 25).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).contiguous()
-    for batch in Labels(problem, Distilled(pixels, targets), Hard()).epoch(0):
+    for batch in Labels(problem, Distilled.of(pixels, targets), Hard()).epoch(0):
         assert batch.answers is not None
         colours = problem.normalization.denormalize(batch.images)[:, 0].float() / 25
         for colour, label in zip(colours, batch.answers, strict=True):
@@ -296,7 +296,7 @@ def test_randaugment_levels_are_timms() -> None:
 
 
 def test_randaugment_replays_and_half_of_its_operations_apply(problem: Problem) -> None:
-    pixels = distil(problem).pixels
+    pixels = Real().initialize(problem, range(10)).images
     drawn = draw_operations(generator(0, "ra"), len(pixels), *parse_randaugment("m5-n4"))
     assert torch.equal(apply_operations(pixels, **drawn), apply_operations(pixels, **drawn))
     many = draw_operations(generator(1, "ra"), 2000, 5, 4)

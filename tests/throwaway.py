@@ -15,7 +15,7 @@ def sharpness(course: Course) -> Iterator[Step]:
     starts = course["initialize"]
 
     def make(_checkpoint: Any) -> Any:
-        return {}, {"sharpness": float(course.start.images.diff(dim=-1).abs().mean())}
+        return {}, {"sharpness": float(course.start.images.float().diff(dim=-1).abs().mean())}
 
     cost = Passes(course.problem.teacher.architecture, "forward", 30.0)
     inputs = {"of": starts[0].key}

@@ -78,7 +78,8 @@ def _head(distilled: DistilledSet, scores: Sequence[Any], form: str, licence: st
             "classes": list(distilled.class_names),
             "images": count,
             "images_per_class": about.get("ipc"),
-            "image_size": distilled.pixels.shape[-1],
+            "image_size": distilled.image_size,
+            "form": distilled.form,
             "mean": list(distilled.normalization.mean),
             "std": list(distilled.normalization.std),
             "seed": about.get("seed"),
@@ -109,7 +110,7 @@ def _source(distilled: DistilledSet) -> str:
 
 
 def _summary(distilled: DistilledSet) -> str:
-    side, soft = distilled.pixels.shape[-1], distilled.soft_labels
+    side, soft = distilled.image_size, distilled.soft_labels
     text = (
         f"{len(distilled.targets):,} images of {len(distilled.class_names)} classes at {side} px, made to train networks "
         f"in place of {plain(_source(distilled))}."

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from delt_host.artifact.card import UNKNOWN, card
 from delt_host.artifact.soft_labels import read_labels
-from delt_host.components import Distilled
 from delt_host.distilled import FILE, DistilledSet
 from delt_host.errors import InputError
 
@@ -60,7 +59,7 @@ def export(
             elif distilled.soft_labels is not None:
                 for block in distilled.soft_labels.blocks:
                     shutil.copy(block.path, place)
-            made = Distilled(distilled.pixels, distilled.targets)
+            made = distilled.distilled
             complete = replace(distilled, soft_labels=read_labels(place, made, len(distilled.class_names)))
             if form == "images":
                 write_images(complete, place)
@@ -106,7 +105,7 @@ def write_images(distilled: DistilledSet, folder: Path) -> None:
     for name in folders:
         (folder / SPLIT / name).mkdir(parents=True)
     digits = _digits(distilled)
-    for place, (pixels, target) in enumerate(zip(distilled.pixels, distilled.targets.tolist(), strict=True)):
+    for place, pixels, target in _images(distilled):
         (folder / SPLIT / folders[target] / f"{place:0{digits}d}.png").write_bytes(png(pixels))
     _write_classes(distilled, folder, folders)
 
@@ -115,12 +114,18 @@ def write_shards(distilled: DistilledSet, folder: Path) -> None:
     """`train-NNNNN.tar`, in which each image is PLACE.png and PLACE.cls; and `classes.json`."""
     digits, shards = _digits(distilled), 0
     waiting: dict[str, bytes] = {}
-    for place, (pixels, target) in enumerate(zip(distilled.pixels, distilled.targets.tolist(), strict=True)):
+    for place, pixels, target in _images(distilled):
         waiting |= {f"{place:0{digits}d}.png": png(pixels), f"{place:0{digits}d}.cls": str(target).encode()}
         if place == len(distilled.targets) - 1 or sum(map(len, waiting.values())) >= SHARD_BYTES:
             _write_tar(folder / f"{SPLIT}-{shards:05d}.tar", waiting)
             shards, waiting = shards + 1, {}
     _write_classes(distilled, folder, None)
+
+
+def _images(distilled: DistilledSet) -> Iterator[tuple[int, Tensor, int]]:
+    """Each image's place, its pixels (3, S, S) and its class, decoded a few at a time."""
+    for places, images in distilled.distilled.slices():
+        yield from zip(places.tolist(), images, distilled.targets[places].tolist(), strict=True)
 
 
 def _write_tar(path: Path, contents: Mapping[str, bytes]) -> None:

@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")  # components.STAGES is behind pydantic
 OWN = {
     "dataset": ("data/__init__.py", "DATASETS"),
+    "form": ("form.py", "FORMS"),
     "model": ("models/__init__.py", "MODELS"),
     "protocol": ("protocols.py", "PROTOCOLS"),
 }

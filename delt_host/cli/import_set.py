@@ -94,6 +94,7 @@ def command(
 
 def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> None:
     """The set under every seed: the images do not depend on it."""
+    from delt_host.components import Distilled
     from delt_host.distilled import FILE, DistilledSet
     from delt_host.normalization import Normalization
     from delt_host.report.folder import save_grid, slug
@@ -108,11 +109,12 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
         "ipc": found.ipc,
         "dataset": {"name": data.name, "fingerprint": data.fingerprint},
     }
+    distilled = Distilled.of(found.pixels, found.targets)
     for seed in experiment.seeds:
         folder = out / slug(row.label) / f"seed-{seed}"
-        made = DistilledSet(found.pixels, found.targets, data.class_names, normalization, {**about, "seed": seed})
+        made = DistilledSet(distilled, data.class_names, normalization, {**about, "seed": seed})
         made.save(folder / FILE)
-        save_grid(found.pixels, data.num_classes, folder / "images.png")
+        save_grid(distilled, data.num_classes, folder / "images.png")
 
 
 def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registry: Registry) -> None:

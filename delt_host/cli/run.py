@@ -68,6 +68,9 @@ from delt_host.errors import RunError
 @click.option("--scheduler", metavar="NAME", help="Scheduler of every --method.", shell_complete=names("scheduler"))
 @click.option("--matcher", metavar="NAME", help="Matcher of every --method.", shell_complete=names("matcher"))
 @click.option(
+    "--form", metavar="NAME", help="How the images of every --method are stored.", shell_complete=names("form")
+)
+@click.option(
     "--evaluator", multiple=True, metavar="NAME", help="Evaluator of every row.", shell_complete=names("evaluator")
 )
 @click.option(

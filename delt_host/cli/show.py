@@ -11,7 +11,7 @@ from delt_host.cli.completion import STAGES, names
 
 
 @click.command("show")
-@click.argument("name", shell_complete=names("method", *STAGES, "regime", "protocol", "dataset"))
+@click.argument("name", shell_complete=names("method", *STAGES, "form", "regime", "protocol", "dataset"))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(name: str, as_json: bool) -> None:
     """Print what NAME is (a method, component, regime, protocol or dataset), with its options, defaults, types and source."""
@@ -33,7 +33,7 @@ def _print(record: dict[str, Any]) -> None:
     click.echo(f"{record['kind']} {record['name']}")
     if record["kind"] == "method":
         click.echo(f"  {record['summary']}\n  source: {record['source']}")
-        for stage in ("initializer", "scheduler", "matcher", "evaluator"):
+        for stage in ("initializer", "scheduler", "matcher", "form", "evaluator"):
             _choice(stage, record[stage])
         if record["regime"]:
             click.echo(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")

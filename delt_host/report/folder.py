@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 from torchvision.utils import make_grid
 
 from delt_host.compare import compare
-from delt_host.components import Cost, Distilled
+from delt_host.components import Distilled
 from delt_host.data.base import RealData
 from delt_host.derived import derived
 from delt_host.distilled import DistilledSet, load
@@ -25,6 +24,7 @@ from delt_host.experiment import Column, Experiment, Row
 from delt_host.host import Host
 from delt_host.measurement import Measurement, row_record
 from delt_host.problem import Problem
+from delt_host.reader import ImageReader
 from delt_host.results import (
     DataRecord,
     Environment,
@@ -75,7 +75,7 @@ def write_results(
             continue
         written.add((measurement.row.label, measurement.seed))
         _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
-        save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
+        save_grid(measurement.distilled, data.num_classes, folder / "images.png")
         if measurement.history is not None:
             measurement.history.save(folder / "history.safetensors")
     return results
@@ -147,16 +147,19 @@ class SavedSets:
         found = load(file)
         if found.class_names != data.class_names:
             raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")
-        if found.pixels.shape[-1] != data.image_size:
-            raise InputError(f"{file} has images of {found.pixels.shape[-1]} px, {data.name} of {data.image_size} px")
-        cost = found.about.get("cost")
-        return Distilled(found.pixels, found.targets, Cost(**cost) if cost else None)
+        if found.image_size != data.image_size:
+            raise InputError(f"{file} has images of {found.image_size} px, {data.name} of {data.image_size} px")
+        if found.distilled.form != row.form.component:
+            raise InputError(f"{file} is stored in another form than experiment.toml says: {found.form}")
+        return found.distilled
 
 
-def save_grid(pixels: Tensor, num_classes: int, path: Path) -> None:
+def save_grid(images: ImageReader, num_classes: int, path: Path) -> None:
     """A PNG with one line of images for each class, in the order in which they joined the optimisation."""
-    per_class = pixels.view(num_classes, -1, *pixels.shape[1:])[:GRID_CLASSES, :GRID_IMAGES]
-    grid = make_grid(per_class.flatten(0, 1), nrow=per_class.shape[1], padding=2, pad_value=255)
+    own = [(images.targets == label).nonzero().flatten() for label in range(min(num_classes, GRID_CLASSES))]
+    along = min(GRID_IMAGES, *map(len, own))
+    pixels = images.read(torch.cat([places[:along] for places in own]))
+    grid = make_grid(pixels, nrow=along, padding=2, pad_value=255)
     factor = max(1, 64 // pixels.shape[-1])
     enlarged = grid.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     Image.fromarray(enlarged.permute(1, 2, 0).contiguous().numpy()).save(path)
@@ -186,8 +189,8 @@ def _distilled(measurement: Measurement, experiment: Experiment, data: RealData,
     if measurement.distilled is None or measurement.plan is None:
         raise ValueError("a failed measurement has no distilled set")
     return DistilledSet(
-        pixels=measurement.distilled.pixels,
-        targets=measurement.distilled.targets,
+        distilled=measurement.distilled,
+        form=row.form.name,
         class_names=data.class_names,
         normalization=teacher.normalization,
         about={

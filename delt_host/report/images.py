@@ -73,7 +73,8 @@ def strips(label: str, number: int, made: DistilledSet, history: History | None)
         for rank in ranks:
             index = int(own[rank])
             alt = f"{label}, {name}, image {rank + 1} of {len(own)}{_length(history, index)}"
-            pictures[index] = Picture(made.pixels[index], alt, int(history.iterations[index]) if history else 0)
+            pixels = made.read(own[rank : rank + 1])[0]
+            pictures[index] = Picture(pixels, alt, int(history.iterations[index]) if history else 0)
         found[name] = Strip(label, number, _note(history, own), list(pictures.values()), _pairs(pictures, history))
     return found
 

@@ -10,21 +10,19 @@ from typing import Any, NamedTuple
 
 import torch
 
-from delt_host.components import Cost, Distilled, Evaluation, ImageSet
-from delt_host.entry import key_of
+from delt_host.components import Cost, Distilled, Evaluation, Start
 from delt_host.errors import RunError
 from delt_host.experiment import Column, Experiment, Named, Row
-from delt_host.history import History, LossCurve, averaged, recorded
+from delt_host.history import History, LossCurve, recorded
 from delt_host.host import Host
-from delt_host.identity import identity
 from delt_host.labels import Labels
 from delt_host.measurement import Measurement
-from delt_host.normalization import Normalization
 from delt_host.plan import Plan
 from delt_host.problem import Problem
-from delt_host.recover import assemble
 from delt_host.resume import Checkpoint
+from delt_host.sets import RESERVED, Part
 from delt_host.stages.step import Made, Step, done
+from delt_host.store import Entry
 from delt_host.taught import Taught
 
 
@@ -56,7 +54,7 @@ class Course:
 
     experiment: Experiment
     problem: Problem
-    """Under the row's seed, and the first regime's protocol, which nothing before the labels looks at."""
+    """In the row's form, under its seed, and the first regime's protocol, which nothing before the labels looks at."""
     row: Row
     plan: Plan
     host: Host
@@ -141,54 +139,43 @@ class Course:
         return self.distils and bool(self.plan.groups) and self.row.matcher is not None
 
     @cached_property
-    def start(self) -> ImageSet:
-        """The images that recovery starts from."""
+    def start(self) -> Start:
+        """The images that recovery starts from; memory-mapped."""
         (step,) = self["initialize"]
-        tensors = done(step, self.host).tensors
-        return ImageSet(tensors["images"], tensors["targets"])
+        return Start(**done(step, self.host).tensors)
 
     @cached_property
-    def _recovered(self) -> tuple[ImageSet, Cost, tuple[LossCurve, ...]]:
-        """The optimised images, what that took, and how the losses fell."""
-        if not self.optimises:
-            return self.start, Cost(), ()
-        images, seconds, peaks, curves = [], 0.0, [], []
-        for step in self["recover"]:
-            entry = done(step, self.host)
-            images += list(entry.tensors["images"])
-            seconds += entry.facts["seconds"]
-            peaks.append(entry.facts["peak_bytes"])
-            curves += entry.facts["curves"]
-        (count,) = self["count"]
-        counted = done(count, self.host).facts["multiply_adds"]
-        cost = Cost(self.plan.image_iterations, counted, seconds, max(peaks))
-        return assemble(self.start, self.plan, images), cost, averaged(curves)
+    def _finished(self) -> Entry:
+        (step,) = self["finish"]
+        return done(step, self.host)
 
     @cached_property
     def distilled(self) -> Distilled:
-        """What is shipped, and what students see, as their form packs them."""
+        """What is shipped, and what students see: read from the entry that it was finished into."""
         if self.given is not None:
             return self.given.read()
-        images, cost, _ = self._recovered
-        form, latents = self.problem.form, {"images": images.images}
-        packed = form.pack(latents, self.problem.normalization)
-        return Distilled(form.read(packed, torch.arange(len(images.targets))), images.targets, cost)
+        tensors, facts, problem = self._finished.tensors, self._finished.facts, self.problem
+        packed = {name: tensor for name, tensor in tensors.items() if name not in RESERVED}
+        return Distilled(
+            form=problem.form,
+            parts=(Part(packed, torch.arange(problem.num_units)),),
+            targets=problem.targets(),
+            fingerprint=facts["fingerprint"],
+            size_bytes=facts["size_bytes"],
+            labels=tensors.get("labels"),
+            learning_rate=tensors.get("learning_rate"),
+            cost=Cost(**facts["cost"]),
+        )
 
-    @cached_property
+    @property
     def distilled_key(self) -> str:
         """What the distilled set is known by before it is there."""
-        if self.given is not None:
-            return self.given.key
-        # Which groups went through one pass together decides how sums were rounded; rows that differ in the residual alone
-        # share what was recovered.
-        made = [step.key for step in self["recover"]] or [self["initialize"][0].key]
-        images = key_of([made, self.plan.residual]) if self.plan.residual else made
-        return key_of([images, identity(self.problem.form), self.host.code_of(Normalization)])
+        return self.given.key if self.given is not None else self["finish"][0].key
 
     @property
     def makes_set(self) -> tuple[Step, ...]:
-        """The steps that leave the distilled set."""
-        return (*self["initialize"], *self["recover"], *self["count"])
+        """The step that leaves the distilled set; none where it is there already."""
+        return self["finish"]
 
     def labels(self, column: Column, student: int) -> Labels:
         """The labels of the views of one student under a regime; what takes time in making them is the step's."""
@@ -213,13 +200,13 @@ class Course:
         """How the set came to be; None where nothing was distilled."""
         if not self.distils:
             return None
-        return recorded(self.plan, self.start, self.problem.normalization, self._recovered[2])
+        curves = tuple(LossCurve.model_validate(curve) for curve in self._finished.facts["curves"])
+        return recorded(self.plan, self.start, self.problem, curves)
 
     def measured(self, scorer: Scorer, step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""
         facts, problem = done(step, self.host).facts, self.problem
         ceiling = self.row.role == "ceiling"
-        count = len(problem.data.train) if ceiling else problem.num_images
         return Measurement(
             row=self.row,
             seed=problem.seed,
@@ -229,7 +216,9 @@ class Course:
             evaluation=Evaluation(facts["scores"], facts["facts"]),
             plan=self.plan,
             distilled=None if ceiling else self.distilled,
-            image_bytes=count * 3 * problem.image_size**2,
+            units=problem.units,
+            count=problem.count,
+            image_bytes=self.distilled.size_bytes,
             label_bytes=self.labels_step(scorer.column, 0).size_bytes() if scorer.column else 0,
             history=self.history,
             key=step.key,

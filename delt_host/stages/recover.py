@@ -10,6 +10,7 @@ import torch
 
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.experiment import Named
+from delt_host.latents import Latents
 from delt_host.prepared import Passes
 from delt_host.recover import recover_stack, stacks
 from delt_host.resume import Checkpoint
@@ -36,6 +37,7 @@ def recover(course: Course) -> Iterator[Step]:
             "teachers": seen.inputs()["teachers"],
             "plan": plan.model_dump(mode="json", exclude={"residual"}),
             "matcher": course.host.identity("matcher", named),
+            "form": course.host.identity("form", course.row.form),
             "seed": problem.seed,
         },
     )
@@ -65,7 +67,8 @@ def _size(course: Course, stack: tuple[int, ...]) -> int:
 
 
 def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint: Checkpoint) -> Made:
-    problem, start = course.problem.seen_by(named.component), course.start
+    problem = course.problem.seen_by(named.component)
+    start = Latents.of(problem, course.start)
     with peak_memory(problem.compute.device) as peak, course.host.running("matcher", named):
         advance = course.host.observer.advance
         results = recover_stack(problem, start, course.plan, stack, named.component, advance, checkpoint)
@@ -75,5 +78,6 @@ def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint:
 
 def _count(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:
     problem = course.problem.seen_by(named.component)
+    start = Latents.of(problem, course.start)
     with course.host.running("matcher", named):
-        return {}, {"multiply_adds": multiply_adds(problem, course.start, course.plan, named.component)}
+        return {}, {"multiply_adds": multiply_adds(problem, start, course.plan, named.component)}

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from delt_host.budget import check_stretchable, pace_steps, with_budget
 from delt_host.components import Cost, Distilled
@@ -33,6 +32,7 @@ from delt_host.recover import check_plan
 from delt_host.seeding import isolated_rng
 from delt_host.stages.course import Course, Given
 from delt_host.stages.evaluate import evaluate
+from delt_host.stages.finish import finish
 from delt_host.stages.initialize import initialize
 from delt_host.stages.recover import recover
 from delt_host.stages.relabel import relabel
@@ -40,7 +40,7 @@ from delt_host.stages.step import Step, bunches, do, expected
 from delt_host.stages.teachers import squeeze_steps, teacher_of, teacher_so_far
 from delt_host.teacher import Teacher
 
-STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, relabel, evaluate)
+STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, finish, relabel, evaluate)
 """What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
 
 Saved = Callable[[RealData, Row, int], Distilled]
@@ -86,7 +86,7 @@ class Comparison:
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
-        problem, given, failure = self.problem.with_seed(seed), None, None
+        problem, given, failure = self.problem.in_form(row.form.component).with_seed(seed), None, None
         regimes = self.experiment.regimes
         if row.role == "ceiling":
             problem, given = _whole(problem)
@@ -107,7 +107,7 @@ class Comparison:
         return dataclasses.replace(column, protocol=dataclasses.replace(named, component=protocol))
 
     def _saved(self, saved: Saved, row: Row, seed: int, images: int) -> Given:
-        """A set that is there; read again when somebody wants its pixels. RunError where it has not so many images."""
+        """A set that is there; read again when somebody wants its images. RunError where it has not so many images."""
         read = partial(saved, self.problem.data, row, seed)
         if (row.label, seed) not in self._seen:
             found = read()
@@ -165,7 +165,6 @@ def outlined(
 ) -> Comparison:
     """What can be told before anything is computed. InputError for what could not go well."""
     data = data or load_data(experiment.dataset, host)
-    check_ipc(experiment, data)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     problem = Problem(
@@ -179,6 +178,7 @@ def outlined(
         store=host.store,
         observer=host.observer,
     )
+    check_ipc(experiment, problem)
     return Comparison(experiment, problem, _plans(experiment, problem, host), host, saved)
 
 
@@ -203,8 +203,19 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
             if isinstance(error, InputError) and not finished:
                 raise  # the user is to change something, and nothing is lost
             host.observer.note(f"{row.label}, seed {seed}: {error}")
+            units, count = course.problem.units, course.problem.count
             for evaluator, regime, student in left:
-                yield Measurement(row, seed, evaluator, regime, student, plan=course.plan, failure=str(error))
+                yield Measurement(
+                    row,
+                    seed,
+                    evaluator,
+                    regime,
+                    student,
+                    plan=course.plan,
+                    units=units,
+                    count=count,
+                    failure=str(error),
+                )
         finally:
             course.let_go()
 
@@ -230,14 +241,18 @@ def load_data(dataset: Named[Dataset], host: Host) -> RealData:
     return data
 
 
-def check_ipc(experiment: Experiment, data: RealData) -> None:
-    """InputError for a class that has fewer images than are asked for."""
+def check_ipc(experiment: Experiment, problem: Problem) -> None:
+    """InputError for a class that has fewer images than a row takes."""
+    data = problem.data
     counts = torch.bincount(data.train.targets, minlength=data.num_classes)
-    if int(counts.min()) < experiment.ipc:
-        name = data.class_names[int(counts.argmin())]
-        raise InputError(
-            f"--ipc {experiment.ipc} is more than class {name!r} of {data.name} has: {int(counts.min())} training images"
-        )
+    fewest, name = int(counts.min()), data.class_names[int(counts.argmin())]
+    for row in experiment.rows:
+        wanted = problem.in_form(row.form.component)
+        if fewest < wanted.count:
+            of_form = f", {wanted.count} images in the form {row.form.name}," * (wanted.count != experiment.ipc)
+            raise InputError(
+                f"--ipc {experiment.ipc}{of_form} is more than class {name!r} of {data.name} has: {fewest} training images"
+            )
 
 
 def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
@@ -250,7 +265,7 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
 
 def _plans(experiment: Experiment, problem: Problem, host: Host) -> dict[str, Plan]:
     """Each row's plan; made before anything runs, so that its errors and its cost come first."""
-    return {row.label: _plan(row, problem, host) for row in experiment.rows}
+    return {row.label: _plan(row, problem.in_form(row.form.component), host) for row in experiment.rows}
 
 
 def _plan(row: Row, problem: Problem, host: Host) -> Plan:
@@ -258,7 +273,7 @@ def _plan(row: Row, problem: Problem, host: Host) -> Plan:
         return Plan(groups=())
     with host.running("scheduler", row.scheduler):
         made = row.scheduler.component.plan(problem.seen_by(row.scheduler.component))
-        check_plan(made, problem.num_images)
+        check_plan(made, problem.num_units)
     return made
 
 
@@ -269,7 +284,7 @@ def _whole(problem: Problem) -> tuple[Problem, Given]:
     whole = dataclasses.replace(problem, ipc=fewest)
 
     def read() -> Distilled:
-        pixels: Tensor = train.read(torch.arange(len(train)))
-        return Distilled(pixels, train.targets, Cost())
+        size = len(train) * 3 * problem.image_size**2
+        return Distilled.of_reader(train, problem.data.fingerprint, size, Cost())
 
     return whole, Given(problem.data.fingerprint, read)

@@ -1,33 +1,34 @@
 """A whole method from outside: start from the real images nearest to the k-means centres of their class's features."""
 
+from collections.abc import Sequence
+
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from delt_host import ImageSet, Initializer, Method, Problem, hookimpl, use
+from delt_host import Initializer, Method, Problem, Start, hookimpl, use
 from delt_host.features import FeatureSpace
 
 
 class KMeansStart(Initializer):
-    """The image nearest to each of IPC centres, in the space of the teacher's last features."""
+    """The image nearest to each of as many centres as there are images a class, in the space of the teacher's last features."""
 
     source = "an example; coreset selection by clustering is folklore"
 
     restarts: int = 3
     """How often k-means starts anew; the tightest clustering is taken."""
 
-    def initialize(self, problem: Problem) -> ImageSet:
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
         chosen, space = [], FeatureSpace(problem)
-        for label in range(problem.num_classes):
+        for label in classes:
             members = problem.data.train.of_class(label)
             features = space.of_split(problem.data.train, members).numpy()
             seed = problem.generator("kmeans", label).initial_seed() % 2**32
-            found = KMeans(problem.ipc, n_init=self.restarts, random_state=seed).fit(features)
+            found = KMeans(problem.count, n_init=self.restarts, random_state=seed).fit(features)
             distances = torch.cdist(torch.from_numpy(found.cluster_centers_), torch.from_numpy(features))
             chosen.append(members[nearest_distinct(distances)])
-            problem.advance(problem.ipc)
-        pixels = problem.data.train.read(torch.cat(chosen))
-        return ImageSet(problem.normalization.normalize(pixels), problem.targets())
+            problem.advance(problem.count)
+        return Start(problem.data.train.read(torch.cat(chosen)))
 
 
 def nearest_distinct(distances: Tensor) -> Tensor:
