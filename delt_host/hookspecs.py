@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from delt_host.form import Form
     from delt_host.methods import Method
     from delt_host.models import Builder
+    from delt_host.network_source import NetworkSource
     from delt_host.observer import Observer
 
 GROUP = "delt_host"
@@ -53,6 +54,11 @@ def delt_evaluators() -> dict[str, type[Evaluator]]:  # type: ignore[empty-body]
 @hookspec
 def delt_forms() -> dict[str, type[Form]]:  # type: ignore[empty-body]
     """How sets are stored: classes between images and what lies in a file."""
+
+
+@hookspec
+def delt_network_sources() -> dict[str, type[NetworkSource]]:  # type: ignore[empty-body]
+    """Where matchers get their networks: classes that give one for each iteration, each with its name as option `name`."""
 
 
 @hookspec

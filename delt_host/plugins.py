@@ -18,11 +18,12 @@ from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
 from delt_host.form import Form, Pixels
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
+from delt_host.network_source import Frozen, NetworkSource
 from delt_host.observer import Observer
 
-KINDS = (*STAGES, "form", "method", "dataset", "model", "observer")
-CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "observer": Observer}
-OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}}
+KINDS = (*STAGES, "form", "network_source", "method", "dataset", "model", "observer")
+CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "network_source": NetworkSource, "observer": Observer}
+OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}, "network_source": {"frozen": Frozen}}
 """What the host itself provides, by kind and name."""
 
 
@@ -90,6 +91,11 @@ class Registry:
                 raise InputError(f"{error}; no plugin is loaded, not even delt-host's own") from None
             raise error from None
 
+    def kind_of(self, option: Any) -> str | None:
+        """The kind of thing that an option of this type takes by name; None for plain values."""
+        is_class = isinstance(option, type)
+        return next((kind for kind, cls in CLASSES.items() if is_class and issubclass(option, cls)), None)
+
     def names(self, kind: str) -> list[str]:
         return sorted(self.provided[kind])
 
@@ -134,6 +140,10 @@ def _load(
         for kind, name, thing in offers:
             if kind in CLASSES and not (isinstance(thing, type) and issubclass(thing, CLASSES[kind])):
                 raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
+            if kind == "network_source" and thing.model_fields["name"].default != name:
+                raise TypeError(
+                    f"{kind} {name!r} does not know its name: give it the option name: Literal[{name!r}] = {name!r}"
+                )
     except Exception as error:  # a plugin may fail in any way and must not take the host down
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"

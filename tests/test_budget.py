@@ -18,6 +18,7 @@ from delt_host.components import Cost, Distilled
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.errors import InputError
 from delt_host.experiment import Budget
+from delt_host.latents import Latents
 from delt_host.lines import Line
 from delt_host.problem import Problem
 from delt_plugins.cost import CostOfRecovery
@@ -43,7 +44,7 @@ def test_multiply_adds_are_those_of_the_network_and_the_views(problem: Problem) 
     """Each convolution and the classifier once forward and once back to the pixels; two matrix products a view, likewise."""
     scheduler = EarlyLate(iterations=16, round_iterations=4)
     plan = scheduler.plan(problem)
-    counted = multiply_adds(problem, Noise().initialize(problem), plan, BatchNormMatching())
+    counted = multiply_adds(problem, Latents.of(problem, Noise().initialize(problem)), plan, BatchNormMatching())
     network = sum(9 * 128 * channels * side**2 for channels, side in ((3, 8), (128, 4), (128, 2))) + 128 * 10
     views = 2 * 3 * 8**3
     assert counted == pytest.approx(2 * (network + views) * plan.image_iterations, rel=0.01)

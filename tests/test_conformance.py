@@ -15,6 +15,8 @@ from delt_host.testing import check, small_problem
 OPTIONS = {
     "early-late": {"iterations": 16},
     "distribution": {"real_batch": 16},
+    "interpolated": {"experts": 2, "epochs": 1, "batch": 64},
+    "pool": {"size": 2, "max_age": 2, "steps": 2, "batch": 16, "siamese": "color_crop_flip"},
     "pruning": {"network": "convnet3"},
     "continual": {"steps": 2},
     "cross-architecture": {"models": ("convnet3", "wrn_16_2")},
@@ -23,7 +25,8 @@ OPTIONS = {
 }
 
 # `imported` needs the files that it reads: it is checked where those are made, in test_release.py.
-COMPONENTS = [(kind, name) for kind in STAGES for name in load_registry().names(kind) if name != "imported"]
+KINDS = (*STAGES, "network_source")
+COMPONENTS = [(kind, name) for kind in KINDS for name in load_registry().names(kind) if name != "imported"]
 
 
 @pytest.fixture(scope="module")

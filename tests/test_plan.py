@@ -46,7 +46,7 @@ def test_early_late_active_images_and_curves_are_those_of_the_published_code(pro
     phases = plan.groups[0].phases
     assert [phase.active for phase in phases] == [14, 28, 40, 52, 64, 76, 88, 100]
     starts = range(0, 4000, 500)
-    rates = [phase.learning_rate.at(t) for phase, t in zip(phases, starts, strict=True)]
+    rates = [phase.rates["images"].at(t) for phase, t in zip(phases, starts, strict=True)]
     crops = [phase.min_crop.at(t) for phase, t in zip(phases, starts, strict=True)]
     assert rates == pytest.approx([0.25, 0.2405, 0.2134, 0.1728, 0.125, 0.0772, 0.0366, 0.0095], abs=1e-4)
     assert crops == pytest.approx([1, 0.965, 0.865, 0.716, 0.54, 0.364, 0.215, 0.115], abs=1e-3)
@@ -64,8 +64,8 @@ def test_rounds_before_a_groups_first_image_are_left_out(problem: Problem) -> No
     groups = EarlyLate().plan(at_ipc(problem, 200)).groups
     assert groups[0].iterations == 4000
     assert groups[1].iterations == 2000
-    assert groups[1].phases[0].learning_rate.at(0) == 0.25
-    assert groups[1].phases[-1].learning_rate.at(2000) == pytest.approx(0)
+    assert groups[1].phases[0].rates["images"].at(0) == 0.25
+    assert groups[1].phases[-1].rates["images"].at(2000) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("ipc", [1, 3, 8, 10, 13])
@@ -109,7 +109,7 @@ def test_iterations_that_are_no_whole_rounds_are_refused_with_what_would_do() ->
 
 def test_a_group_cannot_lose_images() -> None:
     rate = Curve(shape="constant", start=1, stop=1, span=1)
-    phases = [Phase(active=n, iterations=1, learning_rate=rate, min_crop=rate) for n in (2, 1)]
+    phases = [Phase(active=n, iterations=1, rates={"images": rate}) for n in (2, 1)]
     with pytest.raises(ValueError, match="fewer active images"):
         Group(images=(0, 1), phases=tuple(phases))
 

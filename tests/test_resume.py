@@ -20,6 +20,7 @@ from commands import MAIN, Process, python
 from conftest import FP32
 from delt_host.data.base import RealData
 from delt_host.errors import RunError
+from delt_host.latents import Latents
 from delt_host.problem import Problem
 from delt_host.recover import recover_stack
 from delt_host.resume import Checkpoint
@@ -64,7 +65,7 @@ def silent(_done: int, _terms: object) -> None:
 def test_recovery_goes_on_to_the_same_pixels(
     problem: Problem, tmp_path: Path, scheduler: Constant | EarlyLate, matcher: BatchNormMatching | GeneralStatistics
 ) -> None:
-    start, plan = Noise().initialize(problem), scheduler.plan(problem)
+    start, plan = Latents.of(problem, Noise().initialize(problem)), scheduler.plan(problem)
     (whole,) = recover_stack(problem, start, plan, (0,), matcher, silent)
     path = tmp_path / "checkpoint"
     for advances in (1, 4, 3):  # killed three times, each time further on
@@ -74,7 +75,7 @@ def test_recovery_goes_on_to_the_same_pixels(
     (again,) = recover_stack(
         problem, start, plan, (0,), matcher, lambda done, _: seen.append(done), Checkpoint(path, every=0)
     )
-    assert torch.equal(whole.images, again.images) and whole.curves == again.curves
+    assert torch.equal(whole.latents.images["images"], again.latents.images["images"]) and whole.curves == again.curves
     assert sum(seen) == plan.groups[0].image_iterations and seen[0] > 0, "what was done before counts as done"
 
 
@@ -104,7 +105,11 @@ def test_squeezing_goes_on_to_the_same_weights(digits: RealData, tmp_path: Path)
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "text"])
 def test_a_damaged_checkpoint_counts_as_none(problem: Problem, tmp_path: Path, harm: str) -> None:
-    start, plan, matcher = Noise().initialize(problem), Constant(iterations=6).plan(problem), BatchNormMatching()
+    start, plan, matcher = (
+        Latents.of(problem, Noise().initialize(problem)),
+        Constant(iterations=6).plan(problem),
+        BatchNormMatching(),
+    )
     path = tmp_path / "checkpoint"
     with pytest.raises(Killed):
         recover_stack(problem, start, plan, (0,), matcher, killed_after(3), Checkpoint(path, every=0))
@@ -113,7 +118,8 @@ def test_a_damaged_checkpoint_counts_as_none(problem: Problem, tmp_path: Path, h
     path.write_bytes({"flip": bytes(content), "cut": bytes(content[:99]), "empty": b"", "text": b"no " * 99}[harm])
     said: list[str] = []
     (again,) = recover_stack(problem, start, plan, (0,), matcher, silent, Checkpoint(path, 0, said.append))
-    assert torch.equal(again.images, recover_stack(problem, start, plan, (0,), matcher, silent)[0].images)
+    (whole,) = recover_stack(problem, start, plan, (0,), matcher, silent)
+    assert torch.equal(again.latents.images["images"], whole.latents.images["images"])
     assert len(said) == 1 and "its stage starts anew" in said[0]
 
 
@@ -121,7 +127,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning(problem: Problem, t
     (tmp_path / "file").write_text("in the way")
     said: list[str] = []
     checkpoint = Checkpoint(tmp_path / "file" / "checkpoint", 0, said.append)
-    start, plan = Noise().initialize(problem), Constant(iterations=3).plan(problem)
+    start, plan = Latents.of(problem, Noise().initialize(problem)), Constant(iterations=3).plan(problem)
     recover_stack(problem, start, plan, (0,), BatchNormMatching(), silent, checkpoint)
     assert said and all("no checkpoint could be written" in line for line in said)
 

@@ -14,6 +14,7 @@ from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.history import History, LossCurve, averaged, recorded
 from delt_host.host import Host
+from delt_host.latents import Latents, unstacked
 from delt_host.measurement import Measurement
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
@@ -96,31 +97,34 @@ class Course:
         return ImageSet(tensors["images"], tensors["targets"])
 
     @cached_property
-    def _recovered(self) -> tuple[ImageSet, Cost, tuple[LossCurve, ...]]:
-        """The optimised images, what that took, and how the losses fell."""
+    def _recovered(self) -> tuple[Latents, Cost, tuple[LossCurve, ...]]:
+        """The optimised set, what that took, and how the losses fell."""
+        start = Latents.of(self.problem, self.start)
         if not self.optimises:
-            return self.start, Cost(), ()
-        images, seconds, peaks, curves = [], 0.0, [], []
+            return start, Cost(), ()
+        groups: list[Latents] = []
+        seconds, peaks, curves = 0.0, [], []
         for step in self["recover"]:
             entry = done(step, self.host)
-            images += list(entry.tensors["images"])
+            groups += unstacked(entry.tensors)
             seconds += entry.facts["seconds"]
             peaks.append(entry.facts["peak_bytes"])
             curves += entry.facts["curves"]
         (count,) = self["count"]
         counted = done(count, self.host).facts["multiply_adds"]
         cost = Cost(self.plan.image_iterations, counted, seconds, max(peaks))
-        return assemble(self.start, self.plan, images), cost, averaged(curves)
+        return assemble(start, self.plan, groups), cost, averaged(curves)
 
     @cached_property
     def distilled(self) -> Distilled:
         """Pixels as whole numbers, through the protocol's codec: what is shipped, and what students see."""
         if self.given is not None:
             return self.given.read()
-        images, cost, _ = self._recovered
-        protocol = self.problem.protocol
-        pixels = self.problem.normalization.denormalize(images.images, protocol.rounding)
-        return through_codec(Distilled(pixels, images.targets, cost), protocol.codec)
+        latents, cost, _ = self._recovered
+        protocol, images = self.problem.protocol, self.problem.form.decode(latents.images)
+        pixels = self.problem.normalization.denormalize(images, protocol.rounding)
+        made = Distilled(pixels, self.problem.targets(), cost, latents.labels, latents.learning_rate)
+        return through_codec(made, protocol.codec)
 
     @cached_property
     def distilled_key(self) -> str:

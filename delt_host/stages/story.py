@@ -252,7 +252,7 @@ def _plan(row: Row, problem: Problem, host: Host) -> Plan:
         return Plan(groups=())
     with host.running("scheduler", row.scheduler):
         made = row.scheduler.component.plan(problem.seen_by(row.scheduler.component))
-        check_plan(made, problem.num_images)
+        check_plan(made, problem.num_units)
     return made
 
 
