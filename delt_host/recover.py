@@ -141,7 +141,7 @@ def balanced(terms: Mapping[str, Tensor], images: Tensor, groups: int) -> dict[s
         if term.requires_grad:
             (gradient,) = torch.autograd.grad(term.sum(), images, retain_graph=True, allow_unused=True)
             if gradient is not None:
-                norms[name] = gradient.view(groups, -1).norm(dim=1)
+                norms[name] = gradient.reshape(groups, -1).norm(dim=1)
     reference = next((norm for norm in norms.values()), torch.ones(()))
     usable = {name: (norm > 0) & (reference > 0) for name, norm in norms.items()}
     return {name: torch.where(usable[name], reference / norm, torch.ones_like(norm)) for name, norm in norms.items()}
