@@ -6,6 +6,7 @@ import argparse
 
 from torch.profiler import ProfilerActivity, profile
 
+from delt_host.latents import Latents
 from delt_host.plugins import load_registry
 from delt_host.recover import recover_group
 from harness import machine, noise_problem, told
@@ -38,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     problem = noise_problem(arguments.model, arguments.size)
     registry = load_registry()
-    start = registry.get("initializer", "noise")().initialize(problem)
+    start = Latents.of(problem, registry.get("initializer", "noise")().initialize(problem))
     matcher = registry.get("matcher", "batch-norm")()
     plan = registry.get("scheduler", "constant")(iterations=arguments.iterations, order="class").plan(problem)
     recover_group(problem, start, plan, 0, matcher, lambda _done, _terms: None)

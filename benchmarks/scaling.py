@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from delt_host.compute import Compute
+from delt_host.latents import Latents
 from delt_host.plugins import load_registry
 from delt_host.recover import recover_stack, stacks
 from harness import machine, noise_problem, seconds_of, told
@@ -32,7 +33,7 @@ def point(model: str, size: int, classes: int, ipc: int, iterations: int) -> dic
     """Image-iterations and median seconds of recovering the whole set."""
     problem = noise_problem(model, size, classes=classes, ipc=ipc, compute=Compute.choose())
     plan = REGISTRY.get("scheduler", "early-late")(iterations=iterations).plan(problem)
-    start = REGISTRY.get("initializer", "noise")().initialize(problem)
+    start = Latents.of(problem, REGISTRY.get("initializer", "noise")().initialize(problem))
     matcher = REGISTRY.get("matcher", "batch-norm")()
 
     def run() -> None:

@@ -27,6 +27,7 @@ from torchvision.io import write_png
 import plain
 from delt_host import Distilled, Problem
 from delt_host.compute import Compute, keep_freed_memory
+from delt_host.latents import Latents
 from delt_host.models import build_model
 from delt_host.plugins import load_registry
 from delt_host.recover import recover_stack, stacks
@@ -63,9 +64,10 @@ def recover(model: str, pairs: int, iterations: int, other: Executor) -> Iterato
     start = REGISTRY.get("initializer", "noise")().initialize(problem)
     plan = scheduler.plan(problem)
     published = in_own_process(other, plain.recover, model, start.images, start.targets, iterations)
+    latents = Latents.of(problem, start)
 
     def host() -> None:
-        recover_stack(problem, start, plan, range(groups), matcher, silent)
+        recover_stack(problem, latents, plan, range(groups), matcher, silent)
 
     def bare() -> None:
         images = channels_last(start.images, problem)
@@ -84,7 +86,7 @@ def recover(model: str, pairs: int, iterations: int, other: Executor) -> Iterato
 def early_late(model: str, pairs: int, iterations: int) -> Iterator[Ratio]:
     """Ten classes at IPC 50, T 4000 and RI 500 in proportion; the plan's arithmetic saves 42.25 %."""
     problem = noise_problem(model, ipc=50, compute=Compute.choose())
-    start = REGISTRY.get("initializer", "noise")().initialize(problem)
+    start = Latents.of(problem, REGISTRY.get("initializer", "noise")().initialize(problem))
     matcher = REGISTRY.get("matcher", "batch-norm")()
     names = ("constant", "early-late")
     plans = {

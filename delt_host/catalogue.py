@@ -125,7 +125,7 @@ def _describe(kind: str, name: str, thing: Any) -> Record:
     properties = thing.model_json_schema(by_alias=False)["properties"] if thing.model_fields else {}
     options = {
         option: {
-            "default": None if info.is_required() else info.default,
+            "default": None if info.is_required() else _default(info.default),
             "type": _type_text(info.annotation),
             "required": info.is_required(),
             "about": properties.get(option, {}).get("description", ""),
@@ -134,6 +134,12 @@ def _describe(kind: str, name: str, thing: Any) -> Record:
     }
     about = inspect.getdoc(thing) or ""
     return {"kind": kind, "name": name, "about": about, "source": getattr(thing, "source", ""), "options": options}
+
+
+def _default(value: Any) -> Any:
+    from delt_host.component import Component
+
+    return value.model_dump(mode="json") if isinstance(value, Component) else value
 
 
 def _type_text(annotation: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import SerializeAsAny
+from pydantic import SerializeAsAny, field_validator
 
 from delt_host.component import Component
 from delt_host.errors import InputError
@@ -146,12 +146,21 @@ class Matcher(Component):
     stackable: ClassVar[bool] = False
     """Whether it may be given several groups at once. Not for one that draws from ``views.generator`` or augments real images,
     which is of one group: what a group becomes must not depend on the groups beside it."""
+    of_teachers: ClassVar[bool] = False
+    """Whether it asks the teachers themselves and not `views.network`, so that there is no choice of `networks`."""
 
     networks: SerializeAsAny[NetworkSource] = Frozen()
     """Where `views.network` comes from: a name, or a table of the name and its options."""
     balance: Literal["given", "first step"] = "given"
     """`first step`: the host weighs terms so that at the first step each has as long a gradient to the images as the first
     term, and keeps these weights; `given`: terms count as the matcher gives them."""
+
+    @field_validator("networks")
+    @classmethod
+    def _teachers_are_frozen(cls, given: NetworkSource) -> NetworkSource:
+        if cls.of_teachers and not isinstance(given, Frozen):
+            raise ValueError(f"{cls.__name__} asks the teachers themselves, which are 'frozen'; leave the option out")
+        return given
 
     @abstractmethod
     def bind(self, problem: Problem) -> Match:

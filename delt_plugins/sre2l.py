@@ -152,6 +152,7 @@ class BatchNormMatching(Matcher):
 
     source: ClassVar[str] = "SRe2L, eq. 5 and recover scripts"
     stackable: ClassVar[bool] = True
+    of_teachers: ClassVar[bool] = True
 
     weight: float = Field(0.01, ge=0)
     """The weight of the statistics (r_bn)."""

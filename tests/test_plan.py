@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from delt_host.errors import InputError
+from delt_host.errors import InputError, RunError
 from delt_host.options import build
-from delt_host.plan import Curve, Group, Phase
+from delt_host.plan import Curve, Group, Learned, Phase, Plan
 from delt_host.plugins import load_registry
 from delt_host.problem import Problem
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_plugins.delt import EarlyLate, join_rounds
+from delt_plugins.mosaic import Mosaic
 from delt_plugins.sre2l import Constant
 
 
@@ -112,6 +113,56 @@ def test_a_group_cannot_lose_images() -> None:
     phases = [Phase(active=n, iterations=1, rates={"images": rate}) for n in (2, 1)]
     with pytest.raises(ValueError, match="fewer active images"):
         Group(images=(0, 1), phases=tuple(phases))
+
+
+def test_a_phase_of_the_old_contract_is_told_what_to_write() -> None:
+    with pytest.raises(RunError, match=r'a phase says what it learns, rates=\{"images": CURVE\}'):
+        Phase(active=1, iterations=1, learning_rate=Curve.constant(1.0))  # type: ignore[call-arg]
+
+
+def one_group(rates: tuple[str, ...], **more: object) -> Plan:
+    phase = Phase(active=1, iterations=2, rates={what: Curve.constant(1.0) for what in rates})
+    groups = tuple(Group(images=(place,), phases=(phase,)) for place in range(int(more.pop("count", 1))))  # type: ignore[call-overload]
+    return Plan(groups=groups, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rates", "more", "said"),
+    [
+        (("labels",), {}, r"a phase learns labels, which `learns` does not describe: add Learned\(what='labels'\)"),
+        (("learning_rate",), {"learns": (Learned(what="learning_rate"),), "count": 2}, "put all units into one group"),
+        (("images",), {"learns": (Learned(what="images"), Learned(what="images"))}, "describes one thing twice"),
+        (("images",), {"siamese": "color_blur"}, "'blur' is no siamese augmentation"),
+    ],
+)
+def test_a_plan_that_does_not_say_what_it_learns_is_refused(
+    rates: tuple[str, ...], more: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        one_group(rates, **more)
+
+
+def test_an_optimisers_options_are_its_own() -> None:
+    with pytest.raises(ValueError, match=r"sgd has no option 'betas' \(options: momentum\)"):
+        Learned(what="images", optimizer="sgd", options={"betas": (0.5, 0.9)})
+
+
+def test_what_is_learned_survives_json_and_costs_what_its_units_do() -> None:
+    learns = (
+        Learned(what="images", options={"betas": (0.9, 0.999)}),
+        Learned(what="labels", optimizer="sgd", start=4.0),
+    )
+    plan = one_group(("images", "labels"), learns=learns, siamese="flip")
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert plan.image_iterations == 2
+
+
+def test_plans_count_units_whatever_they_decode_to(problem: Problem) -> None:
+    """A mosaic holds four images in the place of one: as many units, four times the images through the network."""
+    mosaics = problem.in_form(Mosaic())
+    for scheduler in (EarlyLate(iterations=16), Constant(iterations=16)):
+        assert scheduler.plan(mosaics) == scheduler.plan(problem)
+    assert (mosaics.num_units, mosaics.num_images) == (40, 160)
 
 
 def test_a_scaled_roll_is_a_seventh_of_the_side(problem: Problem) -> None:
