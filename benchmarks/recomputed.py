@@ -253,7 +253,9 @@ OTHER_ROWS = [
         OWN,
         installed=True,
     ),
-    Row("the host's recover", edited("delt_host/recover.py", "EPSILON = 0.5,", "EPSILON = 0.6,"), RECOVER),
+    Row(
+        "the host's recover", edited("delt_host/optimisers.py", "gradient, 1 - beta_1", "gradient, 1 - beta_2"), RECOVER
+    ),
     Row("the host's train", edited("delt_host/train.py", "momentum=0.9", "momentum=0.8"), ("evaluate",)),
     Row("the host's squeeze", edited("delt_host/squeeze.py", "nesterov=recipe.momentum > 0", "nesterov=False"), STAGES),
     Row("the host's report", edited("delt_host/report/table.py", "cost of one seed", "cost of a seed"), ()),

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from delt_host.hookspecs import hookimpl
     from delt_host.labels import Labels
     from delt_host.methods import Choice, Method, use
+    from delt_host.network_source import Networks, NetworkSource
     from delt_host.observer import Observer
-    from delt_host.plan import Curve, Group, Phase, Plan
+    from delt_host.plan import Curve, Group, Learned, Phase, Plan
     from delt_host.prepared import Passes, Prepared
     from delt_host.problem import Problem
     from delt_host.protocols import Protocol
@@ -57,8 +58,9 @@ _HOMES = {
     "hookspecs": "hookimpl",
     "labels": "Labels",
     "methods": "Choice Method use",
+    "network_source": "NetworkSource Networks",
     "observer": "Observer",
-    "plan": "Curve Group Phase Plan",
+    "plan": "Curve Group Learned Phase Plan",
     "prepared": "Passes Prepared",
     "problem": "Problem",
     "protocols": "Protocol",
@@ -88,10 +90,13 @@ __all__ = [
     "Initializer",
     "InputError",
     "Labels",
+    "Learned",
     "Match",
     "Matcher",
     "MemorySplit",
     "Method",
+    "NetworkSource",
+    "Networks",
     "Observer",
     "Passes",
     "Phase",

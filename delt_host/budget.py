@@ -14,11 +14,12 @@ from statistics import median
 import torch
 
 from delt_host.components import Start
+from delt_host.cost import passes_of
 from delt_host.experiment import Budget, Experiment, Row
 from delt_host.host import Host
+from delt_host.identity import network_identity
 from delt_host.latents import Latents
 from delt_host.plan import Plan
-from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
 from delt_host.resume import Checkpoint
@@ -103,14 +104,14 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
                 seconds.append(time.perf_counter() - began)
         return {}, {"pace": median(seconds[1:]) / short.groups[0].image_iterations}
 
-    form = host.identity("form", row.form)
     inputs = {
         **seen.inputs(),
-        "form": form,
+        "form": host.identity("form", row.form),
         "matcher": host.identity("matcher", matcher),
+        "networks": [network_identity(name, seen.models) for name in matcher.component.networks.architectures(seen)],
         "plan": short.model_dump(mode="json"),
     }
-    passes = Passes(seen.teacher.architecture, "pixels", TIMES * short.groups[0].image_iterations)
+    passes = passes_of(seen, [short.groups[0]] * TIMES, matcher.component)
     return Step(
         "time",
         row.label,
@@ -120,7 +121,7 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
         make,
         known=problem.settled,
         unit="iterations",
-        cost=(passes,),
+        cost=passes,
         like=matcher.name,
         place="before the rows",
     )

@@ -126,7 +126,7 @@ def _describe(kind: str, name: str, thing: Any) -> Record:
     properties = thing.model_json_schema(by_alias=False)["properties"] if thing.model_fields else {}
     options = {
         option: {
-            "default": None if info.is_required() else info.get_default(call_default_factory=True),
+            "default": None if info.is_required() else _default(info.get_default(call_default_factory=True)),
             "type": _type_text(info.annotation),
             "required": info.is_required(),
             "about": properties.get(option, {}).get("description", ""),
@@ -137,6 +137,12 @@ def _describe(kind: str, name: str, thing: Any) -> Record:
     published = {"datasets": thing.datasets} if kind == "protocol" else {}
     source = getattr(thing, "source", "")
     return {"kind": kind, "name": name, "about": about, "source": source, "options": options, **published}
+
+
+def _default(value: Any) -> Any:
+    from delt_host.component import Component
+
+    return value.model_dump(mode="json") if isinstance(value, Component) else value
 
 
 def _type_text(annotation: Any) -> str:

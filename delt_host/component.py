@@ -29,6 +29,12 @@ class Component(BaseModel, ABC):
     """Whether it makes use of every teacher of the run. Otherwise it is shown the first alone, and its results do not
     depend on the others."""
 
+    @property
+    def parts(self) -> dict[str, Component]:
+        """The components among its options, by option."""
+        options = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in options.items() if isinstance(value, Component)}
+
     def prepares(self, problem: Problem) -> Sequence[Prepared]:
         """What it will read with ``problem.prepared(...)``: long work on data and teachers that rows and seeds share.
 

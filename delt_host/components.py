@@ -11,15 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import SerializeAsAny, field_validator
+
 from delt_host.component import Component
 from delt_host.errors import InputError
+from delt_host.network_source import Current, Frozen, NetworkSource
 from delt_host.sets import Distilled as Distilled
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from delt_host.plan import Plan
+    from delt_host.plan import Phase, Plan
     from delt_host.problem import Problem
     from delt_host.results import Results, Score
     from delt_host.taught import Taught
@@ -82,10 +85,11 @@ class Scheduler(Component):
 
 @dataclass(frozen=True)
 class Views:
-    """One iteration's augmented images, as a matcher sees them."""
+    """One step's augmented images, as a matcher sees them."""
 
     images: Tensor
-    """(G * B, 3, S, S): G groups of B images each, one after another, normalised; gradients flow to the pixels."""
+    """(G * B, 3, S, S): G groups of B images each, one after another, normalised; gradients flow to what is optimised. Where a
+    form decodes a unit to several images, all of them."""
     targets: Tensor
     """(G * B,) int64."""
     groups: int
@@ -93,9 +97,24 @@ class Views:
     iteration: int
     """Counted from 0 over the whole plan of the group."""
     generator: Callable[..., torch.Generator]
-    """``views.generator("real batch")``: a generator seeded by (seed, group, iteration, purpose)."""
-    memory: dict[str, Tensor] = field(default_factory=dict)
-    """What a matcher keeps from iteration to iteration, moving averages for instance: the host's checkpoints hold it."""
+    """``views.generator("real batch")``: a generator seeded by (seed, group, iteration, turn, purpose)."""
+    memory: dict[str, Tensor]
+    """What a matcher keeps from step to step, moving averages for instance: the host's checkpoints hold it."""
+    index: Tensor
+    """(G * B,) int64: the images' places in the whole set."""
+    network: nn.Module
+    """This iteration's, from the matcher's `networks`."""
+    current: Current
+    """The group's set as it stands now: all its units, decoded, detached and not augmented."""
+    augment: Callable[[Tensor], Tensor]
+    """This step's own draw of the group, once more, on real images (n, 3, S, S). RunError where there is no one draw: each
+    image has its own, or several groups share the pass."""
+    labels: Tensor | None = None
+    """(G * B, C): the images' labels, as logits, with gradient where they are learned; None: the set has none."""
+    learning_rate: Tensor | None = None
+    """(): the students' rate, with gradient where it is learned; None: the set has none."""
+    turn: int = 0
+    """Counted from 0 within the iteration; above 0 only where a phase steps class by class."""
 
 
 Match = Callable[[Views], Mapping[str, "Tensor"]]
@@ -106,13 +125,33 @@ class Matcher(Component):
     """What synthetic images are made to match."""
 
     stackable: ClassVar[bool] = False
-    """Whether it may be given several groups at once. Not for one that draws from ``views.generator``, which is of one
-    group: what a group becomes must not depend on the groups beside it."""
+    """Whether it may be given several groups at once. Not for one that draws from ``views.generator`` or augments real images,
+    which is of one group: what a group becomes must not depend on the groups beside it."""
+    of_teachers: ClassVar[bool] = False
+    """Whether it asks the teachers themselves and not `views.network`, so that there is no choice of `networks`."""
+
+    networks: SerializeAsAny[NetworkSource] = Frozen()
+    """Where `views.network` comes from: a name, or a table of the name and its options."""
+    balance: Literal["given", "first step"] = "given"
+    """`first step`: the host weighs terms so that at the first step each has as long a gradient to the images as the first
+    term, and keeps these weights; `given`: terms count as the matcher gives them."""
+
+    @field_validator("networks")
+    @classmethod
+    def _teachers_are_frozen(cls, given: NetworkSource) -> NetworkSource:
+        if cls.of_teachers and not isinstance(given, Frozen):
+            raise ValueError(f"{cls.__name__} asks the teachers themselves, which are 'frozen'; leave the option out")
+        return given
 
     @abstractmethod
     def bind(self, problem: Problem) -> Match:
         """The loss of a group, or of a stack of groups. Called anew for each, and again where one goes on after a kill: what
         must last from iteration to iteration belongs into ``views.memory``."""
+
+    def passes(self, problem: Problem, phase: Phase) -> float:
+        """How many images, real ones included, go through a network in a phase of a group: what a dry run and the time left
+        count."""
+        return float(phase.active * phase.iterations * problem.form.cells)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,40 @@ from torch.utils.flop_counter import FlopCounterMode
 from delt_host.components import Matcher
 from delt_host.latents import Latents
 from delt_host.plan import Group, Plan
+from delt_host.prepared import Passes
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
+
+
+def passes_of(problem: Problem, groups: Sequence[Group], matcher: Matcher) -> tuple[Passes, ...]:
+    """What goes through which network while groups are recovered. Those of several models take turns, so they count alike."""
+    phases = [phase for group in groups for phase in group.phases]
+    names = matcher.networks.architectures(problem)
+    matched = sum(matcher.passes(problem, phase) for phase in phases) / len(names)
+    trained = sum(matcher.networks.passes(problem, phase) for phase in phases) / len(names)
+    costs = [(Passes(name, "pixels", matched), Passes(name, "training", trained)) for name in names]
+    return tuple(passes for pair in costs for passes in pair if passes.images)
 
 
 def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher) -> float:
     """Multiply-adds of convolutions and matrix products in the whole plan, forward and backward, augmentation included.
 
-    Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations.
+    Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations. Networks
+    that are trained meanwhile are as drawn in their first iteration, which is left out.
     """
-    group = plan.groups[0]
-    last = group.phases[-1].model_copy(update={"iterations": len(problem.teachers)})
-    short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
+    group, warm = plan.groups[0], 0 if matcher.networks.stackable else 1
     _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
-    with FlopCounterMode(display=False) as counter:
-        recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
-    return counter.get_total_flops() / 2 / short.image_iterations * plan.image_iterations
+
+    def counted(iterations: int) -> float:
+        last = group.phases[-1].model_copy(update={"iterations": iterations})
+        short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
+        with FlopCounterMode(display=False) as counter:
+            recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
+        return counter.get_total_flops() / 2
+
+    several = len(problem.teachers)
+    of_them = counted(warm + several) - (counted(warm) if warm else 0.0)
+    return of_them / (several * group.phases[-1].active) * plan.image_iterations
 
 
 @dataclass

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from delt_host.form import Form
     from delt_host.methods import Method
     from delt_host.models import Builder
+    from delt_host.network_source import NetworkSource
     from delt_host.observer import Observer
     from delt_host.protocols import Protocol
     from delt_host.regimes import Regime
@@ -65,6 +66,11 @@ def delt_protocols() -> dict[str, type[Protocol]]:  # type: ignore[empty-body]
 @hookspec
 def delt_regimes() -> dict[str, Regime]:  # type: ignore[empty-body]
     """What students are told and how they are trained: a relabeler and a protocol, with options."""
+
+
+@hookspec
+def delt_network_sources() -> dict[str, type[NetworkSource]]:  # type: ignore[empty-body]
+    """Where matchers get their networks: classes that give one for each iteration, each with its name as option `name`."""
 
 
 @hookspec

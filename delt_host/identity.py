@@ -12,7 +12,8 @@ from delt_host.models import MODELS, Builder
 
 
 def identity(component: Component) -> dict[str, Any]:
-    """Class, options, and a digest of the code of both: JSON-able, a part of store keys.
+    """Class, options, and a digest of the code of both: JSON-able, a part of store keys. Components among the options count by
+    theirs too.
 
     With the code in the key, someone who edits a matcher never sees the results of the one before.
     """
@@ -20,8 +21,12 @@ def identity(component: Component) -> dict[str, Any]:
     return {
         "class": f"{cls.__module__}.{cls.__qualname__}",
         "options": component.model_dump(mode="json"),
-        "code": code_of(cls),
+        "code": code_of(cls, *_classes(component.parts)),
     }
+
+
+def _classes(parts: Mapping[str, Component]) -> list[type]:
+    return [cls for part in parts.values() for cls in (type(part), *_classes(part.parts))]
 
 
 def network_identity(name: str, models: Mapping[str, Builder]) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from delt_host.components import Start
+from delt_host.errors import RunError
+from delt_host.plan import Plan
 from delt_host.problem import Problem
 
 
@@ -32,3 +35,50 @@ class Latents:
         if images.dtype == torch.uint8:
             images = problem.normalization.normalize(images)
         return cls(problem.form.latents(images), problem.unit_targets(), start.labels, start.learning_rate)
+
+
+def with_learned(start: Latents, plan: Plan, classes: int) -> Latents:
+    """The start with first labels and a first rate, where the plan learns them and the initializer gave none. RunError where
+    the plan does not say what they are."""
+    learned = {what for group in plan.groups for phase in group.phases for what in phase.rates}
+    given = {"labels": start.labels, "learning_rate": start.learning_rate}
+    begins: dict[str, float] = {}
+    for what in ("labels", "learning_rate"):
+        if what in learned and given[what] is None:
+            how = plan.learned(what)
+            if how is None or how.start is None:
+                raise RunError(
+                    f"the plan learns {what}, of which nothing is there yet: give Learned(what={what!r}, start=…), or an "
+                    "initializer that makes them"
+                )
+            begins[what] = how.start
+    if "labels" in begins:
+        start = replace(start, labels=begins["labels"] * F.one_hot(start.targets, classes).float())
+    if "learning_rate" in begins:
+        start = replace(start, learning_rate=torch.tensor(begins["learning_rate"]))
+    return start
+
+
+def stacked(groups: Sequence[Latents]) -> dict[str, Tensor]:
+    """Groups of equal size as tensors of a file, whose first axis counts groups: `targets`, `images.NAME`, and what else was
+    learned."""
+    kept = {"targets": [each.targets for each in groups]}
+    for name in groups[0].images:
+        kept[f"images.{name}"] = [each.images[name] for each in groups]
+    for what in ("labels", "learning_rate"):
+        if (tensors := [getattr(each, what) for each in groups])[0] is not None:
+            kept[what] = tensors
+    return {name: torch.stack(tensors) for name, tensors in kept.items()}
+
+
+def unstacked(tensors: Mapping[str, Tensor]) -> list[Latents]:
+    """The groups that `stacked` made these tensors of."""
+    names = [name for name in tensors if name.startswith("images.")]
+    return [
+        Latents(
+            {name.removeprefix("images."): tensors[name][place] for name in names},
+            tensors["targets"][place],
+            *(tensors[what][place] if what in tensors else None for what in ("labels", "learning_rate")),
+        )
+        for place in range(len(tensors["targets"]))
+    ]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, Path, enum.Enum)
 
 Follow = Callable[[str | None], bool]
@@ -42,6 +44,8 @@ def compiled(thing: Any, follow: Follow, seen: dict[int, Any] | None = None) -> 
         return again(thing.__func__)
     if isinstance(thing, property):
         return list(map(again, (thing.fget, thing.fset)))
+    if isinstance(thing, BaseModel):  # a component as another's default
+        return [again(type(thing)), thing.model_dump(mode="json")]
     home = getattr(thing, "__module__", None)
     if isinstance(thing, type) or inspect.isfunction(thing):
         if home != "__main__" and follow(home):

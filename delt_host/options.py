@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from delt_host.errors import InputError
+
+if TYPE_CHECKING:
+    from delt_host.plugins import Registry
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -33,14 +36,39 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return f"{stage}.{option}", parse_value(value.strip())
 
 
-def build(settings: type[Settings], options: Mapping[str, Any], where: str) -> Settings:
-    """The settings with these options; InputError naming the option, the value and what would be right."""
+def build(
+    settings: type[Settings], options: Mapping[str, Any], where: str, registry: Registry | None = None
+) -> Settings:
+    """The settings with these options; InputError naming the option, the value and what would be right.
+
+    With a registry, options that are components may be given by name, or as a table of the name and their options.
+    """
     if not isinstance(options, Mapping):
         raise InputError(f"{where} must be a table of options, not {options!r:.60}")
+    if registry is not None:
+        options = {**options, **_components(settings, options, where, registry)}
     try:
         return settings(**options)
     except ValidationError as error:
         raise InputError(first_problem(error, where, settings)) from None
+
+
+def _components(
+    settings: type[BaseModel], options: Mapping[str, Any], where: str, registry: Registry
+) -> dict[str, BaseModel]:
+    found: dict[str, BaseModel] = {}
+    for option, info in settings.model_fields.items():
+        kind, given = registry.kind_of(info.annotation), options.get(option)
+        if kind is None or not isinstance(given, str | Mapping):
+            continue
+        table = {"name": given} if isinstance(given, str) else given
+        if "name" not in table:
+            raise InputError(
+                f"{where}.{option} must be a name, or a table with a name (known: {', '.join(registry.names(kind))})"
+            )
+        cls = registry.get(kind, str(table["name"]))
+        found[option] = build(cls, table, f"{where}.{option}", registry)
+    return found
 
 
 def first_problem(error: ValidationError, where: str, settings: type[BaseModel]) -> str:

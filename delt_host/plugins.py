@@ -19,12 +19,19 @@ from delt_host.errors import InputError, unknown
 from delt_host.form import FORMS, Form
 from delt_host.former import now_written
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
+from delt_host.network_source import Frozen, NetworkSource
 from delt_host.observer import Observer
 from delt_host.protocols import PROTOCOLS, Protocol
 
-KINDS = (*STAGES, "form", "protocol", "regime", "method", "dataset", "model", "observer")
-CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "protocol": Protocol, "observer": Observer}
-OWN: dict[str, dict[str, Any]] = {"form": FORMS, "protocol": PROTOCOLS}
+KINDS = (*STAGES, "form", "network_source", "protocol", "regime", "method", "dataset", "model", "observer")
+CLASSES: dict[str, type] = {
+    **CONTRACTS,
+    "form": Form,
+    "network_source": NetworkSource,
+    "protocol": Protocol,
+    "observer": Observer,
+}
+OWN: dict[str, dict[str, Any]] = {"form": FORMS, "network_source": {"frozen": Frozen}, "protocol": PROTOCOLS}
 """What the host itself provides, by kind and name."""
 
 
@@ -92,6 +99,11 @@ class Registry:
                 raise InputError(f"{error}; no plugin is loaded, not even delt-host's own") from None
             raise error from None
 
+    def kind_of(self, option: Any) -> str | None:
+        """The kind of thing that an option of this type takes by name; None for plain values."""
+        is_class = isinstance(option, type)
+        return next((kind for kind, cls in CLASSES.items() if is_class and issubclass(option, cls)), None)
+
     def names(self, kind: str) -> list[str]:
         return sorted(self.provided[kind])
 
@@ -138,6 +150,10 @@ def _load(
                 raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
             if said := now_written(kind, thing):
                 raise TypeError(f"{kind} {name!r} {said}")
+            if kind == "network_source" and thing.model_fields["name"].default != name:
+                raise TypeError(
+                    f"{kind} {name!r} does not know its name: give it the option name: Literal[{name!r}] = {name!r}"
+                )
     except Exception as error:  # a plugin may fail in any way and must not take the host down
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"

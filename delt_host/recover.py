@@ -1,85 +1,46 @@
 """Recovery: optimise the pixels of each group of a plan until they match what the matcher asks for.
 
-The host owns this loop; methods only choose the plan and the losses. SRe2L (arXiv 2306.13092), eq. 4-6, as run by
+The host owns this loop; methods only choose the plan, the losses and the networks. SRe2L (arXiv 2306.13092), eq. 4-6, as run by
 the published code: Adam on the pixels, a random crop, mirror and shift each iteration, pixels clipped to the valid
-colour range after every step.
+colour range after every step. A plan may have other things learned too, by other optimisers, or a step after each class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from delt_host.augment import (
-    apply_view,
-    crop_matrix,
-    draw_crops,
-    draw_offsets,
-    mirror,
-    roll_matrix,
-    shift_matrix,
-)
 from delt_host.components import Matcher, Views
 from delt_host.compute import Compute
 from delt_host.errors import RunError
-from delt_host.latents import Latents
+from delt_host.latents import Latents, with_learned
+from delt_host.learning import Learning
+from delt_host.network_source import Networks
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.resume import Checkpoint
-
-BETA_1, BETA_2, EPSILON = 0.5, 0.9, 1e-8  # SRe2L and all its successors
+from delt_host.views import draws
 
 LOG_POINTS = 50  # how many points of each loss curve are kept, and how often the loss is read from the device
 
 OnProgress = Callable[[int, dict[str, float]], None]
 """Called with (image-iterations done since the last call, current loss terms)."""
 
-
-class PixelAdam:
-    """Adam on a prefix of each group's images, whose later joiners share the group's step count or count their own.
-
-    Images that have not joined have zero gradient and zero moments, so Adam over the whole tensor would not move
-    them: updating the prefix alone is the same mathematics at the cost of the active images only.
-    """
-
-    def __init__(self, pixels: Tensor, fresh: bool) -> None:
-        """`pixels` (G, B, 3, S, S) are updated in place; all groups step together."""
-        self.pixels = pixels
-        self.first, self.second = torch.zeros_like(pixels), torch.zeros_like(pixels)
-        self.steps = torch.zeros(pixels.shape[1], 1, 1, 1, dtype=torch.float64) if fresh else None
-        self.step_count = 0
-
-    def step(self, gradient: Tensor, learning_rate: float) -> None:
-        """`gradient` (G, A, 3, S, S) of the first A images of each group."""
-        active = gradient.shape[1]
-        self.step_count += 1
-        first, second, pixels = (part[:, :active] for part in (self.first, self.second, self.pixels))
-        first.lerp_(gradient, 1 - BETA_1)
-        second.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
-        if self.steps is None:
-            size = learning_rate / (1 - BETA_1**self.step_count)
-            correction = (1 - BETA_2**self.step_count) ** 0.5
-            pixels.addcdiv_(first, (second.sqrt() / correction).add_(EPSILON), value=-size)
-        else:
-            self.steps[:active] += 1
-            own = self.steps[:active].to(self.pixels.device)
-            sizes = (learning_rate / (1 - BETA_1**own)).to(self.pixels.dtype)
-            corrections = ((1 - BETA_2**own) ** 0.5).to(self.pixels.dtype)
-            pixels -= sizes * first / (second.sqrt() / corrections + EPSILON)
+Curves = list[dict[str, list[float]]]
+"""Of each group: loss terms at up to 50 points; `iteration` holds where."""
 
 
 @dataclass
 class Recovered:
     """One group's result."""
 
-    images: Tensor
-    """(B, 3, S, S) float32 normalised, in the group's own order."""
+    latents: Latents
+    """Its units, in the group's own order, and what else was learned."""
     curves: dict[str, list[float]] = field(default_factory=dict)
     """Loss terms at up to 50 points; `iteration` holds where."""
 
@@ -105,109 +66,130 @@ def recover_stack(
     Statistics are taken for each group, draws are each group's own and Adam works on each pixel by itself, so the
     mathematics is that of one group after the other; only the rounding of larger batches differs.
     """
-    if problem.form.cells != 1:
-        raise RunError(f"images cannot be recovered in the form {type(problem.form).__name__} yet")
-    groups = [plan.groups[index] for index in indices]
-    group = groups[0]
-    order = torch.tensor([each.images for each in groups])
-    device = problem.compute.device
-    pixels = start.images["images"][order].to(device, torch.float32).contiguous()
-    targets = start.targets[order].to(device)
-    low, high = (bound.to(device) for bound in problem.normalization.pixel_bounds())
-    optimizer = PixelAdam(pixels, plan.moments == "fresh")
-    match = matcher.bind(problem)
+    group, count = plan.groups[indices[0]], len(indices)
+    learning = Learning(problem, start, plan, indices)
+    match, networks = matcher.bind(problem), matcher.networks.bind(problem, indices[0])
     every = max(group.iterations // LOG_POINTS, 1)
-    curves: list[dict[str, list[float]]] = [{"iteration": []} for _ in groups]
+    curves: Curves = [{"iteration": []} for _ in indices]
     phases = [phase for phase in group.phases for _ in range(phase.iterations)]
     checkpoint = checkpoint or Checkpoint(None)
     memory: dict[str, Tensor] = {}
+    balance: dict[str, Tensor] = {}
     first = 0
     if found := checkpoint.load():
-        first, curves = _restore(found, optimizer, memory)
-        progress(len(groups) * sum(phase.active for phase in phases[:first]), {})
+        tensors, facts = found
+        learning.load(tensors, facts)
+        networks.load(_under("networks", tensors))
+        for name, kept in (("memory", memory), ("balance", balance)):
+            kept |= {key: each.to(problem.compute.device) for key, each in _under(name, tensors).items()}
+        first, curves = facts["iterations"], facts["curves"]
+        progress(count * sum(phase.active for phase in phases[:first]), {})
     done = 0
     for iteration in range(first, len(phases)):
         phase = phases[iteration]
-        active = pixels[:, : phase.active]
-        settings = (iteration, phase.min_crop.at(iteration), phase.active)
-        drawn = [view_matrices(problem, plan, index, *settings) for index in indices]
-        rows, columns = (torch.stack(matrices) for matrices in zip(*drawn, strict=True))
-        leaf = active.detach().requires_grad_(True)
-        images = apply_view(leaf, rows, columns).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        views = Views(
-            images=images,
-            targets=targets[:, : phase.active].flatten(),
-            groups=len(groups),
-            iteration=iteration,
-            generator=partial(problem.generator, "match", indices[0], iteration),
-            memory=memory,
-        )
-        terms = dict(match(views))
-        if iteration == 0:
-            _check_terms(terms, len(groups))
-        loss = torch.stack([term.sum() for term in terms.values()]).sum()
-        (gradient,) = torch.autograd.grad(loss, leaf)
-        optimizer.step(gradient, phase.learning_rate.at(iteration))
-        # The published code clips all rows each time: noise that waits to join is clipped from the first step on.
-        clipped = pixels if iteration == 0 else active
-        torch.clamp(clipped, low, high, out=clipped)
-        done += len(groups) * phase.active
+        network, turns = networks.at(iteration, learning.current), learning.turns(phase)
+        logged: list[dict[str, Tensor]] = []
+        for turn, where in enumerate(turns):
+            place = (iteration, turn) if phase.turns == "by class" else (iteration,)
+            leaves = learning.leaves(where, phase)
+            decoded = learning.decoded(leaves["images"])
+            drawn = draws(problem, plan, indices, place, phase.min_crop.at(iteration), len(decoded) // count)
+            views = Views(
+                images=drawn.apply(decoded),
+                targets=learning.targets_of(where),
+                groups=count,
+                iteration=iteration,
+                generator=partial(problem.generator, "match", indices[0], *place),
+                memory=memory,
+                index=learning.index_of(where),
+                network=network,
+                current=learning.current,
+                augment=drawn.again,
+                labels=learning.labels_of(leaves),
+                learning_rate=leaves["learning_rate"]["learning_rate"][0, 0] if "learning_rate" in leaves else None,
+                turn=turn,
+            )
+            terms = dict(match(views))
+            if iteration == 0:
+                _check_terms(terms, count)
+                if turn == 0 and matcher.balance == "first step":
+                    balance |= balanced(terms, views.images, count)
+            terms = {name: term * balance[name] if name in balance else term for name, term in terms.items()}
+            loss = torch.stack([term.sum() for term in terms.values()]).sum()
+            learning.step(loss, leaves, where, phase, (iteration, turn))
+            logged.append({name: term.detach() for name, term in terms.items()})
+        learning.averaged()
+        done += count * phase.active
         if iteration % every == 0 or iteration == group.iterations - 1:
-            values = {name: term.detach().tolist() for name, term in terms.items()}
-            for place, (index, curve) in enumerate(zip(indices, curves, strict=True)):
-                own = {name: each[place] for name, each in values.items()}
+            values = _mean_over_turns(logged)
+            for nth, (index, curve) in enumerate(zip(indices, curves, strict=True)):
+                own = {name: each[nth] for name, each in values.items()}
                 _check_finite(own, index, iteration)
                 for name, value in {"iteration": iteration, **own}.items():
                     curve.setdefault(name, []).append(value)
             progress(done, {name: fmean(each) for name, each in values.items()})
             done = 0
         if checkpoint.due:
-            _save(checkpoint, iteration + 1, optimizer, memory, curves)
-    return [Recovered(images, curve) for images, curve in zip(pixels.cpu(), curves, strict=True)]
+            _save(checkpoint, iteration + 1, learning, networks, {"memory": memory, "balance": balance}, curves)
+    return [Recovered(latents, curve) for latents, curve in zip(learning.results(), curves, strict=True)]
+
+
+def balanced(terms: Mapping[str, Tensor], images: Tensor, groups: int) -> dict[str, Tensor]:
+    """For each term, weights (G,) that make its gradient to the images as long as the first term's; 1 where it has none."""
+    norms = {}
+    for name, term in terms.items():
+        if term.requires_grad:
+            (gradient,) = torch.autograd.grad(term.sum(), images, retain_graph=True, allow_unused=True)
+            if gradient is not None:
+                norms[name] = gradient.reshape(groups, -1).norm(dim=1)
+    reference = next((norm for norm in norms.values()), torch.ones(()))
+    usable = {name: (norm > 0) & (reference > 0) for name, norm in norms.items()}
+    return {name: torch.where(usable[name], reference / norm, torch.ones_like(norm)) for name, norm in norms.items()}
+
+
+def _mean_over_turns(logged: Sequence[Mapping[str, Tensor]]) -> dict[str, list[float]]:
+    """The value of each term for each group, averaged over the turns that have it."""
+    if len(logged) == 1:
+        return {name: term.tolist() for name, term in logged[0].items()}
+    names = dict.fromkeys(name for terms in logged for name in terms)
+    return {name: torch.stack([t[name] for t in logged if name in t]).mean(dim=0).tolist() for name in names}
 
 
 def _save(
     checkpoint: Checkpoint,
     iterations: int,
-    optimizer: PixelAdam,
-    memory: dict[str, Tensor],
-    curves: list[dict[str, list[float]]],
+    learning: Learning,
+    networks: Networks,
+    kept: Mapping[str, Mapping[str, Tensor]],
+    curves: Curves,
 ) -> None:
     """All that the iterations still to come depend on."""
-    tensors = {"pixels": optimizer.pixels, "first": optimizer.first, "second": optimizer.second}
-    if optimizer.steps is not None:
-        tensors["steps"] = optimizer.steps
-    kept = {f"memory.{name}": tensor for name, tensor in memory.items()}
-    checkpoint.save({**tensors, **kept}, {"iterations": iterations, "curves": curves})
+    tensors, facts = learning.state()
+    others = {**kept, "networks": networks.state()}
+    named = {f"{name}.{key}": tensor for name, own in others.items() for key, tensor in own.items()}
+    checkpoint.save({**tensors, **named}, {**facts, "iterations": iterations, "curves": curves})
 
 
-def _restore(
-    found: tuple[dict[str, Tensor], dict[str, Any]], optimizer: PixelAdam, memory: dict[str, Tensor]
-) -> tuple[int, list[dict[str, list[float]]]]:
-    """Put a checkpoint's state into place; the iterations done and the curves so far."""
-    tensors, facts = found
-    for part in ("pixels", "first", "second"):
-        getattr(optimizer, part).copy_(tensors[part])
-    if optimizer.steps is not None:
-        optimizer.steps.copy_(tensors["steps"])
-    optimizer.step_count = facts["iterations"]
-    device = optimizer.pixels.device
-    for name, tensor in tensors.items():
-        if name.startswith("memory."):
-            memory[name.removeprefix("memory.")] = tensor.to(device)
-    return facts["iterations"], facts["curves"]
+def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of a checkpoint's tensors those that were saved under `name`."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
-def stacks(plan: Plan, matcher: Matcher, compute: Compute, image_size: int) -> list[tuple[int, ...]]:
-    """The plan's groups, by index, in stacks of neighbours of the same phases and number of images.
+def stacks(plan: Plan, matcher: Matcher, compute: Compute, image_size: int, cells: int = 1) -> list[tuple[int, ...]]:
+    """The plan's groups, by index, in stacks of neighbours of the same phases and number of units, of `cells` images each.
 
-    They do not depend on which groups are missing from the store, so resuming computes the same batches.
+    They do not depend on which groups are missing from the store, so resuming computes the same batches. Where more than images
+    is learned, or one class after the other, each group goes alone.
     """
+    phases = [phase for group in plan.groups for phase in group.phases]
+    plain = all(set(phase.rates) == {"images"} and phase.turns == "together" for phase in phases)
+    stackable = plain and matcher.stackable and matcher.networks.stackable
     found: list[list[int]] = []
     for index, group in enumerate(plan.groups):
         first = plan.groups[found[-1][0]] if found else None
         alike = first is not None and (first.phases, len(first.images)) == (group.phases, len(group.images))
-        most = compute.groups_at_once(len(group.images), image_size) if matcher.stackable else 1
+        most = compute.groups_at_once(len(group.images) * cells, image_size) if stackable else 1
         if alike and len(found[-1]) < most:
             found[-1].append(index)
         else:
@@ -215,46 +197,31 @@ def stacks(plan: Plan, matcher: Matcher, compute: Compute, image_size: int) -> l
     return [tuple(stack) for stack in found]
 
 
-def view_matrices(
-    problem: Problem, plan: Plan, group: int, iteration: int, min_crop: float, active: int
-) -> tuple[Tensor, Tensor]:
-    """Row and column matrices (1 or `active`, S, S) of this iteration's views: roll of flip of random resized crop."""
-    rng = problem.generator("view", group, iteration)
-    size, count = problem.image_size, 1 if plan.views == "group" else active
-    if plan.crop == "pad":
-        down, right = draw_offsets(rng, count, size)
-        rows, columns = shift_matrix(down, size), shift_matrix(right, size)
-    elif plan.crop == "resized":
-        box = draw_crops(rng, count, size, (min_crop, 1.0))
-        rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
-    else:
-        rows = columns = torch.eye(size).expand(count, -1, -1)
-    if plan.flip:
-        columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
-    if plan.roll != (0, 0):
-        down, right = torch.randint(plan.roll[0], plan.roll[1] + 1, (2, count), generator=rng)
-        rows, columns = roll_matrix(rows, down), roll_matrix(columns, right)
-    return rows, columns
-
-
-def assemble(start: Latents, plan: Plan, recovered: list[Tensor]) -> Latents:
-    """The latents of all groups back in the initializer's order, the plan's residual of their starts blended in; images in no
+def assemble(start: Latents, plan: Plan, recovered: Sequence[Latents]) -> Latents:
+    """The units of all groups back in the initializer's order, the plan's residual of their starts blended in; units in no
     group stay as they were."""
-    begun = start.images["images"]
-    images = begun.clone()
-    for group, pixels in zip(plan.groups, recovered, strict=True):
+    classes = next((each.labels.shape[1] for each in recovered if each.labels is not None), 0)
+    start = with_learned(start, plan, classes)
+    images = {name: tensor.clone() for name, tensor in start.images.items()}
+    labels, rate = None if start.labels is None else start.labels.clone(), start.learning_rate
+    for group, own in zip(plan.groups, recovered, strict=True):
         places = torch.tensor(group.images)
-        images[places] = torch.lerp(pixels, begun[places], plan.residual) if plan.residual else pixels
-    return replace(start, images={"images": images})
+        for name, tensor in own.images.items():
+            before = start.images[name][places]
+            images[name][places] = torch.lerp(tensor, before, plan.residual) if plan.residual else tensor
+        if labels is not None and own.labels is not None:
+            labels[places] = own.labels
+        rate = rate if own.learning_rate is None else own.learning_rate
+    return Latents(images, start.targets, labels, rate)
 
 
-def check_plan(plan: Plan, num_images: int) -> None:
-    """RunError unless every image is in at most one group and exists."""
+def check_plan(plan: Plan, num_units: int) -> None:
+    """RunError unless every unit is in at most one group and exists."""
     used = [i for group in plan.groups for i in group.images]
     if len(used) != len(set(used)):
-        raise RunError("the plan puts an image into two groups; groups must be disjoint")
-    if used and not 0 <= min(used) <= max(used) < num_images:
-        raise RunError(f"the plan names image {max(used)}, but there are {num_images}")
+        raise RunError("the plan puts a unit into two groups; groups must be disjoint")
+    if used and not 0 <= min(used) <= max(used) < num_units:
+        raise RunError(f"the plan names unit {max(used)}, but there are {num_units}")
 
 
 def _check_terms(terms: dict[str, Tensor], groups: int) -> None:

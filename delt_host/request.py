@@ -92,10 +92,10 @@ class Request(BaseModel):
 
 
 def dotted(table: Mapping[str, Any]) -> dict[str, Any]:
-    """``[set] scheduler.iterations = 5`` in TOML is a nested table; the keys here are dotted."""
+    """``[set] scheduler.iterations = 5`` in TOML is a nested table; the keys here are dotted. An option may be a table."""
     flat: dict[str, Any] = {}
     for stage, options in table.items():
-        if isinstance(options, Mapping):
+        if isinstance(options, Mapping) and "." not in stage:
             flat |= {f"{stage}.{option}": value for option, value in options.items()}
         else:
             flat[stage] = options

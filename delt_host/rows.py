@@ -117,7 +117,7 @@ class RowMaker:
         layers = [choice.options, of_stage(stage, self.suggested), published]
         options = {key: value for layer in layers for key, value in layer.items() if key in fields}
         where = f"{stage} {choice.name}"
-        return Named(choice.name, build(cls, {**options, **self.sets.of(stage, fields), **own}, where))
+        return Named(choice.name, build(cls, {**options, **self.sets.of(stage, fields), **own}, where, self.registry))
 
     def from_table(self, table: Mapping[str, Any]) -> Row:
         """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
@@ -140,7 +140,8 @@ class RowMaker:
             cls = self.registry.get(stage, name)
             fields = list(cls.model_fields)
             self.options_seen.setdefault(stage, set()).update(fields)
-            parts[stage] = Named(name, build(cls, {**options, **self.sets.of(stage, fields)}, f"{stage} {name}"))
+            given = {**options, **self.sets.of(stage, fields)}
+            parts[stage] = Named(name, build(cls, given, f"{stage} {name}", self.registry))
         if "initializer" not in parts:
             raise InputError(f"row {table.get('label')!r} of the recipe has no initializer")
         if ("scheduler" in parts) != ("matcher" in parts):
@@ -197,7 +198,7 @@ class RowMaker:
                 models = list(request.student) or [model]
             for student in models:
                 chosen = options if student is None else {**options, "model": student}
-                result.append(Named(name, build(cls, chosen, f"evaluator {name}")))
+                result.append(Named(name, build(cls, chosen, f"evaluator {name}", self.registry)))
         titles = [named.component.title for named in result]
         for title in titles:
             if titles.count(title) > 1:

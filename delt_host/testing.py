@@ -10,8 +10,9 @@ import copy
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import tomli_w
@@ -29,6 +30,7 @@ from delt_host.components import (
     Relabeler,
     Scheduler,
     Start,
+    Views,
 )
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
@@ -39,7 +41,10 @@ from delt_host.former import now_written
 from delt_host.labels import Labels, label_bytes
 from delt_host.latents import Latents
 from delt_host.models import build_model
+from delt_host.network_source import Networks, NetworkSource
+from delt_host.options import build
 from delt_host.plan import Curve, Group, Phase, Plan
+from delt_host.plugins import load_registry
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.recover import check_plan, recover_group, recover_stack
@@ -81,6 +86,7 @@ def check(component: Component, problem: Problem | None = None) -> None:
         (Initializer, check_initializer),
         (Scheduler, check_scheduler),
         (Matcher, check_matcher),
+        (NetworkSource, check_network_source),
         (Relabeler, check_relabeler),
         (Evaluator, check_evaluator),
         (Protocol, check_protocol),
@@ -103,7 +109,9 @@ def check_options(component: Component) -> None:
     """Options survive a recipe file: written as TOML and read again they make an equal component."""
     written = {k: v for k, v in component.model_dump(mode="json").items() if v is not None}
     read = tomllib.loads(tomli_w.dumps(written))
-    assert type(component)(**read) == component, f"{_name(component)}: options change on their way through a recipe"
+    registry = load_registry() if component.parts else None
+    again = build(type(component), read, _name(component), registry)
+    assert again == component, f"{_name(component)}: options change on their way through a recipe"
     for option, info in type(component).model_fields.items():
         assert info.description, f"{_name(component)}: option {option!r} has no docstring under it"
 
@@ -132,7 +140,7 @@ def check_initializer(initializer: Initializer, problem: Problem) -> None:
 def check_scheduler(scheduler: Scheduler, problem: Problem) -> None:
     """A plan of disjoint groups over images that exist, the same every time, unchanged by JSON."""
     name, plan = _name(scheduler), scheduler.plan(problem)
-    check_plan(plan, problem.num_images)
+    check_plan(plan, problem.num_units)
     assert scheduler.plan(problem) == plan, f"{name}: two plans for one problem differ"
     assert Plan.model_validate_json(plan.model_dump_json()) == plan, f"{name}: the plan changes when written as JSON"
     counted = sum(phase.active * phase.iterations for group in plan.groups for phase in group.phases)
@@ -146,8 +154,8 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
     for order in ((0, 1), (1, 0)):
         for index in order:
             # The host itself checks the terms' shape, their values and the gradient, as it does in every run.
-            images = recover_group(problem, start, plan, index, matcher, lambda _done, _terms: None).images
-            before = start.images["images"][list(plan.groups[index].images)]
+            made = recover_group(problem, start, plan, index, matcher, lambda _done, _terms: None).latents
+            images, before = _flat(made.images), _flat(start.images, plan.groups[index].images)
             assert not torch.equal(images, before), f"{name}: no image moves, so no gradient reaches the pixels"
             assert bool(images.isfinite().all()), f"{name}: some pixels are not finite after three iterations"
             same = index not in last or torch.equal(last[index], images)
@@ -158,12 +166,63 @@ def check_matcher(matcher: Matcher, problem: Problem) -> None:
         for index, result in enumerate(
             recover_stack(problem, start, plan, (0, 1), matcher, lambda _done, _terms: None)
         ):
-            near = (result.images - last[index]).abs().mean() < 0.05 * (
-                last[index] - start.images["images"][list(plan.groups[index].images)]
-            ).abs().mean()
+            before = _flat(start.images, plan.groups[index].images)
+            far = (_flat(result.latents.images) - last[index]).abs().mean()
+            near = far < 0.05 * (last[index] - before).abs().mean()
             assert near, (
                 f"{name}: a group's result depends on the group beside it; take statistics per group, or stackable = False"
             )
+
+
+def check_network_source(source: NetworkSource, problem: Problem) -> None:
+    """Networks give logits, require no gradient, and are the same under the same seed and for a group that goes on."""
+    name, targets = _name(source), problem.targets()
+    images = problem.normalization.normalize(problem.data.train.read(torch.arange(len(targets))))
+
+    def answers(networks: Networks, iterations: range) -> list[Tensor]:
+        found = []
+        for iteration in iterations:
+            network = networks.at(iteration, lambda: (images, targets))
+            loose = [each for each, parameter in network.named_parameters() if parameter.requires_grad]
+            assert not loose, f"{name}: parameter {next(iter(loose))!r} requires a gradient in iteration {iteration}"
+            with torch.no_grad():
+                found.append(network(images))
+        return found
+
+    first = answers(source.bind(problem, 0), range(4))
+    wanted = (len(images), problem.num_classes)
+    assert all(tuple(each.shape) == wanted for each in first), f"{name}: logits are not {wanted}"
+    assert all(bool(each.isfinite().all()) for each in first), f"{name}: some logits are not finite"
+    again = source.bind(problem, 0)
+    same = torch.equal(torch.stack(answers(again, range(2))), torch.stack(first[:2]))
+    assert same, f"{name}: two runs under one seed differ; use problem.generator()"
+    gone_on, state = source.bind(problem, 0), {key: tensor.clone() for key, tensor in again.state().items()}
+    gone_on.load(state)
+    same = torch.equal(torch.stack(answers(gone_on, range(2, 4))), torch.stack(first[2:]))
+    assert same, f"{name}: a group that goes on after a kill has other networks; what lasts belongs into state()"
+
+
+def views_of(problem: Problem, images: Tensor, targets: Tensor, iteration: int = 0, **others: Any) -> Views:
+    """What a matcher is given in an iteration of group 0, for a test of its loss: images (B, 3, S, S), not augmented, and the
+    problem's network; `others` replace single fields."""
+    given: dict[str, Any] = {
+        "images": images,
+        "targets": targets,
+        "groups": 1,
+        "iteration": iteration,
+        "generator": partial(problem.generator, "match", 0, iteration),
+        "memory": {},
+        "index": torch.arange(len(images)),
+        "network": problem.network,
+        "current": lambda: (images.detach(), targets),
+        "augment": lambda real: real,
+    }
+    return Views(**{**given, **others})
+
+
+def _flat(tensors: Mapping[str, Tensor], places: Sequence[int] | None = None) -> Tensor:
+    """Latents of all units, or of some, as one vector."""
+    return torch.cat([(each if places is None else each[list(places)]).flatten() for each in tensors.values()])
 
 
 def _check_goes_on(name: str, matcher: Matcher, problem: Problem, start: Latents, plan: Plan, expected: Tensor) -> None:
@@ -190,8 +249,8 @@ def _check_goes_on(name: str, matcher: Matcher, problem: Problem, start: Latents
     kept: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
     recover_stack(problem, start, plan, (0,), matcher, nothing, Kept(kept, -1))
     for place in range(len(kept) - 1):
-        images = recover_stack(problem, start, plan, (0,), matcher, nothing, Kept(list(kept), place))[0].images
-        assert torch.equal(images, expected), (
+        (gone_on,) = recover_stack(problem, start, plan, (0,), matcher, nothing, Kept(list(kept), place))
+        assert torch.equal(_flat(gone_on.latents.images), expected), (
             f"{name}: a group that goes on after a kill comes out differently; what lasts from iteration to iteration "
             "belongs into views.memory"
         )
@@ -309,12 +368,11 @@ def _tensors(batch: Batch) -> list[Tensor]:
 
 def _two_groups(problem: Problem) -> Plan:
     """Three iterations each over the first and the second half of the images."""
-    rate = Curve(shape="constant", start=0.05, stop=0.05, span=1)
-    crop = Curve(shape="constant", start=0.5, stop=0.5, span=1)
-    half = problem.num_images // 2
+    rates, crop = {"images": Curve.constant(0.05)}, Curve.constant(0.5)
+    half = problem.num_units // 2
     groups = tuple(
-        Group(images=images, phases=(Phase(active=len(images), iterations=3, learning_rate=rate, min_crop=crop),))
-        for images in (tuple(range(half)), tuple(range(half, problem.num_images)))
+        Group(images=units, phases=(Phase(active=len(units), iterations=3, rates=rates, min_crop=crop),))
+        for units in (tuple(range(half)), tuple(range(half, problem.num_units)))
     )
     return Plan(groups=groups)
 

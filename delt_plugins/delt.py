@@ -193,16 +193,16 @@ class EarlyLate(Optimization):
     def plan(self, problem: Problem) -> Plan:
         if self.iterations == 0:
             return self.assemble(problem, [])
-        if problem.ipc == 1:
+        if problem.units == 1:
             problem.note(
                 "early-late at one image per class: none can join late, so all run all iterations, as published"
             )
         length = self.round_iterations or self.iterations // 8
-        joins = join_rounds(problem.ipc, self.iterations // length)
+        joins = join_rounds(problem.units, self.iterations // length)
         groups = []
         for images in self.batches(problem):
-            images.sort(key=lambda image: joins[image % problem.ipc])
-            group_joins = [joins[image % problem.ipc] for image in images]
+            images.sort(key=lambda unit: joins[unit % problem.units])
+            group_joins = [joins[unit % problem.units] for unit in images]
             # Rounds before the group's first image are left out and its time is shorter by them (recover.py).
             first = group_joins[0]
             whole = length if self.phases == "round" else self.iterations - first * length
@@ -214,7 +214,7 @@ class EarlyLate(Optimization):
                     Phase(
                         active=sum(join <= round_ for join in group_joins),
                         iterations=length,
-                        learning_rate=rate.model_copy(update=origin),
+                        rates={"images": rate.model_copy(update=origin)},
                         min_crop=crop.model_copy(update=origin),
                     )
                 )

@@ -34,6 +34,7 @@ class GeneralStatistics(Matcher):
 
     source: ClassVar[str] = "G-VBSM, sections 3.1-3.3 and recover scripts; class by class: EDC, section 3.2"
     committee: ClassVar[bool] = True
+    of_teachers: ClassVar[bool] = True
 
     weight: float = Field(0.01, ge=0)
     """The weight of the statistics (r_loss)."""

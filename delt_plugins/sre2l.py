@@ -27,6 +27,7 @@ from delt_host import (
     use,
 )
 from delt_host.plan import Curve, Group, Phase, Plan, Shape
+from delt_host.siamese import parse_strategy
 from delt_host.statistics import batch_norms, recorded_moments, running_statistics
 
 SMALLEST_CROP = 0.08  # RandomResizedCrop's default, which SRe2L, CDA and DELT all end at
@@ -66,6 +67,9 @@ class Optimization(Scheduler):
     is the published 32 px at 224 px and 4 px at 32 px."""
     views: Literal["group", "image"] = "group"
     """`group`: one crop, mirror and shift an iteration for the whole group, as published; `image`: one for each image."""
+    siamese: str = ""
+    """Operations of DSA, as in color_crop_cutout_flip_scale_rotate, one of them drawn for a whole group in each iteration;
+    empty: none. Matchers that look at real images give them the same."""
     group_size: int = Field(100, ge=1)
     """Images optimised in one batch, over which BatchNorm statistics are taken."""
     order: Literal["rank", "class"] = "rank"
@@ -75,9 +79,11 @@ class Optimization(Scheduler):
     real images back several times while it runs."""
 
     @model_validator(mode="after")
-    def _roll_is_a_range(self) -> Optimization:
+    def _roll_and_siamese_are_ones(self) -> Optimization:
         if self.roll != "scaled" and self.roll[0] > self.roll[1]:
             raise ValueError(f"roll is a range (low, high), {self.roll[0]} is above {self.roll[1]}")
+        if self.siamese:
+            parse_strategy(self.siamese)
         return self
 
     def curves(self) -> tuple[Curve, Curve]:
@@ -90,12 +96,12 @@ class Optimization(Scheduler):
         return rate, crop
 
     def batches(self, problem: Problem) -> list[list[int]]:
-        """Indices of the images of each group, for a set in class order."""
-        classes, ipc, size = problem.num_classes, problem.ipc, self.group_size
+        """Places of the units of each group, for a set in class order."""
+        classes, units, size = problem.num_classes, problem.units, self.group_size
         if self.order == "class":
-            lines = [list(range(classes * ipc))]
+            lines = [list(range(classes * units))]
         else:
-            lines = [[c * ipc + rank for c in range(classes)] for rank in range(ipc)]
+            lines = [[c * units + rank for c in range(classes)] for rank in range(units)]
         return [line[i : i + size] for line in lines for i in range(0, len(line), size)]
 
     def stretched(self, share: float) -> Optimization:
@@ -109,7 +115,13 @@ class Optimization(Scheduler):
         roll = (0, problem.image_size // 7) if self.roll == "scaled" else self.roll
         crop = self.crop if self.crop in ("pad", "none") else "resized"
         return Plan(
-            groups=tuple(groups), crop=crop, flip=self.flip, roll=roll, views=self.views, residual=self.residual
+            groups=tuple(groups),
+            crop=crop,
+            flip=self.flip,
+            roll=roll,
+            views=self.views,
+            siamese=self.siamese,
+            residual=self.residual,
         )
 
 
@@ -125,7 +137,7 @@ class Constant(Optimization):
         groups = [
             Group(
                 images=tuple(images),
-                phases=(Phase(active=len(images), iterations=self.iterations, learning_rate=rate, min_crop=crop),),
+                phases=(Phase(active=len(images), iterations=self.iterations, rates={"images": rate}, min_crop=crop),),
             )
             for images in self.batches(problem)
         ]
@@ -141,6 +153,7 @@ class BatchNormMatching(Matcher):
 
     source: ClassVar[str] = "SRe2L, eq. 5 and recover scripts"
     stackable: ClassVar[bool] = True
+    of_teachers: ClassVar[bool] = True
 
     weight: float = Field(0.01, ge=0)
     """The weight of the statistics (r_bn)."""

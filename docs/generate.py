@@ -33,13 +33,13 @@ def reference() -> str:
     for name in LazyGroup.commands_at:
         lines += ["", f"### delt-host {name}", "", "```", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
-    for kind in ("method", *STAGES, "form", "regime", "dataset"):
+    for kind in ("method", *STAGES, "form", "network_source", "regime", "dataset"):
         names = (
             list(DATASETS)
             if kind == "dataset"
             else [n for n in registry.names(kind) if registry.provider(kind, n).plugin.distribution == OURS]
         )
-        lines += ["", f"## {kind.capitalize()}s"]
+        lines += ["", f"## {kind.replace('_', ' ').capitalize()}s"]
         for name in names:
             records = re.split(rf"^(?=\w+ {re.escape(name)}$)", _run(runner, ["show", name]), flags=re.MULTILINE)
             shown = next(

@@ -19,6 +19,8 @@ from delt_plugins.controls import Real
 OPTIONS = {
     "early-late": {"iterations": 16},
     "distribution": {"real_batch": 16},
+    "interpolated": {"experts": 2, "epochs": 1, "batch": 64},
+    "pool": {"size": 2, "max_age": 2, "steps": 2, "batch": 16, "siamese": "color_crop_flip"},
     "pruning": {"network": "convnet3"},
     "continual": {"steps": 2},
     "cross-architecture": {"models": ("convnet3", "wrn_16_2")},
@@ -27,9 +29,8 @@ OPTIONS = {
 }
 
 # `imported` needs the files that it reads: it is checked where those are made, in test_release.py.
-COMPONENTS = [
-    (kind, name) for kind in (*STAGES, "form", "protocol") for name in load_registry().names(kind) if name != "imported"
-]
+KINDS = (*STAGES, "form", "network_source", "protocol")
+COMPONENTS = [(kind, name) for kind in KINDS for name in load_registry().names(kind) if name != "imported"]
 
 
 @pytest.fixture(scope="module")

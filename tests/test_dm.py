@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from delt_host.components import Views
+from delt_host.latents import Latents
 from delt_host.models import build_model
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
 from delt_host.seeding import isolated_rng
+from delt_host.testing import views_of
 from delt_plugins.controls import Real
 from delt_plugins.dm import DistributionMatching
 from delt_plugins.sre2l import Constant
 
 
-def views_of(problem: Problem, images: Tensor, targets: Tensor, iteration: int) -> Views:
-    return Views(images, targets, 1, iteration, partial(problem.generator, "match", 0, iteration))
+def network_of(problem: Problem, iteration: int) -> nn.Module:
+    """This iteration's random network, drawn as `fresh` draws it."""
+    with isolated_rng(problem.seed, "networks", 0, iteration, "weights"):
+        return build_model("convnet3", 10, problem.image_size).train()
+
+
+def views_at(problem: Problem, images: Tensor, targets: Tensor, iteration: int) -> Views:
+    return views_of(problem, images, targets, iteration, network=network_of(problem, iteration).requires_grad_(False))
 
 
 def plain_distance(problem: Problem, views: Views, real_batch: int) -> Tensor:
     """Class by class, the squared distance of mean features, real and synthetic, under this iteration's random network."""
-    with isolated_rng(views.generator("dm", "weights").initial_seed(), "dm", "convnet3"):
-        network = build_model("convnet3", 10, problem.image_size).train()
+    network = network_of(problem, views.iteration)
     rng = views.generator("dm", "real")
     real = []
     for label in range(10):
@@ -43,7 +48,7 @@ def plain_distance(problem: Problem, views: Views, real_batch: int) -> Tensor:
 def test_dm_is_the_sum_of_squared_distances_of_class_means(problem: Problem) -> None:
     start = Real().initialize(problem)
     images = start.images.clone().requires_grad_(True)
-    views = views_of(problem, images, start.targets, 7)
+    views = views_at(problem, images, start.targets, 7)
     (value,) = DistributionMatching(real_batch=20).bind(problem)(views).values()
     (gradient,) = torch.autograd.grad(value.sum(), images)
     loss = plain_distance(problem, views, 20)
@@ -53,18 +58,18 @@ def test_dm_is_the_sum_of_squared_distances_of_class_means(problem: Problem) -> 
 
 
 def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem) -> None:
-    start, rate = Real().initialize(problem), 0.01
+    start, rate = Latents.of(problem, Real().initialize(problem)), 0.01
     plan = Constant(iterations=6, learning_rate=rate, decay="constant", crop="none", flip=False, order="class").plan(
         problem
     )
     result = recover_group(problem, start, plan, 0, DistributionMatching(real_batch=20), lambda _done, _terms: None)
 
-    pixels = start.images.clone().requires_grad_(True)
+    pixels = start.images["images"].clone().requires_grad_(True)
     optimizer = torch.optim.Adam([pixels], lr=rate, betas=(0.5, 0.9), eps=1e-8)
     low, high = problem.normalization.pixel_bounds()
     losses = []
     for iteration in range(6):
-        loss = plain_distance(problem, views_of(problem, pixels, start.targets, iteration), 20)
+        loss = plain_distance(problem, views_at(problem, pixels, start.targets, iteration), 20)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -72,12 +77,12 @@ def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem) -> None:
             pixels.copy_(torch.minimum(torch.maximum(pixels, low), high))
         losses.append(float(loss.detach()))
     assert result.curves["mean-features"] == pytest.approx(losses, rel=1e-3)
-    moved = (result.images - start.images).abs().mean()
-    assert (result.images - pixels).abs().mean() < 0.01 * moved
+    made = result.latents.images["images"]
+    assert (made - pixels).abs().mean() < 0.01 * (made - start.images["images"]).abs().mean()
 
 
 def test_dm_draws_another_network_and_other_images_each_iteration(problem: Problem) -> None:
     start = Real().initialize(problem)
     match = DistributionMatching(real_batch=8).bind(problem)
-    values = [float(match(views_of(problem, start.images, start.targets, t))["mean-features"]) for t in (0, 1, 0)]
+    values = [float(match(views_at(problem, start.images, start.targets, t))["mean-features"]) for t in (0, 1, 0)]
     assert values[0] == values[2] != values[1]

@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conftest import make_problem
-from delt_host.components import Batch, ImageSet, Views
+from delt_host.components import Batch
 from delt_host.data.base import MemorySplit, RealData
+from delt_host.latents import Latents
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import recover_group
 from delt_host.teacher import Teacher
-from delt_host.testing import random_teacher
+from delt_host.testing import random_teacher, views_of
 from delt_plugins import general_statistics
 from delt_plugins.controls import Real
 from delt_plugins.general_statistics import GeneralStatistics, patch_moments
@@ -153,12 +154,12 @@ class PlainGvbsm:
 def test_same_losses_and_pixels_as_the_plain_loop(several: Problem, options: dict[str, float]) -> None:
     start = Real().initialize(several)
     # Faint images: the eigenvalues of bright ones are so far apart that float32 rounds the divergence to nothing.
-    start = ImageSet(start.images * 0.1, start.targets)
+    start = Latents({"images": start.images * 0.1}, start.targets)
     plan: Plan = Constant(iterations=6, learning_rate=RATE, decay="constant", crop="none", flip=False).plan(several)
     result = recover_group(several, start, plan, 0, GeneralStatistics(**options), lambda _n, _t: None)
 
     images = list(plan.groups[0].images)
-    pixels, targets = start.images[images].clone().requires_grad_(True), start.targets[images]
+    pixels, targets = start.images["images"][images].clone().requires_grad_(True), start.targets[images]
     optimizer = torch.optim.Adam([pixels], lr=RATE, betas=(0.5, 0.9), eps=1e-8)
     plain = PlainGvbsm(several, **options)
     low, high = several.normalization.pixel_bounds()
@@ -171,8 +172,9 @@ def test_same_losses_and_pixels_as_the_plain_loop(several: Problem, options: dic
         optimizer.step()
         with torch.no_grad():
             pixels.copy_(pixels.clamp(low, high))
-    moved = (result.images - start.images[images]).abs().mean()
-    assert (result.images - pixels.detach()).abs().mean() < 0.02 * moved
+    made = result.latents.images["images"]
+    moved = (made - start.images["images"][images]).abs().mean()
+    assert (made - pixels.detach()).abs().mean() < 0.02 * moved
 
 
 def test_densification_prefers_images_that_differ(several: Problem) -> None:
@@ -184,7 +186,7 @@ def test_densification_prefers_images_that_differ(several: Problem) -> None:
     match = options.bind(several)
 
     def value(images: Tensor) -> float:
-        views = Views(images, torch.zeros(4, dtype=torch.long), 1, 0, partial(several.generator, "x"))
+        views = views_of(several, images, torch.zeros(4, dtype=torch.long))
         return float(match(views)["diversity"])
 
     assert value(alike) > 2 * value(apart) >= 0

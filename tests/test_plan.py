@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from delt_host.errors import InputError
+from delt_host.errors import InputError, RunError
 from delt_host.options import build
-from delt_host.plan import Curve, Group, Phase
+from delt_host.plan import Curve, Group, Learned, Phase, Plan
 from delt_host.plugins import load_registry
 from delt_host.problem import Problem
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_plugins.delt import EarlyLate, join_rounds
+from delt_plugins.mosaic import Mosaic
 from delt_plugins.sre2l import Constant
 
 
@@ -46,7 +47,7 @@ def test_early_late_active_images_and_curves_are_those_of_the_published_code(pro
     phases = plan.groups[0].phases
     assert [phase.active for phase in phases] == [14, 28, 40, 52, 64, 76, 88, 100]
     starts = range(0, 4000, 500)
-    rates = [phase.learning_rate.at(t) for phase, t in zip(phases, starts, strict=True)]
+    rates = [phase.rates["images"].at(t) for phase, t in zip(phases, starts, strict=True)]
     crops = [phase.min_crop.at(t) for phase, t in zip(phases, starts, strict=True)]
     assert rates == pytest.approx([0.25, 0.2405, 0.2134, 0.1728, 0.125, 0.0772, 0.0366, 0.0095], abs=1e-4)
     assert crops == pytest.approx([1, 0.965, 0.865, 0.716, 0.54, 0.364, 0.215, 0.115], abs=1e-3)
@@ -64,8 +65,8 @@ def test_rounds_before_a_groups_first_image_are_left_out(problem: Problem) -> No
     groups = EarlyLate().plan(at_ipc(problem, 200)).groups
     assert groups[0].iterations == 4000
     assert groups[1].iterations == 2000
-    assert groups[1].phases[0].learning_rate.at(0) == 0.25
-    assert groups[1].phases[-1].learning_rate.at(2000) == pytest.approx(0)
+    assert groups[1].phases[0].rates["images"].at(0) == 0.25
+    assert groups[1].phases[-1].rates["images"].at(2000) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("ipc", [1, 3, 8, 10, 13])
@@ -109,9 +110,59 @@ def test_iterations_that_are_no_whole_rounds_are_refused_with_what_would_do() ->
 
 def test_a_group_cannot_lose_images() -> None:
     rate = Curve(shape="constant", start=1, stop=1, span=1)
-    phases = [Phase(active=n, iterations=1, learning_rate=rate, min_crop=rate) for n in (2, 1)]
+    phases = [Phase(active=n, iterations=1, rates={"images": rate}) for n in (2, 1)]
     with pytest.raises(ValueError, match="fewer active images"):
         Group(images=(0, 1), phases=tuple(phases))
+
+
+def test_a_phase_of_the_old_contract_is_told_what_to_write() -> None:
+    with pytest.raises(RunError, match=r'a phase says what it learns, rates=\{"images": CURVE\}'):
+        Phase(active=1, iterations=1, learning_rate=Curve.constant(1.0))  # type: ignore[call-arg]
+
+
+def one_group(rates: tuple[str, ...], **more: object) -> Plan:
+    phase = Phase(active=1, iterations=2, rates={what: Curve.constant(1.0) for what in rates})
+    groups = tuple(Group(images=(place,), phases=(phase,)) for place in range(int(more.pop("count", 1))))  # type: ignore[call-overload]
+    return Plan(groups=groups, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rates", "more", "said"),
+    [
+        (("labels",), {}, r"a phase learns labels, which `learns` does not describe: add Learned\(what='labels'\)"),
+        (("learning_rate",), {"learns": (Learned(what="learning_rate"),), "count": 2}, "put all units into one group"),
+        (("images",), {"learns": (Learned(what="images"), Learned(what="images"))}, "describes one thing twice"),
+        (("images",), {"siamese": "color_blur"}, "'blur' is no siamese augmentation"),
+    ],
+)
+def test_a_plan_that_does_not_say_what_it_learns_is_refused(
+    rates: tuple[str, ...], more: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        one_group(rates, **more)
+
+
+def test_an_optimisers_options_are_its_own() -> None:
+    with pytest.raises(ValueError, match=r"sgd has no option 'betas' \(options: momentum\)"):
+        Learned(what="images", optimizer="sgd", options={"betas": (0.5, 0.9)})
+
+
+def test_what_is_learned_survives_json_and_costs_what_its_units_do() -> None:
+    learns = (
+        Learned(what="images", options={"betas": (0.9, 0.999)}),
+        Learned(what="labels", optimizer="sgd", start=4.0),
+    )
+    plan = one_group(("images", "labels"), learns=learns, siamese="flip")
+    assert Plan.model_validate_json(plan.model_dump_json()) == plan
+    assert plan.image_iterations == 2
+
+
+def test_plans_count_units_whatever_they_decode_to(problem: Problem) -> None:
+    """A mosaic holds four images in the place of one: as many units, four times the images through the network."""
+    mosaics = problem.in_form(Mosaic())
+    for scheduler in (EarlyLate(iterations=16), Constant(iterations=16)):
+        assert scheduler.plan(mosaics) == scheduler.plan(problem)
+    assert (mosaics.num_units, mosaics.num_images) == (40, 160)
 
 
 def test_a_scaled_roll_is_a_seventh_of_the_side(problem: Problem) -> None:

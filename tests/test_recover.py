@@ -16,17 +16,20 @@ from torch import Tensor
 from conftest import make_problem
 from delt_host.augment import draw_crops
 from delt_host.cli import cli
-from delt_host.components import ImageSet, Match, Matcher, Views
+from delt_host.components import Match, Matcher, Views
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
+from delt_host.latents import Latents
 from delt_host.models import build_model
-from delt_host.plan import Plan
+from delt_host.optimisers import Adam
+from delt_host.plan import Learned, Plan
 from delt_host.problem import Problem
-from delt_host.recover import PixelAdam, assemble, check_plan, recover_group, recover_stack, stacks
+from delt_host.recover import Recovered, assemble, check_plan, recover_group, recover_stack, stacks
 from delt_host.seeding import isolated_rng
 from delt_host.statistics import batch_norms, channel_moments, recorded_inputs, recorded_moments
 from delt_host.teacher import Teacher
+from delt_host.testing import views_of
 from delt_plugins.delt import EarlyLate
 from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
 
@@ -35,14 +38,23 @@ from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
 RATE = 0.01
 
 
+def begun(problem: Problem) -> Latents:
+    """Noise, as what is optimised."""
+    return Latents.of(problem, Noise().initialize(problem))
+
+
+def pixels(of: Recovered | Latents) -> Tensor:
+    return (of.latents if isinstance(of, Recovered) else of).images["images"]
+
+
 def silent(_done: int, _terms: Mapping[str, float]) -> None:
     return None
 
 
-def plain_recovery(problem: Problem, start: ImageSet, plan: Plan, index: int) -> tuple[Tensor, list[dict[str, float]]]:
+def plain_recovery(problem: Problem, start: Latents, plan: Plan, index: int) -> tuple[Tensor, list[dict[str, float]]]:
     """The published loop: one torch Adam over all images of the group, hooks with mean and var, views by torchvision."""
     group = plan.groups[index]
-    pixels = start.images[list(group.images)].clone().requires_grad_(True)
+    pixels = start.images["images"][list(group.images)].clone().requires_grad_(True)
     targets = start.targets[list(group.images)]
     optimizer = torch.optim.Adam([pixels], lr=RATE, betas=(0.5, 0.9), eps=1e-8)
     layers = [m for m in problem.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
@@ -82,7 +94,7 @@ def plain_recovery(problem: Problem, start: ImageSet, plan: Plan, index: int) ->
                     "variance": 0.01 * variance_term.item(),
                 }
             )
-            optimizer.param_groups[0]["lr"] = phase.learning_rate.at(iteration)
+            optimizer.param_groups[0]["lr"] = phase.rates["images"].at(iteration)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -105,7 +117,7 @@ def plain_recovery(problem: Problem, start: ImageSet, plan: Plan, index: int) ->
     ids=["sre2l", "cda", "delt", "delt, views of each image, complete phases"],
 )
 def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem, scheduler: Constant | EarlyLate) -> None:
-    start = Noise().initialize(problem)
+    start = begun(problem)
     plan = scheduler.plan(problem)
     result = recover_group(problem, start, plan, 0, BatchNormMatching(), silent)
     expected, history = plain_recovery(problem, start, plan, 0)
@@ -113,46 +125,46 @@ def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem, scheduler: C
         if name != "iteration":
             plain = [history[t][name] for t in result.curves["iteration"]]
             assert values == pytest.approx(plain, rel=1e-3, abs=1e-4), name
-    moved = (result.images - start.images[list(plan.groups[0].images)]).abs().mean()
-    assert (result.images - expected).abs().mean() < 0.01 * moved
+    moved = (pixels(result) - pixels(start)[list(plan.groups[0].images)]).abs().mean()
+    assert (pixels(result) - expected).abs().mean() < 0.01 * moved
 
 
 def test_early_late_leaves_late_images_alone_until_they_join(problem: Problem) -> None:
-    start = Noise().initialize(problem)
+    start = begun(problem)
     whole = EarlyLate(iterations=16, round_iterations=4).plan(problem)
     group = whole.groups[0]
     first_round = whole.model_copy(update={"groups": (group.model_copy(update={"phases": group.phases[:1]}),)})
     result = recover_group(problem, start, first_round, 0, BatchNormMatching(), silent)
-    before = start.images[list(group.images)]
+    before, after = pixels(start)[list(group.images)], pixels(result)
     active = group.phases[0].active
     low, high = problem.normalization.pixel_bounds()
-    assert torch.equal(result.images[active:], before[active:].clamp(low, high))
-    assert not torch.equal(result.images[:active], before[:active])
+    assert torch.equal(after[active:], before[active:].clamp(low, high))
+    assert not torch.equal(after[:active], before[:active])
 
 
 def test_fresh_moments_are_an_adam_of_the_joiners_own(problem: Problem) -> None:
     """With `fresh`, an image that joins late moves as under an Adam that starts with it."""
-    pixels = torch.zeros(1, 2, 3, 4, 4)
+    tensors = {"images": torch.zeros(1, 2, 3, 4, 4)}
     gradients = [torch.randn(1, 2, 3, 4, 4, generator=problem.generator("g", t)) for t in range(6)]
-    ours = PixelAdam(pixels.clone(), fresh=True)
+    ours = Adam(tensors, Learned(what="images"), fresh=True)
     late = torch.zeros(1, 3, 4, 4, requires_grad=True)
     reference = torch.optim.Adam([late], lr=0.1, betas=(0.5, 0.9))
     for step, gradient in enumerate(gradients):
         active = 1 if step < 3 else 2
-        ours.step(gradient[:, :active], 0.1)
+        ours.step({"images": gradient[:, :active]}, 0.1, slice(0, active))
         if step >= 3:
             late.grad = gradient[0, 1:2]
             reference.step()
-    torch.testing.assert_close(ours.pixels[0, 1:2], late.detach(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(tensors["images"][0, 1:2], late.detach(), atol=1e-6, rtol=1e-5)
 
 
 def test_groups_do_not_depend_on_each_other(problem: Problem) -> None:
-    start = Noise().initialize(problem)
+    start = begun(problem)
     plan = Constant(iterations=3).plan(problem)
-    alone = recover_group(problem, start, plan, 2, BatchNormMatching(), silent).images
+    alone = pixels(recover_group(problem, start, plan, 2, BatchNormMatching(), silent))
     for index in (0, 1):
         recover_group(problem, start, plan, index, BatchNormMatching(), silent)
-    assert torch.equal(alone, recover_group(problem, start, plan, 2, BatchNormMatching(), silent).images)
+    assert torch.equal(alone, pixels(recover_group(problem, start, plan, 2, BatchNormMatching(), silent)))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +176,7 @@ def test_groups_do_not_depend_on_each_other(problem: Problem) -> None:
     ids=["cda", "delt"],
 )
 def test_stacks_of_groups_make_the_same_images(problem: Problem, scheduler: Constant | EarlyLate) -> None:
-    start, matcher = Noise().initialize(problem), BatchNormMatching()
+    start, matcher = begun(problem), BatchNormMatching()
     plan = scheduler.plan(problem)
     alone = [recover_group(problem, start, plan, index, matcher, silent) for index in range(len(plan.groups))]
     for size in (1, 2, 5):
@@ -172,8 +184,8 @@ def test_stacks_of_groups_make_the_same_images(problem: Problem, scheduler: Cons
         assert max(len(stack) for stack in together) == min(size, len(plan.groups))
         for stack in together:
             for index, result in zip(stack, recover_stack(problem, start, plan, stack, matcher, silent), strict=True):
-                moved = (alone[index].images - start.images[list(plan.groups[index].images)]).abs().mean()
-                assert (result.images - alone[index].images).abs().mean() < 0.01 * moved, (size, index)
+                moved = (pixels(alone[index]) - pixels(start)[list(plan.groups[index].images)]).abs().mean()
+                assert (pixels(result) - pixels(alone[index])).abs().mean() < 0.01 * moved, (size, index)
                 for name, values in alone[index].curves.items():
                     assert result.curves[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
 
@@ -195,7 +207,7 @@ def test_by_default_small_images_are_stacked_up_to_a_pass_and_large_ones_are_not
 
 def test_pixels_stay_valid_colours(problem: Problem) -> None:
     plan = Constant(iterations=5, learning_rate=50.0).plan(problem)
-    images = recover_group(problem, Noise().initialize(problem), plan, 0, BatchNormMatching(), silent).images
+    images = pixels(recover_group(problem, begun(problem), plan, 0, BatchNormMatching(), silent))
     low, high = problem.normalization.pixel_bounds()
     assert (images >= low - 1e-6).all() and (images <= high + 1e-6).all()
 
@@ -204,19 +216,19 @@ def test_progress_adds_up_to_the_plans_cost(problem: Problem) -> None:
     done: list[int] = []
     plan = EarlyLate(iterations=800, round_iterations=100).plan(make_problem(problem.data, problem.teacher, ipc=1))
     small = make_problem(problem.data, problem.teacher, ipc=1)
-    recover_group(small, Noise().initialize(small), plan, 0, BatchNormMatching(), lambda n, _: done.append(n))
+    recover_group(small, begun(small), plan, 0, BatchNormMatching(), lambda n, _: done.append(n))
     assert sum(done) == plan.image_iterations
 
 
 def test_matching_is_per_group(problem: Problem) -> None:
     """Two groups in one call give the losses of two calls."""
     match = BatchNormMatching().bind(problem)
-    start = Noise().initialize(problem)
-    halves = [start.images[::2], start.images[1::2]]
+    start = begun(problem)
+    halves = [pixels(start)[::2], pixels(start)[1::2]]
     targets = start.targets[::2]
 
     def views(images: Tensor, labels: Tensor, groups: int) -> Views:
-        return Views(images, labels, groups, 0, problem.generator)
+        return views_of(problem, images, labels, groups=groups)
 
     together = match(views(torch.cat(halves), torch.cat([targets, targets]), 2))
     for place, half in enumerate(halves):
@@ -299,7 +311,7 @@ class Broken(Matcher):
 def test_what_a_matcher_breaks_is_named(problem: Problem, how: str, message: str) -> None:
     plan = Constant(iterations=2).plan(problem)
     with pytest.raises(RunError, match=message):
-        recover_group(problem, Noise().initialize(problem), plan, 0, Broken(how=how), silent)
+        recover_group(problem, begun(problem), plan, 0, Broken(how=how), silent)
 
 
 def test_batch_norm_matching_needs_batch_norm(digits: RealData, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,22 +324,22 @@ def test_batch_norm_matching_needs_batch_norm(digits: RealData, monkeypatch: pyt
 def test_a_plan_whose_groups_overlap_is_refused(problem: Problem) -> None:
     plan = Constant(iterations=1).plan(problem)
     with pytest.raises(RunError, match="two groups"):
-        check_plan(plan.model_copy(update={"groups": plan.groups + plan.groups[:1]}), problem.num_images)
+        check_plan(plan.model_copy(update={"groups": plan.groups + plan.groups[:1]}), problem.num_units)
 
 
 def test_assembly_puts_images_back_in_order(problem: Problem) -> None:
-    start = Noise().initialize(problem)
+    start = begun(problem)
     plan = EarlyLate(iterations=8).plan(problem)
     marked = [torch.stack([torch.full((3, 8, 8), float(i)) for i in group.images]) for group in plan.groups]
-    images = assemble(start, plan, marked).images
+    images = pixels(assemble(start, plan, [Latents({"images": each}, start.targets) for each in marked]))
     assert torch.equal(images[:, 0, 0, 0], torch.arange(problem.num_images).float())
 
 
 def test_assembly_blends_a_residual_of_the_start_back_in(problem: Problem) -> None:
-    start = Noise().initialize(problem)
+    start = begun(problem)
     plan = EarlyLate(iterations=8, residual=0.25).plan(problem)
-    zeros = [torch.zeros(len(group.images), 3, 8, 8) for group in plan.groups]
-    assert torch.equal(assemble(start, plan, zeros).images, 0.25 * start.images)
+    zeros = [Latents({"images": torch.zeros(len(group.images), 3, 8, 8)}, start.targets) for group in plan.groups]
+    assert torch.equal(pixels(assemble(start, plan, zeros)), 0.25 * pixels(start))
 
 
 def test_residuals_share_what_was_recovered(digits: RealData, tmp_path: Path) -> None:

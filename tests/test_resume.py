@@ -79,7 +79,7 @@ def test_recovery_goes_on_to_the_same_pixels(
     (again,) = recover_stack(
         problem, start, plan, (0,), matcher, lambda done, _: seen.append(done), Checkpoint(path, every=0)
     )
-    assert torch.equal(whole.images, again.images) and whole.curves == again.curves
+    assert torch.equal(whole.latents.images["images"], again.latents.images["images"]) and whole.curves == again.curves
     assert sum(seen) == plan.groups[0].image_iterations and seen[0] > 0, "what was done before counts as done"
 
 
@@ -118,7 +118,8 @@ def test_a_damaged_checkpoint_counts_as_none(problem: Problem, tmp_path: Path, h
     path.write_bytes({"flip": bytes(content), "cut": bytes(content[:99]), "empty": b"", "text": b"no " * 99}[harm])
     said: list[str] = []
     (again,) = recover_stack(problem, start, plan, (0,), matcher, silent, Checkpoint(path, 0, said.append))
-    assert torch.equal(again.images, recover_stack(problem, start, plan, (0,), matcher, silent)[0].images)
+    (whole,) = recover_stack(problem, start, plan, (0,), matcher, silent)
+    assert torch.equal(again.latents.images["images"], whole.latents.images["images"])
     assert len(said) == 1 and "its stage starts anew" in said[0]
 
 

@@ -7,11 +7,9 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from torch import Tensor
-
 from delt_host.components import Cost
 from delt_host.history import LossCurve, averaged
-from delt_host.latents import Latents
+from delt_host.latents import Latents, unstacked
 from delt_host.recover import assemble
 from delt_host.resume import Checkpoint
 from delt_host.sets import LEARNED, check_packed, fingerprint_of, packed_bytes
@@ -57,11 +55,11 @@ def _recovered(course: Course) -> tuple[Latents, Cost, tuple[LossCurve, ...]]:
     start = Latents.of(course.problem, course.start)
     if not course.optimises:
         return start, Cost(), ()
-    groups: list[Tensor] = []
+    groups: list[Latents] = []
     seconds, peaks, curves = 0.0, [], list[Mapping[str, Any]]()
     for step in course["recover"]:
         entry = done(step, course.host)
-        groups += list(entry.tensors["images"])
+        groups += unstacked(entry.tensors)
         seconds += entry.facts["seconds"]
         peaks.append(entry.facts["peak_bytes"])
         curves += entry.facts["curves"]

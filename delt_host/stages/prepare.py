@@ -17,12 +17,19 @@ from delt_host.stages.step import Made, Step
 
 
 def preparations(course: Course, kind: str, named: Named[Any], problem: Problem | None = None) -> tuple[Step, ...]:
-    """The steps that come before a component's own, and that this needs; `problem` is the regime's and student's, if any."""
-    if type(named.component).prepares is Component.prepares:
+    """The steps that come before a component's own, and that this needs; those of the components among its options, too.
+    `problem` is the regime's and student's, if any."""
+    preparing = [
+        each
+        for each in (named.component, *named.component.parts.values())
+        if type(each).prepares is not Component.prepares
+    ]
+    if not preparing:
         return ()
     problem = (problem or course.problem).seen_by(named.component)
     with course.host.running(kind, named):
-        return tuple(_step(course, kind, named, problem, each) for each in named.component.prepares(problem))
+        declared = [what for each in preparing for what in each.prepares(problem)]
+        return tuple(_step(course, kind, named, problem, each) for each in declared)
 
 
 def _step(course: Course, kind: str, named: Named[Component], problem: Problem, what: Prepared) -> Step:

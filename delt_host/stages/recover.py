@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import torch
-
-from delt_host.cost import multiply_adds, peak_memory
+from delt_host.cost import multiply_adds, passes_of, peak_memory
 from delt_host.experiment import Named
-from delt_host.latents import Latents
-from delt_host.prepared import Passes
+from delt_host.identity import network_identity
+from delt_host.latents import Latents, stacked
 from delt_host.recover import recover_stack, stacks
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
@@ -37,22 +35,24 @@ def recover(course: Course) -> Iterator[Step]:
             "teachers": seen.inputs()["teachers"],
             "plan": plan.model_dump(mode="json", exclude={"residual"}),
             "matcher": course.host.identity("matcher", named),
+            "networks": [network_identity(name, seen.models) for name in named.component.networks.architectures(seen)],
             "form": course.host.identity("form", course.row.form),
             "seed": problem.seed,
         },
     )
     needs = (start, *prepared)
-    for stack in stacks(plan, named.component, problem.compute, problem.image_size):
-        passes = sum(plan.groups[group].image_iterations for group in stack)
+    for stack in stacks(plan, named.component, problem.compute, problem.image_size, problem.form.cells):
+        groups = [plan.groups[group] for group in stack]
+        with course.host.running("matcher", named):
+            cost = passes_of(seen, groups, named.component)
         yield course.step(
             "recover",
             {"of": of, "groups": stack},
             partial(_make, course, named, stack),
             needs=needs,
-            total=passes,
+            total=sum(group.image_iterations for group in groups),
             unit="image-iterations",
-            # A committee takes turns, so its members count alike.
-            cost=tuple(Passes(t.architecture, "pixels", passes / len(seen.teachers)) for t in seen.teachers),
+            cost=cost,
             like=named.name,
             size_bytes=partial(_size, course, stack),
             travels=True,
@@ -72,8 +72,8 @@ def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint:
     with peak_memory(problem.compute.device) as peak, course.host.running("matcher", named):
         advance = course.host.observer.advance
         results = recover_stack(problem, start, course.plan, stack, named.component, advance, checkpoint)
-    recovered = torch.stack([result.images for result in results])
-    return {"images": recovered}, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
+    recovered = stacked([result.latents for result in results])
+    return recovered, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
 
 
 def _count(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:

@@ -13,6 +13,7 @@ class FeatureMean(Matcher):
     """Cross-entropy, and the squared distance of the teacher's last features, averaged over each class of the group."""
 
     source = "an example, not a published method"
+    of_teachers = True
 
     weight: float = 1.0
     """The weight of the distance."""

@@ -1,0 +1,175 @@
+"""What is learned of a stack of groups, while it is learned: its tensors, their optimisers and their averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from delt_host.errors import RunError
+from delt_host.latents import Latents, with_learned
+from delt_host.optimisers import Optimiser, Tensors, Where, optimiser
+from delt_host.plan import Phase, Plan, What
+from delt_host.problem import Problem
+
+WHOLE = slice(None)
+
+
+class Learning:
+    """G groups of U units each, on the device.
+
+    Everything that is learned is a dict of tensors (G, U, …): of images what their form optimises, of labels their logits
+    (G, U, C), of the students' rate one number (G, 1), which belongs to the set and not to a unit.
+    """
+
+    def __init__(self, problem: Problem, start: Latents, plan: Plan, indices: Sequence[int]) -> None:
+        device, self.form = problem.compute.device, problem.form
+        groups = [plan.groups[index] for index in indices]
+        start = with_learned(start, plan, problem.num_classes)
+        self.places = torch.tensor([each.images for each in groups])
+        self.targets = start.targets[self.places]
+        self.values: dict[What, Tensors] = {"images": self._on(device, start.images)}
+        if start.labels is not None:
+            self.values["labels"] = self._on(device, {"labels": start.labels})
+        if start.learning_rate is not None:
+            rate = start.learning_rate.to(device, torch.float32)
+            self.values["learning_rate"] = {"learning_rate": rate.expand(len(groups), 1).clone()}
+        low, high = problem.normalization.pixel_bounds()
+        self.bounds = low.to(device), high.to(device)
+        learned = {what for group in groups for phase in group.phases for what in phase.rates}
+        hows = [each for each in plan.learns if each.what in learned]
+        self.optimisers: dict[What, Optimiser] = {
+            how.what: optimiser(self.values[how.what], how, plan.moments == "fresh" and how.what == "images")
+            for how in hows
+        }
+        self.averages: dict[What, Tensors] = {
+            how.what: {name: each.clone() for name, each in self.values[how.what].items()}
+            for how in hows
+            if how.average
+        }
+        self._targets, self._index = self.targets.to(device), self._images_of(self.places).to(device)
+
+    def _on(self, device: str, tensors: Mapping[str, Tensor]) -> Tensors:
+        return {name: each[self.places].to(device, torch.float32).contiguous() for name, each in tensors.items()}
+
+    def _images_of(self, units: Tensor) -> Tensor:
+        """The places of the images (G, U * cells) that units (G, U) decode to."""
+        return (units[:, :, None] * self.form.cells + torch.arange(self.form.cells)).flatten(1)
+
+    def turns(self, phase: Phase) -> list[Where]:
+        """The units of each step of an iteration."""
+        if phase.turns == "together":
+            return [slice(0, phase.active)]
+        active = self.targets[0, : phase.active]
+        return [torch.nonzero(active == label).flatten() for label in active.unique()]
+
+    def leaves(self, where: Where, phase: Phase) -> dict[What, Tensors]:
+        """What a step depends on, cut from its past; what the phase learns requires a gradient."""
+        return {
+            what: {
+                name: each[:, WHOLE if what == "learning_rate" else where].detach().requires_grad_(what in phase.rates)
+                for name, each in values.items()
+            }
+            for what, values in self.values.items()
+        }
+
+    def decoded(self, leaf: Mapping[str, Tensor]) -> Tensor:
+        """The images (G * B, 3, S, S) of latents (G, A, …)."""
+        return self.form.decode({name: each.flatten(0, 1) for name, each in leaf.items()})
+
+    def targets_of(self, where: Where) -> Tensor:
+        """(G * B,): the classes of the images of the units at `where`."""
+        own = self._targets[:, where].flatten()
+        return own if self.form.cells == 1 else own.repeat_interleave(self.form.cells)
+
+    def index_of(self, where: Where) -> Tensor:
+        """(G * B,): their places in the set."""
+        if self.form.cells == 1:
+            return self._index[:, where].flatten()
+        return self._index.unflatten(1, (-1, self.form.cells))[:, where].flatten()
+
+    def labels_of(self, leaves: Mapping[What, Tensors]) -> Tensor | None:
+        """(G * B, C): the labels of the images of the leaves' units."""
+        if "labels" not in leaves:
+            return None
+        own = leaves["labels"]["labels"].flatten(0, 1)
+        return own if self.form.cells == 1 else own.repeat_interleave(self.form.cells, dim=0)
+
+    @torch.no_grad()
+    def current(self) -> tuple[Tensor, Tensor]:
+        """All units as they stand: images and, where there are any, their labels, else their classes."""
+        labels = self.labels_of(self.values)
+        images = self.decoded(self.values["images"]).contiguous(memory_format=torch.channels_last)
+        return images, self.targets_of(WHOLE) if labels is None else labels
+
+    def step(
+        self, loss: Tensor, leaves: Mapping[What, Tensors], where: Where, phase: Phase, place: tuple[int, int]
+    ) -> None:
+        """One step of everything that the phase learns, at `place`, iteration and turn. RunError where the first loss depends
+        on nothing of some kind."""
+        wanted = [(what, name) for what in phase.rates for name in leaves[what]]
+        found = torch.autograd.grad(loss, [leaves[what][name] for what, name in wanted], allow_unused=True)
+        gradients: dict[What, Tensors] = {}
+        for (what, name), gradient in zip(wanted, found, strict=True):
+            if gradient is not None:
+                gradients.setdefault(what, {})[name] = gradient
+        iteration, turn = place
+        for what, rate in phase.rates.items():
+            if what in gradients:
+                own = WHOLE if what == "learning_rate" else where
+                self.optimisers[what].step(gradients[what], rate.at(iteration), own, first=turn == 0)
+            elif place == (0, 0):
+                raise RunError(f"no gradient reaches the {what}; no term depends on views.{what}")
+        # All units each time: the published code clips noise that waits to join from the first step on.
+        self._keep_valid(self.values["images"])
+
+    def _keep_valid(self, images: Tensors) -> None:
+        self.form.keep_valid({name: each.flatten(0, 1) for name, each in images.items()}, *self.bounds)
+
+    def averaged(self) -> None:
+        """After an iteration: the averages follow."""
+        for what, averages in self.averages.items():
+            decay = self.optimisers[what].how.average
+            for name, each in averages.items():
+                each.lerp_(self.values[what][name], 1 - decay)
+
+    def results(self) -> list[Latents]:
+        """What is kept of each group: the averages, where there are any."""
+        kept = {**self.values, **self.averages}
+        if "images" in self.averages:  # of a start that was none yet
+            self._keep_valid(kept["images"])
+        cpu = {what: {name: each.cpu() for name, each in tensors.items()} for what, tensors in kept.items()}
+        labels = cpu.get("labels", {}).get("labels")
+        rate = cpu.get("learning_rate", {}).get("learning_rate")
+        return [
+            Latents(
+                {name: each[group] for name, each in cpu["images"].items()},
+                self.targets[group],
+                None if labels is None else labels[group],
+                None if rate is None else rate[group, 0],
+            )
+            for group in range(len(self.places))
+        ]
+
+    def state(self) -> tuple[Tensors, dict[str, Any]]:
+        """Tensors and facts for checkpoints."""
+        parts: Tensors = {}
+        for kind, all_of in (("value", self.values), ("average", self.averages)):
+            for what, tensors in all_of.items():
+                parts |= {f"{kind}.{what}.{name}": each for name, each in tensors.items()}
+        for what, own in self.optimisers.items():
+            parts |= {f"optimiser.{what}.{name}": each for name, each in own.state().items()}
+        return parts, {"steps": {what: own.count for what, own in self.optimisers.items()}}
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for what, own in self.optimisers.items():
+            prefix = f"optimiser.{what}."
+            state = {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
+            own.load(state, facts["steps"][what])
+        for kind, all_of in (("value", self.values), ("average", self.averages)):
+            for what, values in all_of.items():
+                for name, each in values.items():
+                    each.copy_(tensors[f"{kind}.{what}.{name}"])

@@ -1,0 +1,43 @@
+"""Batches of real training images, by class and over all, drawn from a generator, normalised and on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from delt_host.problem import Problem
+
+Batch = tuple[Tensor, Tensor]
+"""Images (n, 3, S, S) float32, normalised, and their classes (n,) int64."""
+
+
+class RealBatches:
+    """The training set of a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.train = problem, problem.data.train
+        self._members: dict[int, Tensor] = {}
+
+    def of_classes(self, labels: Sequence[int], each: int, rng: torch.Generator) -> Batch:
+        """`each` images of every named class, one class after the other, without replacement; all of a smaller class."""
+        return self.at(torch.cat([self._draw(self._of(label), each, rng) for label in labels]))
+
+    def of_all(self, count: int, rng: torch.Generator) -> Batch:
+        """`count` images of any classes, without replacement; all where there are fewer."""
+        return self.at(self._draw(torch.arange(len(self.train)), count, rng))
+
+    def at(self, indices: Tensor) -> Batch:
+        """The training images at `indices` (n,)."""
+        device = self.problem.compute.device
+        images = self.problem.normalization.normalize(self.train.read(indices).to(device))
+        return images, self.train.targets[indices].to(device)
+
+    def _of(self, label: int) -> Tensor:
+        if label not in self._members:
+            self._members[label] = self.train.of_class(label)
+        return self._members[label]
+
+    def _draw(self, members: Tensor, count: int, rng: torch.Generator) -> Tensor:
+        return members[torch.randperm(len(members), generator=rng)[:count]]
