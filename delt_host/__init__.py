@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from delt_host.protocols import Protocol
     from delt_host.reader import ImageReader
     from delt_host.results import Score
+    from delt_host.squeezer import Snapshot, Squeezer
     from delt_host.teacher import Teacher
 
 __version__ = "0.1.0"
@@ -61,6 +62,7 @@ _HOMES = {
     "protocols": "Protocol",
     "reader": "ImageReader",
     "results": "Score",
+    "squeezer": "Snapshot Squeezer",
     "teacher": "Teacher",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -100,7 +102,9 @@ __all__ = [
     "RunError",
     "Scheduler",
     "Score",
+    "Snapshot",
     "Split",
+    "Squeezer",
     "Teacher",
     "Views",
     "__version__",

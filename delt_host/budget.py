@@ -113,7 +113,8 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
         return {}, {"pace": median(seconds[1:]) / short.groups[0].image_iterations}
 
     inputs = {**seen.inputs(), "matcher": host.identity("matcher", matcher), "plan": short.model_dump(mode="json")}
-    passes = Passes(seen.teacher.architecture, "pixels", TIMES * short.groups[0].image_iterations)
+    count = TIMES * short.groups[0].image_iterations / max(len(seen.teachers), 1)
+    passes = tuple(Passes(teacher.architecture, "pixels", count) for teacher in seen.teachers)
     return Step(
         "time",
         row.label,
@@ -123,7 +124,7 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
         make,
         known=problem.settled,
         unit="iterations",
-        cost=(passes,),
+        cost=passes,
         like=matcher.name,
         place="before the rows",
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from delt_host.component import Component
+from delt_host.component import Asking, Component
 from delt_host.errors import InputError
 from delt_host.reader import ImageReader
 
@@ -75,7 +75,7 @@ class Distilled(ImageReader):
         return content.hexdigest()
 
 
-class Initializer(Component):
+class Initializer(Asking):
     """Makes the images that recovery starts from."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ Match = Callable[[Views], Mapping[str, "Tensor"]]
 """Named loss terms, each of shape (G,): one value a group. Their sum is minimised, each is logged."""
 
 
-class Matcher(Component):
+class Matcher(Asking):
     """What synthetic images are made to match."""
 
     stackable: ClassVar[bool] = False
@@ -175,7 +175,7 @@ class Labels(ABC):
         return None
 
 
-class Relabeler(Component):
+class Relabeler(Asking):
     """Gives every augmented view of the distilled images its label."""
 
     while_training: ClassVar[bool] = False
@@ -204,7 +204,7 @@ class Evaluation:
     """JSON-able detail: per-class accuracy, epochs, optimizer steps, curves."""
 
 
-class Evaluator(Component):
+class Evaluator(Asking):
     """Scores a distilled set."""
 
     headline: ClassVar[str]

@@ -23,9 +23,10 @@ def multiply_adds(problem: Problem, start: ImageSet, plan: Plan, matcher: Matche
     Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations.
     """
     group = plan.groups[0]
-    last = group.phases[-1].model_copy(update={"iterations": len(problem.teachers)})
+    last = group.phases[-1].model_copy(update={"iterations": max(len(problem.teachers), 1)})
     short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
-    _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
+    if problem.teachers:
+        _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
     with FlopCounterMode(display=False) as counter:
         recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
     return counter.get_total_flops() / 2 / short.image_iterations * plan.image_iterations

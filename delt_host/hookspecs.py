@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from delt_host.methods import Method
     from delt_host.models import Builder
     from delt_host.observer import Observer
+    from delt_host.squeezer import Squeezer
 
 GROUP = "delt_host"
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
@@ -53,6 +54,11 @@ def delt_evaluators() -> dict[str, type[Evaluator]]:  # type: ignore[empty-body]
 @hookspec
 def delt_forms() -> dict[str, type[Form]]:  # type: ignore[empty-body]
     """How sets are stored: classes between images and what lies in a file."""
+
+
+@hookspec
+def delt_squeezers() -> dict[str, type[Squeezer]]:  # type: ignore[empty-body]
+    """How teachers are trained: classes that train a network on the real images and give it after each epoch."""
 
 
 @hookspec

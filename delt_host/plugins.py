@@ -19,10 +19,12 @@ from delt_host.errors import InputError, unknown
 from delt_host.form import Form, Pixels
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.observer import Observer
+from delt_host.ordinary import Ordinary
+from delt_host.squeezer import Squeezer
 
-KINDS = (*STAGES, "form", "method", "dataset", "model", "observer")
-CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "observer": Observer}
-OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}}
+KINDS = (*STAGES, "form", "squeezer", "method", "dataset", "model", "observer")
+CLASSES: dict[str, type] = {**CONTRACTS, "form": Form, "squeezer": Squeezer, "observer": Observer}
+OWN: dict[str, dict[str, Any]] = {"form": {"pixels": Pixels}, "squeezer": {"ordinary": Ordinary}}
 """What the host itself provides, by kind and name."""
 
 

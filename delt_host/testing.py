@@ -41,6 +41,8 @@ from delt_host.protocols import Protocol
 from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
+from delt_host.squeezer import Squeezer
+from delt_host.squeezer_check import check_squeezer
 from delt_host.teacher import Teacher
 
 
@@ -74,12 +76,13 @@ def check(component: Component, problem: Problem | None = None) -> None:
         (Matcher, check_matcher),
         (Relabeler, check_relabeler),
         (Evaluator, check_evaluator),
+        (Squeezer, check_squeezer),
     ):
         if isinstance(component, contract):
             with _global_rng_untouched(component):
                 examine(component, problem)  # type: ignore[arg-type]
             return
-    raise AssertionError(f"{_name(component)} is none of the five components")
+    raise AssertionError(f"{_name(component)} is no component that can be checked")
 
 
 def check_options(component: Component) -> None:

@@ -19,6 +19,8 @@ from delt_host.models import build_model
 from delt_host.seeding import isolated_rng
 from delt_host.statistics import recorded_inputs
 
+WITHOUT_TEACHER = "convnet3"  # the network where neither an option nor a teacher says which
+
 
 class DistributionMatching(Matcher):
     """``sum_c || mean of f(real batch of c) - mean of f(synthetic images of c) ||^2`` for a freshly drawn network f.
@@ -32,10 +34,11 @@ class DistributionMatching(Matcher):
     real_batch: int = Field(256, ge=1)
     """Real images of each class in an iteration, drawn without replacement."""
     model: str = ""
-    """The network whose random weights embed the images; empty: the teacher's architecture."""
+    """The network whose random weights embed the images; empty: the teacher's architecture, and
+    `convnet3` in a run without a teacher."""
 
     def bind(self, problem: Problem) -> Match:
-        architecture = self.model or problem.teacher.architecture
+        architecture = self.model or (problem.teacher.architecture if problem.teachers else WITHOUT_TEACHER)
         members = [problem.data.train.of_class(label) for label in range(problem.num_classes)]
 
         def match(views: Views) -> dict[str, Tensor]:

@@ -16,10 +16,9 @@ from delt_plugins.labels import Fkd
 
 
 class CommitteeLabels(Fkd):
-    """FKD with the mean of all teachers' logits."""
+    """FKD with the mean of the logits of all teachers that it asks."""
 
     source: ClassVar[str] = "G-VBSM, section 3.4; the rescaling is its ImageNet-1K script's"
-    committee: ClassVar[bool] = True
 
     rescale: bool = False
     """Bring each teacher's logits to the mean norm of all before they are averaged."""
@@ -41,16 +40,16 @@ GVBSM = Method(
     summary="noise, constant schedule, statistics of a committee's convolutions, patches and BatchNorms",
     source="Shao et al.: Generalized Large-Scale Data Condensation via Various Backbone and Statistical Matching, CVPR 2024, "
     "arXiv 2311.17950",
-    committee=SMALL_POOL,
     initializer=use("noise"),
     # The published roll of 0 to 32 px is left as it is: on small images it is any shift at all.
     scheduler=use("constant", learning_rate=0.05, crop="pad", roll=(0, 32), order="class"),
-    matcher=use("general-statistics"),
-    relabeler=use("committee"),
+    matcher=use("general-statistics", teachers=SMALL_POOL),
+    relabeler=use("committee", teachers=SMALL_POOL),
     datasets=dict.fromkeys(
         LARGE,
         {
-            "committee": LARGE_POOL,
+            "matcher.teachers": LARGE_POOL,
+            "relabeler.teachers": LARGE_POOL,
             "scheduler.learning_rate": 0.1,
             "scheduler.crop": "constant",
             "scheduler.group_size": 80,
@@ -65,15 +64,15 @@ GVBSM = Method(
 EDC = Method(
     summary="the best real patches, constant schedule, a committee's statistics over all and class by class",
     source="Shao et al.: Elucidating the Design Space of Dataset Condensation, NeurIPS 2024, arXiv 2404.13733",
-    committee=SMALL_POOL,
     initializer=use("ranked", selection="highest", cut=True),
     scheduler=use("constant", iterations=2000, learning_rate=0.05, order="class"),
-    matcher=use("general-statistics", class_wise=0.5, diversity=0.0),
-    relabeler=use("committee"),
+    matcher=use("general-statistics", teachers=SMALL_POOL, class_wise=0.5, diversity=0.0),
+    relabeler=use("committee", teachers=SMALL_POOL),
     datasets=dict.fromkeys(
         LARGE,
         {
-            "committee": LARGE_POOL,
+            "matcher.teachers": LARGE_POOL,
+            "relabeler.teachers": LARGE_POOL,
             "initializer.patches": 2,
             "scheduler.iterations": 1000,
             "scheduler.group_size": 80,

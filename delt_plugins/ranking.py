@@ -14,8 +14,9 @@ from torch import Tensor
 
 from delt_host import Distilled, Evaluation, Evaluator, Labels, Passes, Prepared, Problem, Relabeler, hookimpl
 from delt_host.identity import network_identity
+from delt_host.ordinary import Ordinary
 from delt_host.resume import Checkpoint
-from delt_host.squeeze import TeacherRecipe, measured, squeeze
+from delt_host.squeeze import measured, squeeze
 from delt_host.train import train_student
 from delt_plugins.controls import Real
 from delt_plugins.labels import Fixed, Fkd, Hard
@@ -135,8 +136,8 @@ def random_accuracy(problem: Problem, name: str, model: str) -> Prepared:
 
 def real_accuracy(problem: Problem, model: str) -> Prepared:
     """`accuracy`: top-1, as a fraction, of the model trained on the whole real set with hard labels by the teacher's recipe."""
-    options = {name: value for name, value in problem.teacher.recipe.items() if name in TeacherRecipe.model_fields}
-    recipe = TeacherRecipe(**{**options, "model": model, "weights": ""})
+    options = {name: value for name, value in problem.teacher.recipe.items() if name in Ordinary.model_fields}
+    recipe = Ordinary(**{**options, "model": model, "weights": ""})
 
     def make(checkpoint: Checkpoint) -> Mapping[str, Tensor]:
         teacher = problem.teacher

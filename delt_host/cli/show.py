@@ -37,8 +37,6 @@ def _print(record: dict[str, Any]) -> None:
             choice = record[stage]
             options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
             click.echo(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))
-        if record["committee"]:
-            click.echo(f"  committee: {', '.join(record['committee'])} (beside the first teacher, where none is named)")
         for dataset, options in record["datasets"].items():
             click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
         return

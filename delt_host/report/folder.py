@@ -35,7 +35,6 @@ from delt_host.results import (
     Results,
     TeacherRecord,
 )
-from delt_host.teacher import Teacher
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
 GRID_CLASSES = 20
@@ -66,7 +65,7 @@ def write_results(
     """
     results = _results(experiment, problem, measurements, registry)
     results.write(path)
-    data, teacher = problem.data, problem.teacher
+    data = problem.data
     for measurement in measurements if with_sets else ():
         if measurement.distilled is None:
             continue
@@ -75,7 +74,7 @@ def write_results(
             measurement.student or measurement.evaluator != experiment.evaluators[0]
         ):
             continue
-        _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
+        _distilled(measurement, experiment, problem).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled.pixels, data.num_classes, folder / "images.png")
         if measurement.history is not None:
             measurement.history.save(folder / "history.safetensors")
@@ -97,7 +96,9 @@ def _results(
     results = Results(
         recipe=experiment.table(),
         data=DataRecord(name=data.name, fingerprint=data.fingerprint, notes=data.notes),
-        teachers=tuple(TeacherRecord(**each.facts(), fingerprint=each.fingerprint) for each in problem.teachers),
+        teachers=tuple(
+            TeacherRecord(name=each.called, **each.facts(), fingerprint=each.fingerprint) for each in problem.teachers
+        ),
         regimes=(
             RegimeRecord(
                 name=REGIME,
@@ -175,22 +176,23 @@ def machine(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _distilled(measurement: Measurement, experiment: Experiment, data: RealData, teacher: Teacher) -> DistilledSet:
-    row = measurement.row
+def _distilled(measurement: Measurement, experiment: Experiment, problem: Problem) -> DistilledSet:
+    row, data = measurement.row, problem.data
+    first = problem.teachers[0] if problem.teachers else None
     if measurement.distilled is None or measurement.plan is None:
         raise ValueError("a failed measurement has no distilled set")
     return DistilledSet(
         pixels=measurement.distilled.pixels,
         targets=measurement.distilled.targets,
         class_names=data.class_names,
-        normalization=teacher.normalization,
+        normalization=problem.normalization,
         about={
             "method": row.label,
             "components": {stage: named.table() for stage, named in row.stages().items()},
             "ipc": row.ipc or experiment.ipc,
             "seed": measurement.seed,
             "dataset": {"name": data.name, "fingerprint": data.fingerprint},
-            "teacher": {"architecture": teacher.architecture, "fingerprint": teacher.fingerprint},
+            "teacher": {"architecture": first.architecture, "fingerprint": first.fingerprint} if first else None,
             "labels": {"relabeler": row.relabeler.table(), "bytes": measurement.label_bytes},
             "protocol": experiment.protocol.model_dump(mode="json"),
             "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,

@@ -16,7 +16,6 @@ from delt_host.plugins import Registry
 from delt_host.reproduce.table import Cell, Scale, Table
 from delt_host.request import Request
 from delt_host.resolve import resolve
-from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
 
 SIZE = "dataset.image_size"
@@ -187,7 +186,7 @@ def _has(experiment: Experiment, key: str) -> bool:
     """Whether anything in the experiment has the option ``STAGE.OPTION``."""
     stage, _, option = key.partition(".")
     if stage == "teacher":
-        return all(isinstance(teacher, TeacherRecipe) for teacher in experiment.teachers)
+        return not any(isinstance(teacher.made_by, Path) for teacher in experiment.teachers)
     shared: dict[str, list[Any]] = {
         "dataset": [experiment.dataset.component],
         "protocol": [experiment.protocol],
@@ -203,7 +202,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
     return {
         "ipc": experiment.ipc,
         "teacher": [
-            {"fingerprint": Teacher.load(t).fingerprint} if isinstance(t, Path) else t.model_dump()
+            {"fingerprint": Teacher.load(t.made_by).fingerprint} if isinstance(t.made_by, Path) else t.table()
             for t in experiment.teachers
         ],
         "protocol": table["protocol"],

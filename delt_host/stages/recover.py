@@ -49,7 +49,7 @@ def recover(course: Course) -> Iterator[Step]:
             needs=needs,
             total=passes,
             unit="image-iterations",
-            # A committee takes turns, so its members count alike.
+            # Several teachers take turns, so they count alike.
             cost=tuple(Passes(t.architecture, "pixels", passes / len(seen.teachers)) for t in seen.teachers),
             like=named.name,
             size_bytes=partial(_size, course, stack),
