@@ -63,7 +63,7 @@ class TeacherMaker:
                     check_model(name, self.registry.things("model"))
                 except InputError as error:
                     raise InputError(f"{asks}, which is none of {', '.join(made)} and no model: {error}") from None
-                made[name] = self._squeezed(self.suggested, {"model": name})
+                made[name] = self._squeezed({}, {"model": name})
         files = [teacher.made_by for teacher in made.values() if isinstance(teacher.made_by, Path)]
         if files and len(files) == len(made) and (changed := self.sets.of("teacher")):
             raise InputError(f"the teacher comes from {files[0]}; teacher.{next(iter(changed))} cannot be set")
@@ -77,14 +77,17 @@ class TeacherMaker:
             if options:
                 raise InputError(f"the teacher comes from {path}; teacher.{next(iter(options))} cannot be set")
             return AskedTeacher(path, Teacher.facts_in(path)["architecture"], name)
-        return self._squeezed({**self.suggested, **options}, {}, name)
+        return self._squeezed(options, {}, name)
 
     def _squeezed(self, options: Mapping[str, Any], own: Mapping[str, Any], name: str = "") -> AskedTeacher:
-        """A teacher to squeeze; `own` are options that go before ``--set``."""
-        squeezer = str(self.sets.of("teacher", ["squeezer"]).get("squeezer", options.get("squeezer", DEFAULT)))
+        """A teacher to squeeze, with suggested options that its squeezer has; `own` are options that go before ``--set``."""
+        chosen = {**self.suggested, **options, **self.sets.of("teacher", ["squeezer"])}
+        squeezer = str(chosen.get("squeezer", DEFAULT))
         cls: type[Squeezer] = self.registry.get("squeezer", squeezer)
         fields = list(cls.model_fields)
         self.options_seen |= {"squeezer", *fields}
-        chosen = {key: value for key, value in options.items() if key != "squeezer"}
-        component = build(cls, {**chosen, **self.sets.of("teacher", fields), **own}, "teacher")
+        layers = [{key: value for key, value in self.suggested.items() if key in fields}, options]
+        layers += [self.sets.of("teacher", fields), own]
+        merged = {key: value for layer in layers for key, value in layer.items() if key != "squeezer"}
+        component = build(cls, merged, "teacher")
         return AskedTeacher(Named(squeezer, component), component.model, name)

@@ -284,7 +284,9 @@ def test_relabelling_costs_what_goes_through_the_teacher(
 @pytest.mark.usefixtures("with_teacher")
 def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
     """With a matcher that prepares: what it prepared, and the count of multiply-adds, are sent to whoever labels."""
-    comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2,matcher.teachers=convnet3,relabeler.teachers=convnet3"])
+    comparison = comparison_of(
+        tmp_path / "store", method=["gvbsm,matcher.patches=2,matcher.teachers=convnet3,relabeler.teachers=convnet3"]
+    )
     description = work.Description(work.recipe_of(comparison.experiment), threads=1)
     there = tmp_path / "store"
     for number, task in enumerate(work.tasks(comparison)):
