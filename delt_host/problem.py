@@ -29,6 +29,17 @@ from delt_host.teacher import Awaited, Teacher
 
 
 @dataclass(frozen=True)
+class Services:
+    """What a problem works with. Nothing of it changes a result, and no key sees it."""
+
+    store: Store | None = None
+    """Where `remember` keeps its results; None: recomputed."""
+    observer: Observer = field(default_factory=Observer)
+    built: dict[Any, nn.Module] = field(default_factory=dict)
+    """The teachers' networks as far as they were asked for."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """One set seed and student of a comparison. Every component of every method gets the same one."""
 
@@ -41,9 +52,6 @@ class Problem:
     compute: Compute
     models: dict[str, Builder] = field(default_factory=dict)
     """Network builders that plugins add to the host's own."""
-    store: Store | None = None
-    """Where `remember` keeps its results; None: recomputed."""
-    observer: Observer = field(default_factory=Observer)
     component: Component | None = None
     """The component that is shown the problem: what it remembers is its own."""
     form: Form = field(default_factory=Pixels)
@@ -52,12 +60,21 @@ class Problem:
     """Which student of the set that `seed` has drawn; what students and their views draw differs."""
     space: Normalization | None = None
     """What images are normalised with, where that is neither the first teacher's nor, without one, the data's own."""
-    built: dict[Any, nn.Module] = field(default_factory=dict, repr=False, compare=False)
-    """The teachers' networks as far as they were asked for."""
+    services: Services = field(default_factory=Services, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.ipc < 1:
             raise InputError(f"images per class must be at least 1, not {self.ipc}")
+
+    @property
+    def store(self) -> Store | None:
+        """Where `remember` keeps its results; None: recomputed."""
+        return self.services.store
+
+    @property
+    def observer(self) -> Observer:
+        """Who is told how far the work is."""
+        return self.services.observer
 
     @property
     def teacher(self) -> Teacher:
@@ -128,6 +145,10 @@ class Problem:
         """The same problem at another number of images per class."""
         return replace(self, ipc=ipc)
 
+    def with_store(self, store: Store | None) -> Problem:
+        """The same problem, what it remembers kept elsewhere."""
+        return replace(self, services=replace(self.services, store=store))
+
     def of_data(self, data: RealData) -> Problem:
         """The same problem on other data, of whose classes the teachers know at least these."""
         return replace(self, data=data)
@@ -170,12 +191,13 @@ class Problem:
 
     def _network(self, teacher: Teacher) -> nn.Module:
         settings = (self.class_names, self.compute, self.normalization)
-        if (key := (teacher.fingerprint, *settings)) not in self.built:
+        built = self.services.built
+        if (key := (teacher.fingerprint, *settings)) not in built:
             # First asked for under inference mode, the weights would be tensors that no gradient can pass.
             with torch.inference_mode(False):
                 names, compute, normalization = settings
-                self.built[key] = teacher.network(names, compute, self.models, normalization)
-        return self.built[key]
+                built[key] = teacher.network(names, compute, self.models, normalization)
+        return built[key]
 
     @property
     def network(self) -> nn.Module:
