@@ -32,7 +32,7 @@ def reference() -> str:
     for name in LazyGroup.commands_at:
         lines += ["", f"### delt-host {name}", "", "```", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
-    for kind in ("method", *STAGES, "dataset"):
+    for kind in ("method", *STAGES, "squeezer", "dataset"):
         names = (
             list(DATASETS)
             if kind == "dataset"
