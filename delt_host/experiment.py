@@ -31,7 +31,11 @@ class Named(Generic[Kind]):
     component: Kind
 
     def table(self) -> dict[str, Any]:
-        return {"name": self.name, **self.component.model_dump(mode="json")}
+        """As a recipe has it: all options, but for teachers where none is asked by name."""
+        default = type(self.component).model_fields.get("teachers")
+        unasked = default is not None and default.default == () == getattr(self.component, "teachers", None)
+        options = self.component.model_dump(mode="json", exclude={"teachers"} if unasked else None)
+        return {"name": self.name, **options}
 
 
 @dataclass(frozen=True)

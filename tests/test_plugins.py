@@ -125,7 +125,7 @@ def test_a_third_partys_matcher_runs_beside_a_baseline(install: Install, tmp_pat
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     lines = lines_of(tmp_path / "run")
-    assert lines["delt (matcher=mine)"].row.components["matcher"] == {"name": "mine", "teachers": [], "weight": 2.0}
+    assert lines["delt (matcher=mine)"].row.components["matcher"] == {"name": "mine", "weight": 2.0}
     assert lines["delt"].row.components["matcher"]["name"] == "batch-norm"
     assert lines["delt (matcher=mine)"].differences[0].other == "delt"
 
