@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ CLASSES, IPC, SIZE = 1000, 2, 8  # small images of many classes: nearly all byte
 def main(epochs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         problem = noise_problem("convnet3", SIZE, classes=CLASSES, ipc=IPC, epochs=epochs, batch_size=100)
-        problem = dataclasses.replace(problem, store=Store(Path(folder)))
+        problem = problem.with_store(Store(Path(folder)))
         pixels = torch.randint(0, 256, (problem.num_images, 3, SIZE, SIZE), dtype=torch.uint8)
         labels = Labels(problem, Distilled.of(pixels, problem.targets()), Fkd())
         labels.prepare()

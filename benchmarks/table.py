@@ -29,10 +29,11 @@ from delt_host import Distilled, Labels, Problem
 from delt_host.compute import Compute, keep_freed_memory
 from delt_host.latents import Latents
 from delt_host.models import build_model
+from delt_host.ordinary import Ordinary
 from delt_host.plugins import load_registry
 from delt_host.recover import recover_stack, stacks
 from delt_host.seeding import isolated_rng
-from delt_host.squeeze import TeacherRecipe, squeeze
+from delt_host.squeeze import squeeze
 from delt_host.train import train_student
 from delt_plugins.labels import Fkd
 from delt_plugins.true_class import true_class_scores
@@ -147,7 +148,7 @@ def labels(model: str, pairs: int, views: int) -> Iterator[Ratio]:
 def squeezing(model: str, pairs: int, images: int) -> Iterator[Ratio]:
     """An epoch with padded crops and mirrors, against training steps on one resident batch."""
     problem = noise_problem(model, real=images)
-    compute, recipe = problem.compute, TeacherRecipe(model=model, epochs=1)
+    compute, squeezer = problem.compute, Ordinary(model=model, epochs=1)
     batch = channels_last(problem.normalization.normalize(problem.data.train.read(torch.arange(128))), problem)
     targets = problem.data.train.targets[:128].to(compute.device)
 
@@ -161,7 +162,7 @@ def squeezing(model: str, pairs: int, images: int) -> Iterator[Ratio]:
             loss.backward()
             optimizer.step()
 
-    works = {"host": lambda: squeeze(problem.data, recipe, compute, {}, silent), "bare": bare}
+    works = {"host": lambda: squeeze(problem.data, squeezer, compute, {}, silent), "bare": bare}
     seconds = seconds_of(works, pairs)
     yield ratio(f"squeeze, {model}", "bare training step", 0.9, seconds, ("host", "bare"), images, "images/s")
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from delt_host.reader import ImageReader
     from delt_host.regimes import Regime
     from delt_host.results import Results, Score
+    from delt_host.squeezer import Snapshot, Squeezer
     from delt_host.taught import Taught
     from delt_host.teacher import Teacher
 
@@ -67,6 +68,7 @@ _HOMES = {
     "reader": "ImageReader",
     "regimes": "Regime",
     "results": "Results Score",
+    "squeezer": "Snapshot Squeezer",
     "taught": "Taught",
     "teacher": "Teacher",
 }
@@ -112,7 +114,9 @@ __all__ = [
     "RunError",
     "Scheduler",
     "Score",
+    "Snapshot",
     "Split",
+    "Squeezer",
     "Start",
     "Taught",
     "Teacher",

@@ -81,7 +81,10 @@ class ColumnMaker:
         fields = list(cls.model_fields)
         self._saw("relabeler", fields)
         suggested = {k: v for k, v in of_stage("relabeler", self.suggested).items() if k in fields}
-        options = {**suggested, **choice.options, **self.sets.of("relabeler", fields), **own}
+        options = {**suggested, **choice.options}
+        if len(options.get("teachers", ())) > 1 and "committee" in self.suggested:
+            options["teachers"] = self.suggested["committee"]
+        options |= {**self.sets.of("relabeler", fields), **own}
         return Named(choice.name, build(cls, options, f"relabeler {choice.name}"))
 
     def _protocol(self, choice: Choice, own: Mapping[str, Any]) -> Named[Protocol]:

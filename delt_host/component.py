@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 if TYPE_CHECKING:
     from delt_host.prepared import Prepared
@@ -25,9 +25,6 @@ class Component(BaseModel, ABC):
 
     source: ClassVar[str] = ""
     """Paper, section, equation or table the component comes from."""
-    committee: ClassVar[bool] = False
-    """Whether it makes use of every teacher of the run. Otherwise it is shown the first alone, and its results do not
-    depend on the others."""
 
     @property
     def parts(self) -> dict[str, Component]:
@@ -41,3 +38,22 @@ class Component(BaseModel, ABC):
         Asked before there is a teacher, too: it looks at sizes, options and the teachers' architectures, and computes nothing.
         """
         return ()
+
+
+class Asking(Component):
+    """A component that may ask teachers. Its results depend on those that it is shown and on no others."""
+
+    teachers: tuple[str, ...] = ()
+    """The teachers that it is shown, by name and in this order; none: the run's first."""
+
+    @field_validator("teachers", mode="before")
+    @classmethod
+    def _one_is_several(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
+
+    @field_validator("teachers")
+    @classmethod
+    def _each_once(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(given)) < len(given) or "" in given:
+            raise ValueError(f"each teacher is named once, not {', '.join(map(repr, given))}")
+        return given

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import SerializeAsAny, field_validator
 
-from delt_host.component import Component
+from delt_host.component import Asking, Component
 from delt_host.errors import InputError
 from delt_host.network_source import Current, Frozen, NetworkSource
 from delt_host.sets import Distilled as Distilled
@@ -56,7 +56,7 @@ class Cost:
     """The most memory in use meanwhile; NaN where the system does not tell."""
 
 
-class Initializer(Component):
+class Initializer(Asking):
     """Makes the images that recovery starts from."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ Match = Callable[[Views], Mapping[str, "Tensor"]]
 """Named loss terms, each of shape (G,): one value a group. Their sum is minimised, each is logged."""
 
 
-class Matcher(Component):
+class Matcher(Asking):
     """What synthetic images are made to match."""
 
     stackable: ClassVar[bool] = False
@@ -185,7 +185,7 @@ Answer = Callable[[Batch], "Tensor"]
 """The answers (B, C), float, to a batch of views, or of whole images."""
 
 
-class Relabeler(Component):
+class Relabeler(Asking):
     """Who says what students are to answer. Views, epochs, mixing, storing and replay are the host's: `delt_host.labels`."""
 
     asks: ClassVar[Literal["class", "image", "view"]] = "view"
@@ -237,7 +237,7 @@ class Evaluation:
     """JSON-able detail: per-class accuracy, epochs, optimizer steps, curves."""
 
 
-class Evaluator(Component):
+class Evaluator(Asking):
     """Scores a distilled set."""
 
     per: ClassVar[Literal["set", "regime", "table"]] = "regime"

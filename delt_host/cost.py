@@ -23,6 +23,8 @@ def passes_of(problem: Problem, groups: Sequence[Group], matcher: Matcher) -> tu
     """What goes through which network while groups are recovered. Those of several models take turns, so they count alike."""
     phases = [phase for group in groups for phase in group.phases]
     names = matcher.networks.architectures(problem)
+    if not names:
+        return ()
     matched = sum(matcher.passes(problem, phase) for phase in phases) / len(names)
     trained = sum(matcher.networks.passes(problem, phase) for phase in phases) / len(names)
     costs = [(Passes(name, "pixels", matched), Passes(name, "training", trained)) for name in names]
@@ -36,7 +38,8 @@ def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher
     that are trained meanwhile are as drawn in their first iteration, which is left out.
     """
     group, warm = plan.groups[0], 0 if matcher.networks.stackable else 1
-    _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
+    if problem.teachers:
+        _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
 
     def counted(iterations: int) -> float:
         last = group.phases[-1].model_copy(update={"iterations": iterations})
@@ -45,7 +48,7 @@ def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher
             recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
         return counter.get_total_flops() / 2
 
-    several = len(problem.teachers)
+    several = max(len(problem.teachers), 1)
     of_them = counted(warm + several) - (counted(warm) if warm else 0.0)
     return of_them / (several * group.phases[-1].active) * plan.image_iterations
 

@@ -15,7 +15,8 @@ from delt_host.data.base import Dataset
 from delt_host.errors import InputError
 from delt_host.form import Form, Pixels
 from delt_host.protocols import Protocol, titled
-from delt_host.squeeze import TeacherRecipe
+from delt_host.request import NO_TEACHER
+from delt_host.squeezer import Squeezer
 
 Role = Literal["method", "baseline", "control", "ceiling"]
 
@@ -31,7 +32,40 @@ class Named(Generic[Kind]):
     component: Kind
 
     def table(self) -> dict[str, Any]:
-        return {"name": self.name, **self.component.model_dump(mode="json")}
+        """As a recipe has it: all options, but for teachers where none is asked by name."""
+        default = type(self.component).model_fields.get("teachers")
+        unasked = default is not None and default.default == () == getattr(self.component, "teachers", None)
+        options = self.component.model_dump(mode="json", exclude={"teachers"} if unasked else None)
+        return {"name": self.name, **options}
+
+
+@dataclass(frozen=True)
+class AskedTeacher:
+    """A teacher as it was asked for: by a squeezer, or by a file."""
+
+    made_by: Named[Squeezer] | Path
+    model: str
+    """The name of its network."""
+    given_name: str = ""
+    """The name that the recipe gives it; empty: it goes by its model's."""
+
+    @property
+    def name(self) -> str:
+        """What components ask for it by."""
+        return self.given_name or self.model
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """How it is squeezed, by the squeezer's name and all of its options; empty for one from a file."""
+        if isinstance(self.made_by, Path):
+            return {}
+        table = self.made_by.table()
+        return {"squeezer": table.pop("name"), **table}
+
+    def table(self) -> dict[str, Any]:
+        """As a recipe file has it."""
+        named = {"name": self.given_name} if self.given_name else {}
+        return named | ({"file": str(self.made_by)} if isinstance(self.made_by, Path) else self.recipe)
 
 
 PIXELS: Named[Form] = Named("pixels", Pixels())
@@ -127,9 +161,8 @@ class Experiment:
     """Everything a run depends on."""
 
     dataset: Named[Dataset]
-    teachers: tuple[TeacherRecipe | Path, ...]
-    """The first ranks images, gives the normalisation and is the only one that most components use; all of them are a
-    committee for those that want one."""
+    teachers: tuple[AskedTeacher, ...]
+    """The first gives the normalisation, and is whom components ask that name none; there may be none."""
     regimes: tuple[Column, ...]
     """Each row is scored under each, on the same images; at least one."""
     ipc: int
@@ -171,7 +204,7 @@ class Experiment:
             "ceiling_epochs": self.ceiling_epochs,
             "match": str(self.match) if self.match else None,
             "dataset": self.dataset.table(),
-            "teacher": [{"file": str(t)} if isinstance(t, Path) else t.model_dump() for t in self.teachers],
+            "teacher": [teacher.table() for teacher in self.teachers] or [NO_TEACHER],
             "regime": [column.table() for column in self.regimes],
             "evaluator": [named.table() for named in self.evaluators],
             "row": [

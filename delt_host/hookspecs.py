@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from delt_host.observer import Observer
     from delt_host.protocols import Protocol
     from delt_host.regimes import Regime
+    from delt_host.squeezer import Squeezer
 
 GROUP = "delt_host"
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"
@@ -71,6 +72,11 @@ def delt_regimes() -> dict[str, Regime]:  # type: ignore[empty-body]
 @hookspec
 def delt_network_sources() -> dict[str, type[NetworkSource]]:  # type: ignore[empty-body]
     """Where matchers get their networks: classes that give one for each iteration, each with its name as option `name`."""
+
+
+@hookspec
+def delt_squeezers() -> dict[str, type[Squeezer]]:  # type: ignore[empty-body]
+    """How teachers are trained: classes that train a network on the real images and give it after each epoch."""
 
 
 @hookspec

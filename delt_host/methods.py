@@ -64,14 +64,10 @@ class Method(BaseModel):
     regime: str = ""
     """The published one, as ``--regime`` takes it: shown, and used by ``delt-host reproduce``, never by a run."""
 
-    committee: tuple[str, ...] = ()
-    """Models to squeeze beside the first teacher where the user names no teachers; for methods that match several."""
-
     datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, of one IPC on
     every dataset as ``{"ipc 1": {…}}``, and of both as ``{"cifar10 ipc 1": {…}}``, the later before the earlier. A
-    component, or none, in place of the method's own is ``{"initializer": "noise"}``; `committee` and `regime` may be among
-    them."""
+    component, or none, in place of the method's own is ``{"initializer": "noise"}``; `regime` may be among them."""
 
     def published(self, dataset: str, ipc: int) -> dict[str, Any]:
         """The published settings for a dataset at an IPC, by ``STAGE.OPTION`` or ``STAGE``."""

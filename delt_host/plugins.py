@@ -21,17 +21,25 @@ from delt_host.former import now_written
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.network_source import Frozen, NetworkSource
 from delt_host.observer import Observer
+from delt_host.ordinary import Ordinary
 from delt_host.protocols import PROTOCOLS, Protocol
+from delt_host.squeezer import Squeezer
 
-KINDS = (*STAGES, "form", "network_source", "protocol", "regime", "method", "dataset", "model", "observer")
+KINDS = (*STAGES, "form", "network_source", "protocol", "regime", "squeezer", "method", "dataset", "model", "observer")
 CLASSES: dict[str, type] = {
     **CONTRACTS,
     "form": Form,
     "network_source": NetworkSource,
     "protocol": Protocol,
+    "squeezer": Squeezer,
     "observer": Observer,
 }
-OWN: dict[str, dict[str, Any]] = {"form": FORMS, "network_source": {"frozen": Frozen}, "protocol": PROTOCOLS}
+OWN: dict[str, dict[str, Any]] = {
+    "form": FORMS,
+    "network_source": {"frozen": Frozen},
+    "protocol": PROTOCOLS,
+    "squeezer": {"ordinary": Ordinary},
+}
 """What the host itself provides, by kind and name."""
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from delt_host.code_identity import code_of
-from delt_host.component import Component
+from delt_host.component import Asking, Component
 from delt_host.compute import Compute
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData
-from delt_host.errors import InputError
+from delt_host.errors import InputError, RunError
 from delt_host.form import Form, Pixels
 from delt_host.identity import identity, network_identity
 from delt_host.models import Builder
@@ -29,37 +29,63 @@ from delt_host.teacher import Awaited, Teacher
 
 
 @dataclass(frozen=True)
+class Services:
+    """What a problem works with. Nothing of it changes a result, and no key sees it."""
+
+    store: Store | None = None
+    """Where `remember` keeps its results; None: recomputed."""
+    observer: Observer = field(default_factory=Observer)
+    built: dict[Any, nn.Module] = field(default_factory=dict)
+    """The teachers' networks as far as they were asked for."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """One set seed and student of a comparison. Every component of every method gets the same one."""
 
     data: RealData
     teachers: tuple[Teacher, ...]
+    """The run's; a component is shown those that it asks for. There may be none."""
     ipc: int
     seed: int
     protocol: Protocol
     compute: Compute
     models: dict[str, Builder] = field(default_factory=dict)
     """Network builders that plugins add to the host's own."""
-    store: Store | None = None
-    """Where `remember` keeps its results; None: recomputed."""
-    observer: Observer = field(default_factory=Observer)
     component: Component | None = None
     """The component that is shown the problem: what it remembers is its own."""
     form: Form = field(default_factory=Pixels)
     """How the row's images are stored."""
     student: int = 0
     """Which student of the set that `seed` has drawn; what students and their views draw differs."""
-    built: dict[Any, nn.Module] = field(default_factory=dict, repr=False, compare=False)
-    """The teachers' networks as far as they were asked for."""
+    space: Normalization | None = None
+    """What images are normalised with, where that is neither the first teacher's nor, without one, the data's own."""
+    services: Services = field(default_factory=Services, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.ipc < 1:
             raise InputError(f"images per class must be at least 1, not {self.ipc}")
 
     @property
+    def store(self) -> Store | None:
+        """Where `remember` keeps its results; None: recomputed."""
+        return self.services.store
+
+    @property
+    def observer(self) -> Observer:
+        """Who is told how far the work is."""
+        return self.services.observer
+
+    @property
     def teacher(self) -> Teacher:
-        """The first teacher, which ranks images and gives the normalisation."""
+        """The first teacher that is shown; RunError where there is none."""
+        self._check_asked()
         return self.teachers[0]
+
+    def _check_asked(self) -> None:
+        if not self.teachers:
+            who = type(self.component).__name__ if self.component is not None else "what is to be done"
+            raise RunError(f"{who} asks a teacher, and this run has none: give one with --teacher MODEL")
 
     @property
     def settled(self) -> bool:
@@ -68,8 +94,10 @@ class Problem:
 
     @property
     def normalization(self) -> Normalization:
-        """What images are normalised with until recovery ends: the first teacher's."""
-        return self.teacher.normalization
+        """What images are normalised with until recovery ends: as for the run's first teacher; without one the data's own."""
+        if self.space is not None:
+            return self.space
+        return self.teachers[0].normalization if self.teachers else Normalization(self.data.mean, self.data.std)
 
     @property
     def view_normalization(self) -> Normalization:
@@ -117,6 +145,10 @@ class Problem:
         """The same problem at another number of images per class."""
         return replace(self, ipc=ipc)
 
+    def with_store(self, store: Store | None) -> Problem:
+        """The same problem, what it remembers kept elsewhere."""
+        return replace(self, services=replace(self.services, store=store))
+
     def of_data(self, data: RealData) -> Problem:
         """The same problem on other data, of whose classes the teachers know at least these."""
         return replace(self, data=data)
@@ -134,27 +166,38 @@ class Problem:
         return replace(self, student=student)
 
     def seen_by(self, component: Component) -> Problem:
-        """The problem as a component is shown it: with every teacher only where it is for a committee."""
-        teachers = self.teachers if component.committee else self.teachers[:1]
-        return replace(self, teachers=teachers, component=component)
+        """The problem as a component is shown it: with the teachers that it asks for, or the first alone."""
+        return replace(self, teachers=self._asked_by(component), component=component, space=self.normalization)
+
+    def _asked_by(self, component: Component) -> tuple[Teacher, ...]:
+        names = component.teachers if isinstance(component, Asking) else ()
+        there = {teacher.called: teacher for teacher in self.teachers}
+        if missing := [name for name in names if name not in there]:
+            raise RunError(
+                f"{type(component).__name__} asks the teacher {missing[0]!r}, and those of this run are "
+                f"{', '.join(there) or 'none'}"
+            )
+        return tuple(there[name] for name in names) or self.teachers[:1]
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The teachers' networks: frozen, in eval mode, on the device, their outputs in the dataset's class order.
 
-        All take images in the first teacher's normalised space. Built when first asked for, and shared with every problem that
-        was made from this one or that this one was made from.
+        All take images as `normalization` says. Built when first asked for, and shared with every problem that was made from
+        this one or that this one was made from. RunError where there is no teacher.
         """
+        self._check_asked()
         return tuple(map(self._network, self.teachers))
 
     def _network(self, teacher: Teacher) -> nn.Module:
         settings = (self.class_names, self.compute, self.normalization)
-        if (key := (teacher.fingerprint, *settings)) not in self.built:
+        built = self.services.built
+        if (key := (teacher.fingerprint, *settings)) not in built:
             # First asked for under inference mode, the weights would be tensors that no gradient can pass.
             with torch.inference_mode(False):
                 names, compute, normalization = settings
-                self.built[key] = teacher.network(names, compute, self.models, normalization)
-        return self.built[key]
+                built[key] = teacher.network(names, compute, self.models, normalization)
+        return built[key]
 
     @property
     def network(self) -> nn.Module:
@@ -224,6 +267,7 @@ class Problem:
             "teachers": [
                 [teacher.fingerprint, network_identity(teacher.architecture, self.models)] for teacher in self.teachers
             ],
+            "normalization": [self.normalization.mean, self.normalization.std],
             "compute": [self.compute.device, self.compute.precision],
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Request(BaseModel):
 
     dataset: str | dict[str, Any] | None = None
     teacher: list[str | dict[str, Any]] = Field(default_factory=list)
-    """Models to squeeze, teachers' files, or tables of a recipe's options; several are a committee."""
+    """Models to squeeze, teachers' files, or tables of a squeezer's options; `none` for a run without."""
     regime: list[str | dict[str, Any]] = Field(default_factory=list)
     """What students are told: names, ``RELABELER:PROTOCOL``, or tables of both with their options."""
     ipc: int | None = None
@@ -89,6 +90,27 @@ class Request(BaseModel):
         said["set"] = {**self.set, **other.set}
         said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict")}
         return self.model_copy(update=said)
+
+    def with_teachers(self, given: Sequence[str]) -> Request:
+        """A run's recipe with `given` in place of as many of its first teachers, under the names that it gives those."""
+        if NO_TEACHER in given:
+            return self.model_copy(update={"teacher": list(given)})
+        names = [each["name"] if isinstance(each, dict) and "name" in each else "" for each in self.teacher]
+        tables = [
+            teacher_table(word) | ({"name": name} if name else {})
+            for word, name in zip_longest(given, names[: len(given)], fillvalue="")
+        ]
+        return self.model_copy(update={"teacher": [*tables, *self.teacher[len(given) :]]})
+
+
+NO_TEACHER = "none"
+"""What stands in place of teachers where a run has none."""
+
+
+def teacher_table(word: str) -> dict[str, Any]:
+    """``--teacher WORD`` as a recipe has it: a file where it is one, or a model's name."""
+    is_file = word.endswith(".safetensors") or Path(word).is_file()
+    return {"file": word} if is_file else {"model": word}
 
 
 def dotted(table: Mapping[str, Any]) -> dict[str, Any]:

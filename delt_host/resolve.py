@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from delt_host.asked_teachers import asked_teachers
+from delt_host.asked_teachers import TeacherMaker
 from delt_host.columns import ColumnMaker
 from delt_host.compute import Compute
 from delt_host.data import DATASETS
@@ -26,9 +25,9 @@ from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.request import Request, check_students, parse_seeds
 from delt_host.rows import PARTS, RowMaker
 from delt_host.set_options import SetOptions
-from delt_host.teacher import Teacher
 
 DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = 10, 20
+DEFAULT_STUDENT = "convnet3"  # where no teacher says which
 MOST_THREADS = 1024
 
 
@@ -47,13 +46,16 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     rows = maker.rows(request)
     columns = ColumnMaker(registry, known_as, suggested, sets)
     regimes = columns.columns(request.regime)
-    asked = any(column.relabeler.component.committee for column in regimes)
-    teachers = asked_teachers(request.teacher, suggested, sets, maker.members if asked else maker.committee)
-    first = teachers[0]
-    model = Teacher.load(first).architecture if isinstance(first, Path) else first.model
+    teacher_maker = TeacherMaker(registry, suggested, sets)
+    given = teacher_maker.given(request.teacher)
+    model = given[0].model if given else str(suggested.get("teacher.model", DEFAULT_STUDENT))
     compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     evaluators = maker.evaluators(request, rows, model)
-    sets.check_all_used({**maker.options_seen, **columns.options_seen})
+    asking: list[tuple[str, Named[Any]]] = [part for row in rows for part in row.stages().items()]
+    asking += [("relabeler", column.relabeler) for column in regimes]
+    asking += [("evaluator", each) for each in evaluators]
+    teachers = teacher_maker.with_asked(given, asking)
+    sets.check_all_used({**maker.options_seen, **columns.options_seen, "teacher": teacher_maker.options_seen})
     threads = torch.get_num_threads() if request.threads is None else request.threads
     if not 1 <= threads <= MOST_THREADS:
         raise InputError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")

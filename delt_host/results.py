@@ -61,6 +61,8 @@ class DataRecord(_Record):
 class TeacherRecord(_Record):
     """A network that images and labels were made with."""
 
+    name: str
+    """What components ask for it by."""
     architecture: str
     """Its model's name."""
     accuracy: Amount
@@ -263,7 +265,7 @@ class Results(_Record):
     """Whether the recipe repeats it; always true."""
     data: DataRecord
     teachers: tuple[TeacherRecord, ...]
-    """The first ranks images and gives the normalisation; several are a committee."""
+    """The first gives the normalisation, and is whom components ask that name none; there may be none."""
     regimes: tuple[RegimeRecord, ...]
     evaluators: tuple[EvaluatorRecord, ...]
     rows: tuple[RowRecord, ...]

@@ -13,7 +13,6 @@ from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
 from delt_host.request import Request, split_spec
 from delt_host.set_options import SetOptions, of_stage
-from delt_host.squeeze import TeacherRecipe
 
 PARTS = ("initializer", "scheduler", "matcher", "form")
 """What a row is made of, and a spec or a flag may swap."""
@@ -36,11 +35,7 @@ class RowMaker:
     ) -> None:
         self.registry, self.dataset, self.ipc, self.suggested = registry, dataset, ipc, suggested
         self.sets, self.swaps = sets, swaps
-        self.committee: list[str] = []  # models that the methods want beside the first teacher
-        self.members: list[str] = []  # those that they name, whether or not their images want them: labels may
-        self.options_seen: dict[str, set[str]] = {
-            "teacher": set(TeacherRecipe.model_fields),
-        }
+        self.options_seen: dict[str, set[str]] = {}
         self.notes: list[str] = []
 
     def rows(self, request: Request) -> list[Row]:
@@ -103,10 +98,6 @@ class RowMaker:
                 missing = "scheduler" if parts["scheduler"] is None else "matcher"
                 here = f" on {self.dataset} at IPC {self.ipc}" if missing in published else ""
                 raise InputError(f"{label}: {name} has no {missing}{here}; give one with --{missing} NAME")
-        members = self.suggested.get("committee", published.get("committee", method.committee))
-        self.members += [model for model in members if model not in self.members]
-        if any(part is not None and part.component.committee for part in parts.values()):
-            self.committee += [model for model in members if model not in self.committee]
         return Row(label=label, role=role, method=name, **parts)  # type: ignore[arg-type]
 
     def _component(self, stage: str, choice: Choice, method: Method, own: Mapping[str, Any]) -> Named[Any]:
@@ -116,6 +107,8 @@ class RowMaker:
         published = of_stage(stage, method.published(self.dataset, self.ipc))
         layers = [choice.options, of_stage(stage, self.suggested), published]
         options = {key: value for layer in layers for key, value in layer.items() if key in fields}
+        if len(options.get("teachers", ())) > 1 and "committee" in self.suggested:
+            options["teachers"] = self.suggested["committee"]
         where = f"{stage} {choice.name}"
         return Named(choice.name, build(cls, {**options, **self.sets.of(stage, fields), **own}, where, self.registry))
 

@@ -10,11 +10,12 @@ from string import Template
 
 from delt_host.errors import InputError, unknown
 
-KINDS = ("initializer", "scheduler", "matcher", "relabeler", "evaluator", "method", "dataset")
+KINDS = ("initializer", "scheduler", "matcher", "relabeler", "evaluator", "squeezer", "method", "dataset")
 
 COMMANDS = {
     "method": "delt-host run --method $name --baseline delt",
     "dataset": "delt-host run --method delt --baseline cda --dataset $name",
+    "squeezer": "delt-host run --method delt --baseline cda --set teacher.squeezer=$name",
     "evaluator": "delt-host run --method delt --baseline cda --evaluator $name",
 }
 

@@ -48,6 +48,13 @@ class Teacher:
     accuracy: float = float("nan")
     """Top-1 in percent on the test split of `dataset`."""
     dataset: str = ""
+    name: str = ""
+    """What components of a run ask for it by; empty: its architecture's. It is the run's, and not in the file."""
+
+    @property
+    def called(self) -> str:
+        """The name that components ask for it by."""
+        return self.name or self.architecture
 
     @cached_property
     def fingerprint(self) -> str:
@@ -115,12 +122,21 @@ class Teacher:
     @classmethod
     def load(cls, path: Path) -> Teacher:
         """Read an artifact; InputError where the file is missing, damaged, or a bare state dict."""
+        facts = cls.facts_in(path)
+        try:
+            state = safetensors.torch.load_file(path)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise InputError(f"the teacher {path} cannot be read: {error}") from None
+        return cls.from_facts(facts, state)
+
+    @classmethod
+    def facts_in(cls, path: Path) -> dict[str, Any]:
+        """What an artifact's header says, without its weights; InputError as `load`."""
         if not path.is_file():
             raise InputError(f"no teacher at {path}")
         try:
             with safetensors.safe_open(path, "pt") as file:
                 about = (file.metadata() or {}).get(METADATA)
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, safetensors.SafetensorError) as error:
             raise InputError(f"the teacher {path} cannot be read: {error}") from None
         if about is None:
@@ -132,7 +148,7 @@ class Teacher:
             facts = json.loads(about)
         except ValueError as error:
             raise InputError(f"the teacher {path} cannot be read: its header is no JSON ({error})") from None
-        return cls.from_facts(build(_Facts, facts, f"the teacher {path}").model_dump(), state)
+        return build(_Facts, facts, f"the teacher {path}").model_dump()
 
     @classmethod
     def from_facts(cls, about: Mapping[str, Any], state: dict[str, Tensor]) -> Teacher:

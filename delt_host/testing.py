@@ -51,6 +51,8 @@ from delt_host.recover import check_plan, recover_group, recover_stack
 from delt_host.resume import Checkpoint
 from delt_host.seeding import isolated_rng
 from delt_host.sets import check_packed, packed_bytes
+from delt_host.squeezer import Squeezer
+from delt_host.squeezer_check import check_squeezer
 from delt_host.stages.initialize import check_start, of_the_old_contract
 from delt_host.taught import Taught, check_contract
 from delt_host.teacher import Teacher
@@ -91,6 +93,7 @@ def check(component: Component, problem: Problem | None = None) -> None:
         (Evaluator, check_evaluator),
         (Protocol, check_protocol),
         (Form, check_form),
+        (Squeezer, check_squeezer),
     ):
         if isinstance(component, contract):
             with _global_rng_untouched(component):

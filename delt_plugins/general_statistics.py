@@ -33,7 +33,6 @@ class GeneralStatistics(Matcher):
     """
 
     source: ClassVar[str] = "G-VBSM, sections 3.1-3.3 and recover scripts; class by class: EDC, section 3.2"
-    committee: ClassVar[bool] = True
     of_teachers: ClassVar[bool] = True
 
     weight: float = Field(0.01, ge=0)
@@ -158,7 +157,7 @@ def _prepared(
 ) -> Prepared:
     asked = problem.teachers[teacher]
     cost = Passes(asked.architecture, "forward", len(problem.data.train))
-    which = f" of teacher {teacher + 1}, {asked.architecture}" if len(problem.teachers) > 1 else ""
+    which = f" of {asked.called}" if len(problem.teachers) > 1 else ""
     return Prepared(f"{name}{which}", make, (cost,), {"of": asked.fingerprint, "patches": patches})
 
 

@@ -5,6 +5,7 @@ EDC (Shao et al., NeurIPS 2024) is built on it: statistics class by class, real 
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
 
 import torch
@@ -16,10 +17,9 @@ from delt_plugins.labels import Fkd
 
 
 class CommitteeLabels(Fkd):
-    """FKD with the mean of all teachers' logits."""
+    """FKD with the mean of the logits of all teachers that it asks."""
 
     source: ClassVar[str] = "G-VBSM, section 3.4; the rescaling is its ImageNet-1K script's"
-    committee: ClassVar[bool] = True
 
     rescale: bool = False
     """Bring each teacher's logits to the mean norm of all before they are averaged."""
@@ -41,27 +41,32 @@ SMALL_POOL = ("resnet18", "convnet3_in", "mobilenet_v2", "wrn_16_2", "shufflenet
 LARGE_POOL = ("resnet18", "mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5")
 LARGE = ("imagenet", "imagenet100", "imagenette")
 
+
+def _labelled(protocol: str, pool: tuple[str, ...]) -> str:
+    """The regime of labels by a committee."""
+    return f"committee:{protocol},relabeler.teachers={json.dumps(pool)}"
+
+
 GVBSM = Method(
     summary="noise, constant schedule, statistics of a committee's convolutions, patches and BatchNorms",
     source="Shao et al.: Generalized Large-Scale Data Condensation via Various Backbone and Statistical Matching, CVPR 2024, "
     "arXiv 2311.17950",
-    committee=SMALL_POOL,
     initializer=use("noise"),
     # The published roll of 0 to 32 px is left as it is: on small images it is any shift at all.
     scheduler=use("constant", learning_rate=0.05, crop="pad", roll=(0, 32), order="class"),
-    matcher=use("general-statistics"),
-    regime="committee:gvbsm",
+    matcher=use("general-statistics", teachers=SMALL_POOL),
+    regime=_labelled("gvbsm", SMALL_POOL),
     datasets=dict.fromkeys(
         LARGE,
         {
-            "committee": LARGE_POOL,
+            "matcher.teachers": LARGE_POOL,
             "scheduler.learning_rate": 0.1,
             "scheduler.crop": "constant",
             "scheduler.group_size": 80,
             "matcher.patches": 16,
             "matcher.decay": 0.4,
             "matcher.drop": 0.0,
-            "regime": "committee:gvbsm,relabeler.rescale=true",
+            "regime": _labelled("gvbsm", LARGE_POOL) + ",relabeler.rescale=true",
         },
     ),
 )
@@ -69,15 +74,15 @@ GVBSM = Method(
 EDC = Method(
     summary="the best real patches, constant schedule, a committee's statistics over all and class by class",
     source="Shao et al.: Elucidating the Design Space of Dataset Condensation, NeurIPS 2024, arXiv 2404.13733",
-    committee=SMALL_POOL,
     initializer=use("ranked", selection="highest", cut=True),
     scheduler=use("constant", iterations=2000, learning_rate=0.05, order="class"),
-    matcher=use("general-statistics", class_wise=0.5, diversity=0.0),
-    regime="committee:edc",
+    matcher=use("general-statistics", teachers=SMALL_POOL, class_wise=0.5, diversity=0.0),
+    regime=_labelled("edc", SMALL_POOL),
     datasets=dict.fromkeys(
         LARGE,
         {
-            "committee": LARGE_POOL,
+            "matcher.teachers": LARGE_POOL,
+            "regime": _labelled("edc", LARGE_POOL),
             "initializer.patches": 2,
             "scheduler.iterations": 1000,
             "scheduler.group_size": 80,

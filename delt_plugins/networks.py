@@ -20,15 +20,17 @@ from delt_host.seeding import generator, isolated_rng
 from delt_host.toolbox import RealBatches, drawn_network
 from delt_host.toolbox.batches import Batch
 
+WITHOUT_TEACHER = "convnet3"
+
 
 class Built(NetworkSource):
     """What the sources share that build networks, and are in no hook themselves."""
 
     model: str = ""
-    """The networks' model; empty: the teacher's architecture."""
+    """The networks' model; empty: the teacher's architecture, and `convnet3` in a run without a teacher."""
 
     def architecture(self, problem: Problem) -> str:
-        return self.model or problem.teacher.architecture
+        return self.model or (problem.teacher.architecture if problem.teachers else WITHOUT_TEACHER)
 
     def architectures(self, problem: Problem) -> tuple[str, ...]:
         return (self.architecture(problem),)

@@ -33,7 +33,7 @@ def reference() -> str:
     for name in LazyGroup.commands_at:
         lines += ["", f"### delt-host {name}", "", "```", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
-    for kind in ("method", *STAGES, "form", "network_source", "regime", "dataset"):
+    for kind in ("method", *STAGES, "form", "network_source", "squeezer", "regime", "dataset"):
         names = (
             list(DATASETS)
             if kind == "dataset"

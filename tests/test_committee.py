@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from conftest import lines_of
 from delt_host.cli import cli
+from delt_host.data.base import RealData
 from delt_host.errors import InputError
 from delt_host.experiment import Experiment
 from delt_host.lines import Line
@@ -17,7 +18,7 @@ from delt_host.plugins import load_registry
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_host.results import read_results
-from delt_host.squeeze import TeacherRecipe
+from delt_host.testing import random_teacher
 from delt_plugins.delt import DELT
 
 pytestmark = pytest.mark.usefixtures("with_teacher")
@@ -33,8 +34,8 @@ def resolved(**request: object) -> Experiment:
     return resolve(Request(**request), load_registry())  # type: ignore[arg-type]
 
 
-def models(experiment: Experiment) -> list[str]:
-    return [teacher.model for teacher in experiment.teachers if isinstance(teacher, TeacherRecipe)]
+def names(experiment: Experiment) -> list[str]:
+    return [teacher.name for teacher in experiment.teachers]
 
 
 def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_path: Path) -> None:
@@ -43,11 +44,11 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
         assert result.exit_code == 0, result.output
         return lines_of(tmp_path / out)
 
-    teachers = ("--teacher", "convnet3", "--teacher", "convnet3_in")
-    both = run("both", "-m", "gvbsm,matcher.patches=2", "-b", "delt", "--regime", "views", *teachers)
+    gvbsm = 'gvbsm,matcher.patches=2,matcher.teachers=["convnet3","convnet3_in"]'
+    both = run("both", "-m", gvbsm, "-b", "delt", "--regime", "views")
     made_with = read_results(tmp_path / "both").teachers
     assert [teacher.architecture for teacher in made_with] == ["convnet3", "convnet3_in"]
-    line = both["gvbsm (matcher.patches=2)"]
+    line = next(line for label, line in both.items() if label.startswith("gvbsm ("))
     assert line.row.cost.image_iterations == 8 * 20 and line.failures == []
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("facts.json")}
@@ -67,16 +68,64 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
     }
 
 
-def test_methods_bring_their_published_committee_unless_teachers_are_named() -> None:
-    assert models(resolved(method=["gvbsm"])) == ["convnet3", "convnet4"]  # the digits' own, small
+def test_components_bring_the_teachers_that_they_ask_for() -> None:
+    assert names(resolved(method=["gvbsm"])) == ["convnet3", "convnet4"]  # the digits' own, small
     published = ["convnet3", "resnet18", "convnet3_in", "mobilenet_v2", "wrn_16_2", "shufflenet_v2_x0_5"]
-    assert models(resolved(method=["delt", "edc"], dataset=FOLDER)) == published
-    assert models(resolved(method=["delt"], dataset=FOLDER)) == ["convnet3"]
-    told = resolved(method=["delt"], regime=["committee:gvbsm"])
-    assert models(told) == ["convnet3", "convnet4"], "a committee that labels is squeezed as one that is matched"
-    assert models(resolved(method=["gvbsm"], teacher=["resnet18", "wrn_16_2"])) == ["resnet18", "wrn_16_2"]
-    with pytest.raises(InputError, match="a teacher is given twice"):
-        resolved(method=["gvbsm"], teacher=["resnet18", "resnet18"])
+    assert names(resolved(method=["delt", "edc"], dataset=FOLDER)) == published
+    assert names(resolved(method=["delt"], dataset=FOLDER)) == ["convnet3"]
+    assert names(resolved(method=["delt"], teacher=["resnet18", "wrn_16_2"])) == ["resnet18", "wrn_16_2"]
+    assert names(resolved(method=["delt"], set={"matcher.teachers": "resnet18"})) == ["convnet3", "resnet18"]
+    large = ["resnet18", "mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5"]
+    assert names(resolved(method=["gvbsm"], dataset={**FOLDER, "published": "imagenette"})) == ["convnet3", *large]
+
+
+def test_whom_a_component_asks_is_squeezed_as_the_others_are(tmp_path: Path) -> None:
+    options = {"matcher.teachers": ["convnet4"], "teacher.model": "convnet5", "teacher.epochs": "2"}
+    experiment = resolved(method=["delt"], set=options)
+    first, asked = (teacher.recipe for teacher in experiment.teachers)
+    assert (first["model"], asked["model"]) == ("convnet5", "convnet4") and first["epochs"] == asked["epochs"] == 2
+    again = Request.from_table(tomllib.loads(experiment.to_toml()), "the recipe")
+    assert resolve(again, load_registry()).teachers == experiment.teachers, "a recipe repeats them"
+
+
+def test_teachers_of_one_architecture_have_names(digits: RealData, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    random_teacher(digits).save(file)
+    told = ["convnet3", {"name": "short", "model": "convnet3", "epochs": 1}, {"name": "mine", "file": str(file)}]
+    experiment = resolved(method=["delt"], teacher=told, set={"matcher.teachers": ["mine", "short"]})
+    assert names(experiment) == ["convnet3", "short", "mine"]
+    assert names(resolved(method=["delt"], teacher=[str(file)])) == ["convnet3"], "a file goes by its architecture"
+    for teachers, sentence in (
+        (["resnet18", "resnet18"], "the teacher resnet18 is given twice"),
+        (["convnet3", str(file)], "two teachers go by 'convnet3': give one another name"),
+        (["none", "resnet18"], "--teacher none stands alone"),
+        ([{"file": str(file), "epochs": 3}], "mine.safetensors; teacher.epochs cannot be set"),
+        ([{"squeezer": "samm"}], "unknown squeezer 'samm'; did you mean 'sam'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            resolved(method=["delt"], teacher=teachers)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            {},
+            "matcher batch-norm asks the teacher 'convnt4', which is none of convnet3 and no model: .*; nearest: convnet4",
+        ),
+        ({"teacher": ["none"]}, "matcher batch-norm asks the teacher 'convnt4', and --teacher none is given"),
+    ],
+)
+def test_a_teacher_that_does_not_exist_is_one_sentence(said: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        resolved(method=["delt"], set={"matcher.teachers": "convnt4"}, **said)
+
+
+def test_a_run_s_recipe_takes_other_teachers_under_its_own_names() -> None:
+    run = Request(teacher=["convnet3", {"name": "big", "model": "resnet18"}, "convnet4"])
+    there = run.with_teachers(["a.safetensors", "b.safetensors"]).teacher
+    assert there == [{"file": "a.safetensors"}, {"file": "b.safetensors", "name": "big"}, "convnet4"]
+    assert run.with_teachers([]) == run and run.with_teachers(["none"]).teacher == ["none"]
 
 
 def test_published_settings_are_those_of_the_dataset_and_of_one_ipc() -> None:

@@ -26,10 +26,12 @@ OPTIONS = {
     "cross-architecture": {"models": ("convnet3", "wrn_16_2")},
     "diversity": {"real_images": 50},
     "privacy": {"members": 100},
+    "ordinary": {"epochs": 1},
+    "sam": {"epochs": 1, "alpha": 1.0},
 }
 
 # `imported` needs the files that it reads: it is checked where those are made, in test_release.py.
-KINDS = (*STAGES, "form", "network_source", "protocol")
+KINDS = (*STAGES, "form", "network_source", "protocol", "squeezer")
 COMPONENTS = [(kind, name) for kind in KINDS for name in load_registry().names(kind) if name != "imported"]
 
 

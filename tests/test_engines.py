@@ -12,6 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
 
@@ -205,15 +206,14 @@ def test_a_sent_dataset_is_the_same(digits: RealData, teacher: Teacher, tmp_path
     some = torch.arange(5)
     assert torch.equal(sent.train.read(some), digits.train.read(some))
     assert torch.equal(sent.test.targets, digits.test.targets)
-    (path,) = unpack_teachers(pack_teachers([teacher]), tmp_path)
+    ((name, path),) = unpack_teachers(pack_teachers([replace(teacher, name="mine")]), tmp_path).items()
+    assert name == "mine"
     assert Teacher.load(path).fingerprint == teacher.fingerprint
 
 
 def test_originals_do_not_travel(digits: RealData) -> None:
     class WithFiles(MemorySplit):
         pass
-
-    from dataclasses import replace
 
     train = WithFiles(torch.from_numpy(np.zeros((2, 3, 8, 8), np.uint8)), torch.tensor([0, 1]))
     sent = unpack_data(pack_data(replace(digits, train=train)))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from conftest import make_problem
 from delt_host.components import Batch
 from delt_host.data.base import MemorySplit, RealData
+from delt_host.errors import RunError
 from delt_host.latents import Latents
 from delt_host.normalization import Normalization
 from delt_host.plan import Plan
@@ -212,8 +213,15 @@ def test_committee_labels_are_the_mean_of_all_teachers(several: Problem) -> None
     torch.testing.assert_close(rescaled, sum(a / a.norm() * mean for a in answers) / 3)
 
 
-def test_only_components_for_a_committee_see_more_than_the_first_teacher(several: Problem) -> None:
-    assert several.seen_by(GeneralStatistics()).teachers == several.teachers
+def test_components_see_the_teachers_that_they_ask_for_in_their_order(several: Problem) -> None:
+    first, second, third = several.teachers
+    assert several.seen_by(GeneralStatistics(teachers=MODELS)).teachers == several.teachers
+    assert several.seen_by(GeneralStatistics(teachers=(MODELS[2], MODELS[0]))).teachers == (third, first)
+    assert several.seen_by(GeneralStatistics(teachers=MODELS[1])).teachers == (second,)  # type: ignore[arg-type]
+    with pytest.raises(
+        RunError, match=r"asks the teacher 'vgg', and those of this run are convnet3, resnet18, convnet3_in"
+    ):
+        several.seen_by(GeneralStatistics(teachers=("vgg",)))
     alone = several.seen_by(Real())
     assert alone.teachers == several.teachers[:1] and alone.networks == several.networks[:1]
     assert alone.inputs() != several.inputs()

@@ -21,10 +21,11 @@ from conftest import FP32
 from delt_host.data.base import RealData
 from delt_host.errors import RunError
 from delt_host.latents import Latents
+from delt_host.ordinary import Ordinary
 from delt_host.problem import Problem
 from delt_host.recover import recover_stack
 from delt_host.resume import Checkpoint
-from delt_host.squeeze import TeacherRecipe, squeeze
+from delt_host.squeeze import squeeze
 from delt_host.store import Store
 from delt_plugins.delt import EarlyLate
 from delt_plugins.general_statistics import GeneralStatistics
@@ -96,7 +97,7 @@ def dropping(classes: int, size: int) -> nn.Module:
 
 def test_squeezing_goes_on_to_the_same_weights(digits: RealData, tmp_path: Path) -> None:
     """In the middle of an epoch and at its end, with dropout and random crops."""
-    recipe = TeacherRecipe(model="dropping", epochs=3, batch_size=64, learning_rate=0.05)
+    recipe = Ordinary(model="dropping", epochs=3, batch_size=64, learning_rate=0.05)
     models = {"dropping": dropping}
     whole = squeeze(digits, recipe, FP32, models, silent)
     path = tmp_path / "checkpoint"

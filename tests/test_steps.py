@@ -36,7 +36,6 @@ from delt_host.store import Store
 from delt_plugins.delt import Ranked
 from delt_plugins.general_statistics import class_statistics, layer_statistics
 from delt_plugins.sre2l import BatchNormMatching
-from delt_plugins.students import Student
 from delt_plugins.true_class import true_class_scores
 
 THROWAWAY = Path(__file__).with_name("throwaway.py")
@@ -260,13 +259,13 @@ def test_keys_have_what_changes_the_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("with_teacher")
-def test_scores_by_a_committee_are_keyed_by_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = [comparison_of(tmp_path / "store", teacher=["convnet3", second]) for second in ("convnet4", "convnet3_in")]
-    one, other = (keys(comparison, "evaluate") for comparison in said)
-    assert one == other, "a student is taught by the first alone"
-    monkeypatch.setattr(Student, "committee", True)
-    one, other = (keys(comparison, "evaluate") for comparison in said)
-    assert one != other
+def test_scores_are_keyed_by_the_teachers_that_the_evaluator_asks(tmp_path: Path) -> None:
+    def scores(second: str, **said: object) -> list[str]:
+        return keys(comparison_of(tmp_path / "store", teacher=["convnet3", second], **said), "evaluate")
+
+    assert scores("convnet4") == scores("convnet3_in"), "whom nobody asks is in no key"
+    asked = {"evaluator": [{"name": "student", "teachers": ["convnet3", "convnet4"]}]}
+    assert len({*scores("convnet4"), *scores("convnet4", **asked)}) == 2
 
 
 SETS = {**SMALL, "scheduler.group_size": 10}
@@ -290,7 +289,7 @@ def test_relabelling_costs_what_goes_through_the_teacher(
 @pytest.mark.usefixtures("with_teacher")
 def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
     """With a matcher that prepares: what it prepared is sent to whoever recovers, and what was finished to whoever labels."""
-    comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2"], teacher=["convnet3"])
+    comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2,matcher.teachers=convnet3"])
     description = work.Description(work.recipe_of(comparison.experiment), threads=1)
     there = tmp_path / "store"
     for number, task in enumerate(work.tasks(comparison)):

@@ -13,13 +13,14 @@ from conftest import FP32, random_teacher
 from delt_host.compute import Compute
 from delt_host.data.base import MemorySplit, RealData
 from delt_host.errors import InputError
-from delt_host.squeeze import TeacherRecipe, accuracy, measured, squeeze
+from delt_host.ordinary import Ordinary
+from delt_host.squeeze import accuracy, measured, squeeze
 from delt_host.teacher import Teacher, chance_limit, check_accuracy
 
 
 @pytest.fixture(scope="module")
 def squeezed(digits: RealData) -> Teacher:
-    return squeeze(digits, TeacherRecipe(epochs=4), FP32, {}, lambda _n, _t: None)
+    return squeeze(digits, Ordinary(epochs=4), FP32, {}, lambda _n, _t: None)
 
 
 def test_a_squeezed_teacher_knows_the_digits_and_its_recipe(squeezed: Teacher, digits: RealData) -> None:
@@ -29,15 +30,15 @@ def test_a_squeezed_teacher_knows_the_digits_and_its_recipe(squeezed: Teacher, d
 
 
 def test_squeezing_repeats_bit_for_bit(squeezed: Teacher, digits: RealData) -> None:
-    again = squeeze(digits, TeacherRecipe(epochs=4), FP32, {}, lambda _n, _t: None)
+    again = squeeze(digits, Ordinary(epochs=4), FP32, {}, lambda _n, _t: None)
     assert again.fingerprint == squeezed.fingerprint
-    other = squeeze(digits, TeacherRecipe(epochs=4, seed=1), FP32, {}, lambda _n, _t: None)
+    other = squeeze(digits, Ordinary(epochs=4, seed=1), FP32, {}, lambda _n, _t: None)
     assert other.fingerprint != squeezed.fingerprint
 
 
 def test_progress_adds_up_to_the_images_seen(digits: RealData) -> None:
     seen: list[int] = []
-    squeeze(digits, TeacherRecipe(epochs=2, crop="resized"), FP32, {}, lambda n, _t: seen.append(n))
+    squeeze(digits, Ordinary(epochs=2, crop="resized"), FP32, {}, lambda n, _t: seen.append(n))
     assert sum(seen) == 2 * (len(digits.train) // 128) * 128
 
 
@@ -112,16 +113,13 @@ def test_precision_changes_little(squeezed: Teacher, digits: RealData) -> None:
 def test_weights_of_another_dataset_are_refused_for_pretrained(
     digits: RealData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pretrained(_name: str, _weights: str) -> tuple[torch.nn.Module, dict[str, object]]:
-        return torch.nn.Identity(), {"categories": ["x"] * 1000, "mean": (0,) * 3, "std": (1,) * 3, "size": 224}
-
-    monkeypatch.setattr("delt_host.squeeze.pretrained_model", pretrained)
+    monkeypatch.setattr("delt_host.ordinary.pretrained_model", lambda *_: (torch.nn.Identity(), ["x"] * 1000))
     with pytest.raises(InputError, match="knows ImageNet-1K's 1000 classes, digits has 10"):
-        squeeze(digits, TeacherRecipe(weights="DEFAULT"), FP32, {}, lambda _n, _t: None)
+        squeeze(digits, Ordinary(weights="DEFAULT"), FP32, {}, lambda _n, _t: None)
 
 
 def test_a_diverging_squeeze_says_what_to_lower(digits: RealData) -> None:
     from delt_host.errors import RunError
 
     with pytest.raises(RunError, match=r"diverged in epoch .*teacher.learning_rate"):
-        squeeze(digits, TeacherRecipe(epochs=3, learning_rate=1e9), FP32, {}, lambda _n, _t: None)
+        squeeze(digits, Ordinary(epochs=3, learning_rate=1e9), FP32, {}, lambda _n, _t: None)

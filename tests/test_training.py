@@ -65,7 +65,7 @@ def test_stored_labels_take_what_they_say_and_come_back(
 ) -> None:
     """Blocks of two epochs: the files' tensors have the bytes that were announced, and a teacher that is gone is not missed."""
     bare = make_problem(digits, teacher, epochs=5)
-    problem = dataclasses.replace(bare, store=Store(tmp_path / "labels"))
+    problem = bare.with_store(Store(tmp_path / "labels"))
     monkeypatch.setattr(labels_module, "BLOCK_BYTES", 2 * epoch_bytes(relabeler, problem))
     distilled = distil(problem)
     made = Labels(problem, distilled, relabeler)
@@ -86,8 +86,7 @@ def test_longer_training_finds_the_first_labels_made(
     digits: RealData, teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short, long = (
-        dataclasses.replace(make_problem(digits, teacher, epochs=epochs), store=Store(tmp_path / "labels"))
-        for epochs in (2, 4)
+        make_problem(digits, teacher, epochs=epochs).with_store(Store(tmp_path / "labels")) for epochs in (2, 4)
     )
     distilled = distil(short)
     monkeypatch.setattr(labels_module, "BLOCK_BYTES", 2 * epoch_bytes(Fkd(), short))

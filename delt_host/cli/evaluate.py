@@ -96,12 +96,12 @@ def command(
     asked = Request(
         evaluator=list(evaluator) or (["student"] if student else []),
         student=list(student),
-        teacher=list(teacher),
         regime=list(regime),
         set=parse_sets(sets),
         **said,
     )
-    experiment = resolve(Request.from_recipe(run / "experiment.toml").updated(asked), registry)
+    ran = Request.from_recipe(run / "experiment.toml").with_teachers(teacher)
+    experiment = resolve(ran.updated(asked), registry)
     observer = observer_for(Console(stderr=True), quiet)
     path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
     compute.use_threads(experiment.threads)

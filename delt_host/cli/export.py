@@ -74,7 +74,7 @@ def command(
         chosen, number = _choose(source, row, seed)
         distilled = load(source / slug(chosen) / f"seed-{number}")
         scores = measured(source, chosen)
-        places = {"dataset": dataset, "teacher": [teacher] if teacher else [], "device": device}
+        places = {"dataset": dataset, "teacher": teacher, "device": device}
         write = _Labels(source, chosen, number, regime, distilled.about, places, store, quiet) if labels else None
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
@@ -142,8 +142,11 @@ class _Labels:
         from delt_host.store import Store
 
         registry = load_registry()
-        request = Request.from_recipe(self.run / "experiment.toml").updated(Request(**self.places))
-        experiment = resolve(request, registry)
+        places = dict(self.places)
+        ran = Request.from_recipe(self.run / "experiment.toml").with_teachers(
+            [t] if (t := places.pop("teacher")) else []
+        )
+        experiment = resolve(ran.updated(Request(**places)), registry)
         row = next(row for row in experiment.rows if row.label == self.label)
         experiment = replace(experiment, rows=(row,), seeds=(self.seed,), students=1, match=None)
         observer = observer_for(Console(stderr=True), self.quiet)
@@ -180,7 +183,7 @@ class _Labels:
     def _check_teacher(self, problem: Problem) -> None:
         """InputError where the labels would be another teacher's than the one that the set names."""
         theirs = (self.about.get("teacher") or {}).get("fingerprint")
-        if theirs and theirs != problem.teacher.fingerprint:
+        if theirs and [theirs] != [teacher.fingerprint for teacher in problem.teachers[:1]]:
             raise InputError(
                 f"the labels would be another teacher's than the set's; where {self.run} was made, "
                 f"delt-host squeeze {self.run / 'experiment.toml'} writes its teacher, then give it with --teacher FILE"

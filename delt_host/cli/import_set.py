@@ -100,8 +100,9 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
     from delt_host.report.folder import save_grid, slug
     from delt_host.teacher import Teacher
 
-    (row,), first = experiment.rows, experiment.teachers[0]
-    normalization = Teacher.load(first).normalization if isinstance(first, Path) else Normalization(data.mean, data.std)
+    (row,), normalization = experiment.rows, Normalization(data.mean, data.std)
+    if experiment.teachers and isinstance(file := experiment.teachers[0].made_by, Path):
+        normalization = Teacher.load(file).normalization
     chosen = row.initializer.component.model_dump()
     about = {
         "method": row.label,
@@ -124,10 +125,9 @@ def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registr
     from delt_host.problem import Problem
     from delt_host.teacher import Teacher, chance_limit
 
-    first = experiment.teachers[0]
-    if not isinstance(first, Path):
+    if not experiment.teachers or not isinstance(file := experiment.teachers[0].made_by, Path):
         return
-    teacher = Teacher.load(first)
+    teacher = Teacher.load(file)
     teacher.check_fits(data)
     models, seed = registry.things("model"), experiment.seeds[0]
     protocol = experiment.regimes[0].protocol.component

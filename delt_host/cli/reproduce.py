@@ -38,7 +38,7 @@ from delt_host.errors import InputError, RunError
     "--teacher",
     multiple=True,
     metavar="[NAME=]MODEL|FILE",
-    help="Teacher of all cells, or of those of dataset NAME; several are a committee.",
+    help="Teacher of all cells, or of those of dataset NAME; several: components ask by name.",
 )
 @click.option(
     "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every chosen cell; the table says so."

@@ -49,7 +49,7 @@ from delt_host.errors import RunError
     "--teacher",
     multiple=True,
     metavar="MODEL|FILE",
-    help="Model to squeeze, or a teacher made by import-teacher; several are a committee.",
+    help="Model to squeeze, or a teacher's file; several: components ask by name; none: no teacher.",
     shell_complete=names("model", files=True),
 )
 @click.option(

@@ -37,8 +37,6 @@ def _print(record: dict[str, Any]) -> None:
             _choice(stage, record[stage])
         if record["regime"]:
             click.echo(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")
-        if record["committee"]:
-            click.echo(f"  committee: {', '.join(record['committee'])} (beside the first teacher, where none is named)")
         for dataset, options in record["datasets"].items():
             click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
         return

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +13,7 @@ from delt_host.cli.import_teacher import check_new, write_teacher
 from delt_host.errors import InputError
 
 if TYPE_CHECKING:
-    from delt_host.squeeze import TeacherRecipe
+    from delt_host.experiment import AskedTeacher
 
 
 @click.command("squeeze")
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     "-m",
     multiple=True,
     metavar="NAME",
-    help="With the committee that it wants.",
+    help="With the teachers that it asks for.",
     shell_complete=names("method"),
 )
 @click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of teacher or dataset.")
@@ -87,12 +85,14 @@ def command(
     elif not method:
         request = request.updated(Request(method=["random-real"]))  # the least that is an experiment
     experiment = resolve(request, registry)
-    recipes = [asked for asked in experiment.teachers if not isinstance(asked, Path)]
-    for file in (asked for asked in experiment.teachers if isinstance(asked, Path)):
+    if not experiment.teachers:
+        raise InputError("there is no teacher to squeeze")
+    wanted = [asked for asked in experiment.teachers if not isinstance(asked.made_by, Path)]
+    for file in (asked.made_by for asked in experiment.teachers if isinstance(asked.made_by, Path)):
         click.echo(f"{file}: a file already")
-    if out is not None and len(recipes) > 1:
-        raise InputError(f"--out names one file, and these are {len(recipes)} teachers: leave it out")
-    files = _files(recipes, out)
+    if out is not None and len(wanted) > 1:
+        raise InputError(f"--out names one file, and these are {len(wanted)} teachers: leave it out")
+    files = [out or _file(asked) for asked in wanted]
     for path in files:
         check_new(path)
     observer = observer_for(Console(stderr=True), quiet)
@@ -100,20 +100,14 @@ def command(
     compute.use_threads(experiment.threads)
     with observer:
         data = story.load_data(experiment.dataset, host)
-        for asked, path in zip(recipes, files, strict=True):
+        for asked, path in zip(wanted, files, strict=True):
             so_far = teachers.teacher_so_far(experiment, asked, data, host)
             made = teachers.teacher_of(experiment, asked, so_far, data, host)
             write_teacher(made, path)
 
 
-def _files(recipes: Sequence[TeacherRecipe], out: Path | None) -> list[Path]:
-    """Each teacher's file: its model's name, numbered from the second of the same model on."""
-    if out is not None:
-        return [out]
-    seen: Counter[str] = Counter()
-    files = []
-    for recipe in recipes:
-        seen[recipe.model] += 1
-        number = f"-{seen[recipe.model]}" if seen[recipe.model] > 1 else ""
-        files.append(Path(f"{recipe.model}{number}.teacher.safetensors"))
-    return files
+def _file(asked: AskedTeacher) -> Path:
+    """The teacher's file, by its name: `:` and `/` of networks' names have no place in a file's."""
+    from delt_host.report.folder import slug
+
+    return Path(f"{slug(asked.name)}.teacher.safetensors")

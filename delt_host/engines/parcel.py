@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +55,21 @@ def unpack_data(parcel: DataParcel) -> RealData | None:
     return RealData(**parcel["facts"], train=splits["train"], test=splits["test"])
 
 
-def pack_teachers(teachers: Sequence[Teacher]) -> list[bytes]:
-    """Each teacher as its artifact's file."""
+def pack_teachers(teachers: Sequence[Teacher]) -> dict[str, bytes]:
+    """Each teacher by the name that components ask for it by, as its artifact's file."""
     with tempfile.TemporaryDirectory() as folder:
-        packed = []
+        packed = {}
         for teacher in teachers:
             path = Path(folder) / "teacher.safetensors"
             teacher.save(path)
-            packed.append(path.read_bytes())
+            packed[teacher.called] = path.read_bytes()
     return packed
 
 
-def unpack_teachers(packed: Sequence[bytes], folder: Path) -> list[Path]:
-    """The teachers' files, in a folder."""
+def unpack_teachers(packed: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
+    """The teachers' files by name, in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"teacher-{place}.safetensors" for place in range(len(packed))]
-    for path, content in zip(paths, packed, strict=True):
-        path.write_bytes(content)
+    paths = {name: folder / f"teacher-{place}.safetensors" for place, name in enumerate(packed)}
+    for name, path in paths.items():
+        path.write_bytes(packed[name])
     return paths

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from delt_host.entry import Name
 from delt_host.errors import InputError, RunError
 from delt_host.host import Host
 from delt_host.problem import Problem
+from delt_host.request import NO_TEACHER
 from delt_host.store import Store
 from delt_host.teacher import Teacher
 
@@ -136,12 +138,13 @@ class _Process:
         self.store = Store(Path(self.folder.name))
         self.run: tuple[str, Worker] | None = None
 
-    def worker(self, description: str, data: DataParcel, teachers: Sequence[bytes]) -> Worker:
+    def worker(self, description: str, data: DataParcel, teachers: Mapping[str, bytes]) -> Worker:
         if self.run is None or self.run[0] != description:
             asked = Description.from_json(description)
-            paths = unpack_teachers(teachers, self.store.root / "teachers")
-            asked.recipe["teacher"] = [{"file": str(path)} for path in paths]
-            loaded = tuple(Teacher.load(path) for path in paths)
+            files = unpack_teachers(teachers, self.store.root / "teachers")
+            tables = [{"name": name, "file": str(path)} for name, path in files.items()]
+            asked.recipe["teacher"] = tables or [NO_TEACHER]
+            loaded = tuple(replace(Teacher.load(path), name=name) for name, path in files.items())
             self.run = description, Worker(asked, self.store, unpack_data(data), loaded)
         return self.run[1]
 
@@ -149,7 +152,7 @@ class _Process:
 _process: _Process | None = None
 
 
-def _do(description: str, data: DataParcel, teachers: Sequence[bytes], task: str, *needs: Result) -> Result:
+def _do(description: str, data: DataParcel, teachers: Mapping[str, bytes], task: str, *needs: Result) -> Result:
     """One piece, on whatever node."""
     global _process
     for failure, _ in needs:

@@ -16,6 +16,7 @@ from delt_host.errors import InputError
 from delt_host.models.convnet import ConvNet, instance_norm
 from delt_host.models.stems import mobilenet_v2, resnet, shufflenet_v2_x0_5, vgg11_bn
 from delt_host.models.wide_resnet import wrn_16_2
+from delt_host.normalization import Normalization
 from delt_host.seeding import isolated_rng
 
 Builder = Callable[[int, int], nn.Module]
@@ -55,18 +56,50 @@ def build_model(name: str, num_classes: int, image_size: int, extra: Mapping[str
     elif library in ("", "timm") and plain in _timm_names():
         network = _timm(plain, num_classes, image_size)
     else:
-        everything = [*own, *_torchvision_names(), *_timm_names()]
-        near = difflib.get_close_matches(plain, everything, n=NEAREST, cutoff=0.5)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        raise InputError(
-            f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, and any of torchvision or timm"
-        )
+        raise _unknown(name, own)
     _check_forward(network, name, num_classes, image_size)
     return network
 
 
-def pretrained_model(name: str, weights: str) -> tuple[nn.Module, dict[str, Any]]:
-    """torchvision's ImageNet-1K weights, e.g. ("resnet18", "IMAGENET1K_V1"), and their `categories`, `mean`, `std`, `size`."""
+def check_model(name: str, extra: Mapping[str, Builder] | None = None) -> None:
+    """InputError, with the nearest names, where `build_model` knows no such network."""
+    library, _, plain = name.rpartition(":")
+    own = {**MODELS, **(extra or {})}
+    if (not library and plain in own) or (library in ("", "torchvision") and plain in _torchvision_names()):
+        return
+    if library not in ("", "timm") or plain not in _timm_names():
+        raise _unknown(name, own)
+
+
+def _unknown(name: str, own: Mapping[str, Builder]) -> InputError:
+    everything = [*own, *_torchvision_names(), *_timm_names()]
+    near = difflib.get_close_matches(name.rpartition(":")[2], everything, n=NEAREST, cutoff=0.5)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    return InputError(
+        f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, and any of torchvision or timm"
+    )
+
+
+def pretrained_model(name: str, weights: str) -> tuple[nn.Module, list[str]]:
+    """A network with torchvision's ImageNet-1K weights, e.g. ("resnet18", "IMAGENET1K_V1"), and its outputs' categories."""
+    plain, chosen = _weights(name, weights)
+    try:
+        with isolated_rng(0, "pretrained"):  # building draws weights, which the pretrained ones then replace
+            network = torchvision_models.get_model(plain, weights=chosen)
+    except (OSError, RuntimeError) as error:
+        cache = f"{torch.hub.get_dir()}/checkpoints/{chosen.url.rpartition('/')[2]}"
+        raise InputError(f"the weights of {plain} could not be fetched ({error}); put the file at {cache}") from None
+    return network, chosen.meta["categories"]
+
+
+def pretrained_normalization(name: str, weights: str) -> Normalization:
+    """What these weights' images are normalised with; nothing is fetched."""
+    preset = _weights(name, weights)[1].transforms()
+    return Normalization(tuple(preset.mean), tuple(preset.std))
+
+
+def _weights(name: str, weights: str) -> tuple[str, Any]:
+    """torchvision's name of the network, and of its weights."""
     plain = name.removeprefix("torchvision:")
     if plain not in _torchvision_names():
         raise InputError(f"pretrained weights come from torchvision, which has no classifier {plain!r}")
@@ -75,20 +108,7 @@ def pretrained_model(name: str, weights: str) -> tuple[nn.Module, dict[str, Any]
     chosen = known[-1] if weights == "DEFAULT" else by_name.get(weights)
     if chosen is None:
         raise InputError(f"{plain} has no weights {weights!r} (known: DEFAULT, {', '.join(by_name)})")
-    try:
-        with isolated_rng(0, "pretrained"):  # building draws weights, which the pretrained ones then replace
-            network = torchvision_models.get_model(plain, weights=chosen)
-    except (OSError, RuntimeError) as error:
-        cache = f"{torch.hub.get_dir()}/checkpoints/{chosen.url.rpartition('/')[2]}"
-        raise InputError(f"the weights of {plain} could not be fetched ({error}); put the file at {cache}") from None
-    preset = chosen.transforms()
-    about = {
-        "categories": chosen.meta["categories"],
-        "mean": preset.mean,
-        "std": preset.std,
-        "size": preset.crop_size[0],
-    }
-    return network, about
+    return plain, chosen
 
 
 @functools.cache

@@ -35,7 +35,6 @@ from delt_host.results import (
     Results,
     TeacherRecord,
 )
-from delt_host.teacher import Teacher
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
 GRID_CLASSES = 20
@@ -66,7 +65,7 @@ def write_results(
     """
     results = _results(experiment, problem, measurements, host)
     results.write(path)
-    data, teacher, written = problem.data, problem.teacher, set[tuple[str, int]]()
+    data, written = problem.data, set[tuple[str, int]]()
     for measurement in measurements if with_sets else ():
         if measurement.distilled is None:
             continue
@@ -74,7 +73,7 @@ def write_results(
         if (folder / "distilled.safetensors").exists() and (measurement.row.label, measurement.seed) in written:
             continue
         written.add((measurement.row.label, measurement.seed))
-        _distilled(measurement, experiment, data, teacher).save(folder / "distilled.safetensors")
+        _distilled(measurement, experiment, problem).save(folder / "distilled.safetensors")
         save_grid(measurement.distilled, data.num_classes, folder / "images.png")
         if measurement.history is not None:
             measurement.history.save(folder / "history.safetensors")
@@ -94,7 +93,9 @@ def _results(experiment: Experiment, problem: Problem, measurements: Sequence[Me
     results = Results(
         recipe=experiment.table(),
         data=DataRecord(name=data.name, fingerprint=data.fingerprint, notes=data.notes),
-        teachers=tuple(TeacherRecord(**each.facts(), fingerprint=each.fingerprint) for each in problem.teachers),
+        teachers=tuple(
+            TeacherRecord(name=each.called, **each.facts(), fingerprint=each.fingerprint) for each in problem.teachers
+        ),
         regimes=tuple(_regime(column) for column in experiment.regimes),
         evaluators=tuple(
             EvaluatorRecord(
@@ -184,22 +185,23 @@ def machine(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _distilled(measurement: Measurement, experiment: Experiment, data: RealData, teacher: Teacher) -> DistilledSet:
-    row = measurement.row
+def _distilled(measurement: Measurement, experiment: Experiment, problem: Problem) -> DistilledSet:
+    row, data = measurement.row, problem.data
+    first = problem.teachers[0] if problem.teachers else None
     if measurement.distilled is None or measurement.plan is None:
         raise ValueError("a failed measurement has no distilled set")
     return DistilledSet(
         distilled=measurement.distilled,
         form=row.form.name,
         class_names=data.class_names,
-        normalization=teacher.normalization,
+        normalization=problem.normalization,
         about={
             "method": row.label,
             "components": {stage: named.table() for stage, named in row.stages().items()},
             "ipc": experiment.ipc,
             "seed": measurement.seed,
             "dataset": {"name": data.name, "fingerprint": data.fingerprint},
-            "teacher": {"architecture": teacher.architecture, "fingerprint": teacher.fingerprint},
+            "teacher": {"architecture": first.architecture, "fingerprint": first.fingerprint} if first else None,
             "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
             "machine": machine(experiment),
         },

@@ -109,4 +109,5 @@ def _told(regime: RegimeRecord) -> str:
 
 
 def _teacher(record: TeacherRecord) -> str:
-    return record.architecture + ("" if record.accuracy is None else f", top-1 {record.accuracy:.1f} %")
+    named = record.name if record.name == record.architecture else f"{record.name} ({record.architecture})"
+    return named + ("" if record.accuracy is None else f", top-1 {record.accuracy:.1f} %")

@@ -18,7 +18,6 @@ from delt_host.protocols import Protocol
 from delt_host.reproduce.table import Cell, Reading, Scale, Setting, Table
 from delt_host.request import Request, split_spec
 from delt_host.resolve import resolve
-from delt_host.squeeze import TeacherRecipe
 from delt_host.teacher import Teacher
 
 NAMED_BY_NOBODY = "views"
@@ -206,7 +205,7 @@ def _has(experiment: Experiment, key: str) -> bool:
     """Whether anything in the experiment has the option ``STAGE.OPTION``."""
     stage, _, option = key.partition(".")
     if stage == "teacher":
-        return all(isinstance(teacher, TeacherRecipe) for teacher in experiment.teachers)
+        return not any(isinstance(teacher.made_by, Path) for teacher in experiment.teachers)
     shared: dict[str, list[Any]] = {
         "dataset": [experiment.dataset.component],
         "protocol": [column.protocol.component for column in experiment.regimes],
@@ -223,7 +222,7 @@ def _settings(experiment: Experiment) -> dict[str, Any]:
     return {
         "ipc": experiment.ipc,
         "teacher": [
-            {"fingerprint": Teacher.load(t).fingerprint} if isinstance(t, Path) else t.model_dump()
+            {"fingerprint": Teacher.load(t.made_by).fingerprint} if isinstance(t.made_by, Path) else t.table()
             for t in experiment.teachers
         ],
         "regime": table["regime"],

@@ -19,14 +19,13 @@ from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, RealData, Split
 from delt_host.entry import Name
 from delt_host.errors import InputError
 from delt_host.estimate import Line, Speed, plan_run, time_passes
-from delt_host.experiment import Experiment
+from delt_host.experiment import AskedTeacher, Experiment
 from delt_host.host import Host
 from delt_host.models import Builder
 from delt_host.reproduce.cell import Job
 from delt_host.reproduce.measure import Shelf
 from delt_host.reproduce.records import Folder, record_of
 from delt_host.reproduce.table import KnownDataset, Table
-from delt_host.squeeze import TeacherRecipe
 from delt_host.stages.story import outlined
 from delt_host.units import size
 
@@ -129,17 +128,18 @@ def teachers_to_make(jobs: Sequence[Job], forecasts: Sequence[Forecast]) -> list
     found: dict[str, None] = {}
     for job, cell in zip(jobs, forecasts, strict=True):
         missing = {line.what for line in cell.lines if line.stage == "squeeze" and not line.done}
-        for recipe in job.experiment.teachers:
-            if isinstance(recipe, Path) or recipe.model not in missing:
-                continue
-            found[f"teacher {_teacher(recipe)} for {job.cell.setting.dataset}"] = None
+        for teacher in job.experiment.teachers:
+            if not isinstance(teacher.made_by, Path) and teacher.name in missing:
+                found[f"teacher {_teacher(teacher)} for {job.cell.setting.dataset}"] = None
     return list(found)
 
 
-def _teacher(recipe: TeacherRecipe) -> str:
-    if recipe.weights:
-        return f"{recipe.model}: torchvision's {recipe.weights} are fetched"
-    return f"{recipe.model}: not in the store, {recipe.epochs} epochs of squeezing come first"
+def _teacher(teacher: AskedTeacher) -> str:
+    recipe = teacher.recipe
+    if recipe.get("weights"):
+        return f"{teacher.name}: torchvision's {recipe['weights']} are fetched"
+    epochs = f"{recipe['epochs']} epochs of " if "epochs" in recipe else ""
+    return f"{teacher.name}: not in the store, {epochs}squeezing come first"
 
 
 def show(console: Console, title: str, jobs: Sequence[Job], forecasts: Sequence[Forecast]) -> None:

@@ -127,6 +127,8 @@ def _measured(job: Job, found: Sequence[Measurement], about: dict[str, Any]) -> 
 
 
 def _teacher(problem: Problem) -> dict[str, Any]:
+    if not problem.teachers:
+        return {}
     teacher = problem.teacher
     return {
         "architecture": teacher.architecture,

@@ -36,7 +36,7 @@ class Setting(_Strict):
 
     dataset: str | None = None
     teacher: str | list[str] | None = None
-    """A model to squeeze; several are a committee."""
+    """A model to squeeze, or several, which components ask for by name."""
     ipc: PositiveInt | None = None
     method: str | None = None
     """As ``delt-host run --method`` takes it: NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE."""

@@ -27,7 +27,7 @@ from delt_host.host import Host
 from delt_host.measurement import Measurement
 from delt_host.models import build_model
 from delt_host.plan import Plan
-from delt_host.problem import Problem
+from delt_host.problem import Problem, Services
 from delt_host.recover import check_plan
 from delt_host.seeding import isolated_rng
 from delt_host.stages.course import Course, Given
@@ -175,8 +175,7 @@ def outlined(
         protocol=experiment.regimes[0].protocol.component,
         compute=experiment.compute,
         models=host.registry.things("model"),
-        store=host.store,
-        observer=host.observer,
+        services=Services(host.store, host.observer),
     )
     check_ipc(experiment, problem)
     return Comparison(experiment, problem, _plans(experiment, problem, host), host, saved)

@@ -1,4 +1,4 @@
-"""Squeeze: the teachers, each trained by its recipe or read from a file, and refused where it does not fit the data."""
+"""Squeeze: the teachers, each trained by its squeezer or read from a file, and refused where it does not fit the data."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from delt_host.code_identity import code_of
 from delt_host.data.base import RealData
-from delt_host.experiment import Experiment
+from delt_host.experiment import AskedTeacher, Experiment, Named
 from delt_host.host import Host
 from delt_host.identity import network_identity
 from delt_host.prepared import Passes
 from delt_host.resume import Checkpoint
-from delt_host.squeeze import TeacherRecipe, awaited, measured, squeeze
+from delt_host.squeeze import awaited, measured, squeeze
+from delt_host.squeezer import Squeezer
 from delt_host.stages.step import Made, Step, do, done
 from delt_host.store import Entry
 from delt_host.teacher import Awaited, Teacher, check_accuracy
-
-Asked = TeacherRecipe | Path
 
 
 def squeeze_steps(experiment: Experiment, teachers: Sequence[Teacher], data: RealData, host: Host) -> list[Step]:
@@ -31,75 +29,80 @@ def squeeze_steps(experiment: Experiment, teachers: Sequence[Teacher], data: Rea
 
 
 def teacher_of(
-    experiment: Experiment, asked: Asked, so_far: Teacher, data: RealData, host: Host, place: str = ""
+    experiment: Experiment, asked: AskedTeacher, so_far: Teacher, data: RealData, host: Host, place: str = ""
 ) -> Teacher:
     """The teacher, made now where it is missing. InputError for one that does not fit the data."""
     step = _step(experiment, asked, so_far, data, host, place)
     do([step], host)
-    teacher = so_far
-    if isinstance(asked, Path):
+    teacher, from_file = so_far, isinstance(asked.made_by, Path)
+    if from_file:
         teacher = dataclasses.replace(so_far, accuracy=done(step, host).facts["accuracy"], dataset=data.name)
     elif isinstance(so_far, Awaited):
-        teacher = _squeezed(done(step, host))
+        teacher = _squeezed(asked, done(step, host))
     check_accuracy(teacher, data, teacher.accuracy)
-    if isinstance(asked, Path) and teacher.class_names != data.class_names:
+    if from_file and teacher.class_names != data.class_names:
         host.observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
-    host.observer.note(
-        f"teacher {teacher.architecture}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}"
-    )
+    host.observer.note(f"teacher {asked.name}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}")
     return teacher
 
 
-def teacher_so_far(experiment: Experiment, asked: Asked, data: RealData, host: Host) -> Teacher:
+def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, host: Host) -> Teacher:
     """The teacher as far as it is known before anything runs: from its file, from the store, or awaited."""
-    if isinstance(asked, Path):
-        teacher = Teacher.load(asked)
+    if isinstance(asked.made_by, Path):
+        teacher = Teacher.load(asked.made_by)
         teacher.check_fits(data)
-        return teacher
-    step = _squeezing(experiment, asked, data, host, "")
+        return dataclasses.replace(teacher, name=asked.name)
+    step = _squeezing(experiment, asked, asked.made_by, data, host, "")
     entry = host.store.read(step.stage, step.inputs)
-    return _squeezed(entry) if entry else awaited(data, asked)
+    if entry is not None:
+        return _squeezed(asked, entry)
+    with host.running("squeezer", asked.made_by):
+        return dataclasses.replace(awaited(data, asked.made_by.component), name=asked.name, recipe=asked.recipe)
 
 
-def _step(experiment: Experiment, asked: Asked, so_far: Teacher, data: RealData, host: Host, place: str) -> Step:
-    if isinstance(asked, Path):
+def _step(experiment: Experiment, asked: AskedTeacher, so_far: Teacher, data: RealData, host: Host, place: str) -> Step:
+    if isinstance(asked.made_by, Path):
         return _checking(experiment, so_far, data, host, place)
-    return _squeezing(experiment, asked, data, host, place)
+    return _squeezing(experiment, asked, asked.made_by, data, host, place)
 
 
-def _squeezed(entry: Entry) -> Teacher:
+def _squeezed(asked: AskedTeacher, entry: Entry) -> Teacher:
     facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
-    return Teacher.from_facts(facts, entry.tensors)
+    return dataclasses.replace(Teacher.from_facts(facts, entry.tensors), name=asked.name, recipe=asked.recipe)
 
 
-def _squeezing(experiment: Experiment, recipe: TeacherRecipe, data: RealData, host: Host, place: str) -> Step:
-    compute, models = experiment.compute, host.registry.things("model")
+def _squeezing(
+    experiment: Experiment, asked: AskedTeacher, named: Named[Squeezer], data: RealData, host: Host, place: str
+) -> Step:
+    compute, models, squeezer = experiment.compute, host.registry.things("model"), named.component
     inputs = {
-        "code": code_of(squeeze),
-        "network": network_identity(recipe.model, models),
+        "code": host.code_of(squeeze),
+        "network": network_identity(squeezer.model, models),
         "data": data.fingerprint,
         "normalization": [data.mean, data.std],
-        "recipe": recipe.model_dump(),
+        "component": host.identity("squeezer", named),
         "compute": [experiment.device, experiment.precision],
     }
 
     def make(checkpoint: Checkpoint) -> Made:
-        teacher = squeeze(data, recipe, compute, models, host.observer.advance, checkpoint)
+        with host.running("squeezer", named):
+            teacher = squeeze(data, squeezer, compute, models, host.observer.advance, checkpoint)
         return teacher.state, teacher.facts()
 
-    images = 0 if recipe.weights else recipe.epochs * (len(data.train) // recipe.batch_size) * recipe.batch_size
-    tests = Passes(recipe.model, "forward", len(data.test))
+    with host.running("squeezer", named):
+        images = round(squeezer.passes(data))
+    tests = Passes(squeezer.model, "forward", len(data.test))
     return Step(
         "squeeze",
-        recipe.model,
-        recipe.model,
+        asked.name,
+        asked.name,
         inputs,
         host.store.key("squeeze", inputs),
         make,
         total=images,
         unit="images",
-        cost=(Passes(recipe.model, "training", images), tests) if images else (tests,),
-        like=recipe.model,
+        cost=(Passes(squeezer.model, "training", images), tests) if images else (tests,),
+        like=f"{squeezer.model}, {named.name}",
         place=place,
     )
 
@@ -107,7 +110,7 @@ def _squeezing(experiment: Experiment, recipe: TeacherRecipe, data: RealData, ho
 def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Host, place: str) -> Step:
     compute, models = experiment.compute, host.registry.things("model")
     inputs = {
-        "code": code_of(measured),
+        "code": host.code_of(measured),
         "network": network_identity(teacher.architecture, models),
         "compute": [compute.device, compute.precision],
         "data": data.fingerprint,
@@ -119,8 +122,8 @@ def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Ho
 
     return Step(
         "check",
-        f"teacher {teacher.architecture}",
-        f"teacher {teacher.architecture}",
+        f"teacher {teacher.called}",
+        f"teacher {teacher.called}",
         inputs,
         host.store.key("check", inputs),
         make,

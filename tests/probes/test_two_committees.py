@@ -1,0 +1,84 @@
+"""Two methods with committees of their own in one run: each component sees exactly the teachers that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from delt_host.host import Host
+from delt_host.observer import Observer
+from delt_host.plugins import load_registry
+from delt_host.problem import Problem
+from delt_host.request import Request
+from delt_host.resolve import resolve
+from delt_host.stages import story
+from delt_host.store import Store
+from delt_plugins.general_statistics import GeneralStatistics
+from delt_plugins.gvbsm import CommitteeLabels
+from delt_plugins.sre2l import BatchNormMatching
+
+SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 4, "protocol.epochs": 1}
+OPTIONS = "matcher.patches=0,matcher.diversity=0"
+
+
+def comparison_of(store: Path, seed: int = 2) -> story.Comparison:
+    """Rows of the committees (convnet3, second) and (third, convnet3_in), and one that asks nobody by name.
+
+    `seed` is the third's, and convnet3_in is asked for without being given.
+    """
+    committees = {"gvbsm": '["convnet3","second"]', "edc": '["third","convnet3_in"]'}
+    others = [{"name": "second", "seed": 1}, {"name": "third", "seed": seed}]
+    methods = [
+        f"{name},{OPTIONS},matcher.teachers={theirs},relabeler=committee,relabeler.teachers={theirs}"
+        for name, theirs in committees.items()
+    ]
+    registry = load_registry()
+    request = Request(
+        method=methods,
+        baseline=["cda,relabeler=fkd"],
+        control=[],
+        ipc=1,
+        seeds=1,
+        set=SMALL,
+        teacher=["convnet3", *others],
+    )
+    return story.outlined(resolve(request, registry), Host(registry, Store(store), Observer()))
+
+
+def keys(comparison: story.Comparison) -> dict[str, list[str]]:
+    """Of each row's steps, by the row's method."""
+    return {course.row.method: [step.key for step in course.steps] for course in comparison.courses()}
+
+
+def test_each_components_teachers_are_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_teacher: None
+) -> None:
+    seen: dict[str, set[tuple[str, ...]]] = {}
+
+    def watched(cls: type, method: str) -> None:
+        whole: Callable[..., object] = getattr(cls, method)
+
+        def told(self: object, problem: Problem, *rest: object) -> object:
+            seen.setdefault(cls.__name__, set()).add(tuple(teacher.called for teacher in problem.teachers))
+            return whole(self, problem, *rest)
+
+        monkeypatch.setattr(cls, method, told)
+
+    watched(GeneralStatistics, "bind")
+    watched(CommitteeLabels, "answers")
+    watched(BatchNormMatching, "bind")
+    outlined = comparison_of(tmp_path / "store")
+    assert [each.name for each in outlined.experiment.teachers] == ["convnet3", "second", "third", "convnet3_in"]
+    comparison = story.prepare_run(outlined.experiment, outlined.host)
+    assert [measurement.failure for measurement in story.run(comparison)] == [""] * 3
+    both = {("convnet3", "second"), ("third", "convnet3_in")}
+    assert seen == {"GeneralStatistics": both, "CommitteeLabels": both, "BatchNormMatching": {("convnet3",)}}
+
+
+def test_another_member_changes_the_keys_of_its_row_alone(tmp_path: Path, with_teacher: None) -> None:
+    one, other = (keys(comparison_of(tmp_path / "store", seed)) for seed in (2, 3))
+    assert one["gvbsm"] == other["gvbsm"] and one["cda"] == other["cda"]
+    ranked = len([step for step in one["edc"] if step in other["edc"]])
+    assert 0 < ranked < len(one["edc"]), "the start is ranked by the first; what comes after asks the committee"
