@@ -152,12 +152,12 @@ class _Labels:
             if course.failure is not None:
                 raise course.failure
             do(list(course["relabel"]), host)
-            problem = course.problem
+            problem, labels = course.problem, course.labels(0)
             with (
                 host.running("relabeler", row.relabeler),
-                observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
+                observer.stage("write labels", f"{row.label}, seed {self.seed}", labels.epochs, "epochs"),
             ):
-                write_labels(folder, problem, course.distilled, course.labels(0), row.relabeler.table())
+                write_labels(folder, problem, course.distilled, labels, row.relabeler.table())
 
     def _check_teacher(self, problem: Problem) -> None:
         """InputError where the labels would be another teacher's than the one that the set names."""
