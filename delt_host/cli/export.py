@@ -163,12 +163,12 @@ class _Labels:
                 raise course.failure
             if course["relabel"]:  # where the run trained no students, they are made as they are written
                 do([course.labels_step(column, 0)], host)
-            problem, relabeler = course.under(column), column.relabeler
+            problem, labels, relabeler = course.under(column), course.labels(column, 0), column.relabeler
             with (
                 host.running("relabeler", relabeler),
-                observer.stage("write labels", f"{row.label}, seed {self.seed}", problem.protocol.epochs, "epochs"),
+                observer.stage("write labels", f"{row.label}, seed {self.seed}", labels.epochs, "epochs"),
             ):
-                write_labels(folder, problem, course.distilled, course.labels(column, 0), relabeler.table())
+                write_labels(folder, problem, course.distilled, labels, relabeler.table())
 
     def _column(self, comparison: Comparison) -> Column:
         """The regime whose labels are written."""
