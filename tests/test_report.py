@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from delt_host.cli import cli
+from delt_host.report import table
 from delt_host.results import (
     CostRecord,
     DataRecord,
@@ -144,3 +146,28 @@ def test_the_doctor_says_what_a_run_would_see(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("DELT_HOST_STORE", str(tmp_path / "file" / "store"))
     code, text = call("doctor")
     assert code != 0 and "cannot be written" in text
+
+
+def test_the_terminal_has_a_column_a_regime_and_never_breaks_a_figure() -> None:
+    """Three regimes of long names on eighty columns, with the best epochs that papers report in a table of their own."""
+    one = results("delt")
+    names = ("views", "hard:a-protocol-of-a-long-name", "fixed:another-protocol,protocol.epochs=1000")
+    regimes = tuple(RegimeRecord(name=n, relabeler={}, protocol=one.regimes[0].protocol) for n in names)
+    scores = tuple(
+        score.model_copy(
+            update={"regime": name, "scores": {"top1": 10.0 * place + value, "best": 10.0 * place + value + 1}}
+        )
+        for place, name in enumerate(names)
+        for score, value in zip(one.scores, LINES["delt"], strict=True)
+    )
+    console = Console(width=80, file=io.StringIO())
+    table.show(
+        console,
+        one.model_copy(update={"regimes": regimes, "scores": scores, "recipe": {"ipc": 10, "seeds": [0, 1, 2]}}),
+    )
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert max(map(len, said.splitlines())) <= 80
+    (first, second) = [line.split("method", 1)[1] for line in said.splitlines() if " delt " in line]
+    assert first.split("3   measured")[0].split() == ["63.9", "±", "1.6", "73.9", "±", "1.6", "83.9", "±", "1.6"]
+    assert second.split("3   measured")[0].split() == ["64.9", "±", "1.6", "74.9", "±", "1.6", "84.9", "±", "1.6"]
+    assert said.index("best epoch, chosen on the test set") > said.index("63.9")

@@ -20,7 +20,8 @@ ROLE_STYLE = {"method": "bold", "baseline": "", "control": "dim", "ceiling": "di
 def show(console: Console, results: Results) -> None:
     """Print, for each evaluator, the scores and the cost of every row, and what can be told from them."""
     for title, chosen in by_evaluator(lines(results)).items():
-        console.print(_scores(f"{results.data.name}, IPC {results.recipe['ipc']}, {title}", chosen))
+        for scores in _scores(f"{results.data.name}, IPC {results.recipe['ipc']}, {title}", chosen):
+            console.print(scores)
         for row in _rows(chosen):
             for sentence in _sentences(row, len(results.regimes) > 1):
                 console.print(f"  {sentence}", highlight=False)
@@ -72,32 +73,40 @@ def _sentences(row: Sequence[Line], several: bool) -> list[str]:
     return found
 
 
-def _scores(heading: str, chosen: Sequence[Line]) -> Table:
-    evaluator, columns, rows = chosen[0].evaluator, _columns(chosen), _rows(chosen)
-    told = any(columns)
+def _scores(heading: str, chosen: Sequence[Line]) -> list[Table]:
+    """The scores, and the best epochs' where these differ: a column beside one regime's, a table beside several."""
+    columns, best = _columns(chosen), any(line.best.n and line.best.mean != line.summary.mean for line in chosen)
     # Under regimes these are the columns' names, and what is scored stands above.
-    table = Table(
-        title=escape(f"{heading}: {_score(evaluator)}" if told else heading), title_justify="left", box=box.SIMPLE_HEAD
-    )
+    title = f"{heading}: {_score(chosen[0].evaluator)}" if any(columns) else heading
+    tables = [_table(title, chosen, with_best=best and len(columns) == 1)]
+    if best and len(columns) > 1:
+        tables.append(_table("best epoch, chosen on the test set", chosen, of_best=True))
+    return tables
+
+
+def _table(title: str, chosen: Sequence[Line], with_best: bool = False, of_best: bool = False) -> Table:
+    # Eighty columns must do: figures are never broken over lines, names are.
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("method", overflow="fold")
-    table.add_column("role")
-    with_best = {line.column for line in chosen if line.best.n and line.best.mean != line.summary.mean}
+    table.add_column("role", no_wrap=True)
+    columns, rows, shown = _columns(chosen), _rows(chosen), {}
+    for line in chosen:
+        summary = line.best if of_best else line.summary
+        shown[line.column, line.row.label] = summary.shown(line.digits)
     for column in columns:
-        table.add_column(escape(column) or (_score(evaluator) if not told else "set"), justify="right", overflow="fold")
-        if column in with_best:
-            table.add_column(f"best epoch, {escape(column)}", justify="right", overflow="fold")
-    table.add_column("n", justify="right")
-    table.add_column("figure")
+        width = max(len(text) for place, text in shown.items() if place[0] == column)
+        name = escape(column) or (_score(chosen[0].evaluator) if len(columns) == 1 else "set")
+        table.add_column(name, justify="right", overflow="fold", min_width=width)
+    if with_best:
+        table.add_column("best epoch", justify="right")
+    table.add_column("n", justify="right", no_wrap=True)
+    table.add_column("figure", no_wrap=True)
     for row in rows:
-        by_column, cells = {line.column: line for line in row}, []
-        for column in columns:
-            line = by_column.get(column)
-            cells.append(line.summary.shown(line.digits) if line else "–")
-            if column in with_best:
-                cells.append(line.best.shown(line.digits) if line else "–")
+        record = row[0].row
+        cells = [shown.get((column, record.label), "–") for column in columns]
+        cells += [row[0].best.shown(row[0].digits)] if with_best else []
         count = "/".join(dict.fromkeys(str(line.summary.n) for line in row))
         figure = ", ".join(dict.fromkeys(line.provenance for line in row if line.provenance))
-        record = row[0].row
         table.add_row(escape(record.label), record.role, *cells, count, figure, style=ROLE_STYLE[record.role])
     return table
 
