@@ -26,9 +26,14 @@ class Latents:
     """() float32: the students' rate, where it is learned."""
 
     @classmethod
-    def of(cls, problem: Problem, start: Start) -> Latents:
-        """What recovery starts from, for the images of a start of all classes; normalised where they are not."""
-        images = start.images
+    def of(cls, problem: Problem, start: Start, units: Tensor | None = None) -> Latents:
+        """What recovery starts from, for a start of all classes, or for these of its units (U,), in this order; normalised
+        where it is not."""
+        images, targets, labels = start.images, problem.unit_targets(), start.labels
+        if units is not None:
+            cells = problem.form.cells
+            images = images[(units[:, None] * cells + torch.arange(cells)).flatten()]
+            targets, labels = targets[units], None if labels is None else labels[units]
         if images.dtype == torch.uint8:
             images = problem.normalization.normalize(images)
-        return cls(problem.form.latents(images), problem.unit_targets(), start.labels, start.learning_rate)
+        return cls(problem.form.latents(images), targets, labels, start.learning_rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from delt_host.errors import RunError
 from delt_host.experiment import Experiment, Named, Row
 from delt_host.history import History, LossCurve, recorded
 from delt_host.host import Host
+from delt_host.latents import Latents
 from delt_host.measurement import Measurement
 from delt_host.plan import Plan
 from delt_host.problem import Problem
@@ -93,6 +94,18 @@ class Course:
         """The images that recovery starts from; memory-mapped."""
         (step,) = self["initialize"]
         return Start(**done(step, self.host).tensors)
+
+    def begun(self, stack: Sequence[int]) -> tuple[Latents, Plan]:
+        """What some of the plan's groups start from, and the plan with their units numbered as they lie there: no step holds
+        the whole set as it is optimised."""
+        groups, units = list(self.plan.groups), list[int]()
+        for index in stack:
+            own = groups[index].images
+            places = tuple(range(len(units), len(units) + len(own)))
+            groups[index] = groups[index].model_copy(update={"images": places})
+            units += own
+        start = Latents.of(self.problem, self.start, torch.tensor(units))
+        return start, self.plan.model_copy(update={"groups": tuple(groups)})
 
     @cached_property
     def _finished(self) -> Entry:

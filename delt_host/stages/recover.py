@@ -10,7 +10,6 @@ import torch
 
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.experiment import Named
-from delt_host.latents import Latents
 from delt_host.prepared import Passes
 from delt_host.recover import recover_stack, stacks
 from delt_host.resume import Checkpoint
@@ -68,16 +67,16 @@ def _size(course: Course, stack: tuple[int, ...]) -> int:
 
 def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint: Checkpoint) -> Made:
     problem = course.problem.seen_by(named.component)
-    start = Latents.of(problem, course.start)
+    start, plan = course.begun(stack)
     with peak_memory(problem.compute.device) as peak, course.host.running("matcher", named):
         advance = course.host.observer.advance
-        results = recover_stack(problem, start, course.plan, stack, named.component, advance, checkpoint)
+        results = recover_stack(problem, start, plan, stack, named.component, advance, checkpoint)
     recovered = torch.stack([result.images for result in results])
     return {"images": recovered}, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
 
 
 def _count(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:
     problem = course.problem.seen_by(named.component)
-    start = Latents.of(problem, course.start)
+    start, plan = course.begun((0,))
     with course.host.running("matcher", named):
-        return {}, {"multiply_adds": multiply_adds(problem, start, course.plan, named.component)}
+        return {}, {"multiply_adds": multiply_adds(problem, start, plan, named.component)}
