@@ -87,9 +87,7 @@ def recorded(plan: Plan, start: Start, problem: Problem, curves: tuple[LossCurve
     iterations = iterations_of(plan, problem.num_units).repeat_interleave(cells)
     images = shown(iterations, targets)
     units, unit = (images // cells).unique(return_inverse=True)
-    members = (units[:, None] * cells + torch.arange(cells)).flatten()
-    latents = Latents.of(problem, Start(start.images[members]))
-    packed = problem.form.pack(latents.images, problem.normalization)
+    packed = problem.form.pack(Latents.of(problem, start, units).images, problem.normalization)
     return History(iterations, images, problem.form.read(packed, unit * cells + images % cells), curves)
 
 

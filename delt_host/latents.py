@@ -27,14 +27,28 @@ class Latents:
     """(U, C) float32 logits, where labels are learned."""
     learning_rate: Tensor | None = None
     """() float32: the students' rate, where it is learned."""
+    units: Tensor | None = None
+    """(U,) int64: the places in the set of the units that are here; None: all of them."""
 
     @classmethod
-    def of(cls, problem: Problem, start: Start) -> Latents:
-        """What recovery starts from, for the images of a start of all classes; normalised where they are not."""
-        images = start.images
+    def of(cls, problem: Problem, start: Start, units: Tensor | None = None) -> Latents:
+        """What recovery starts from, for a start of all classes, or for these of its units (U,), in this order; normalised
+        where it is not."""
+        images, targets, labels = start.images, problem.unit_targets(), start.labels
+        if units is not None:
+            cells = problem.form.cells
+            images = images[(units[:, None] * cells + torch.arange(cells)).flatten()]
+            targets, labels = targets[units], None if labels is None else labels[units]
         if images.dtype == torch.uint8:
             images = problem.normalization.normalize(images)
-        return cls(problem.form.latents(images), problem.unit_targets(), start.labels, start.learning_rate)
+        return cls(problem.form.latents(images), targets, labels, start.learning_rate, units)
+
+    def rows(self, places: Tensor) -> Tensor:
+        """Where the units at these places of the set lie here."""
+        if self.units is None:
+            return places
+        order = self.units.argsort()
+        return order[torch.searchsorted(self.units[order], places)]
 
 
 def with_learned(start: Latents, plan: Plan, classes: int) -> Latents:

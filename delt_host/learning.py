@@ -29,7 +29,8 @@ class Learning:
         groups = [plan.groups[index] for index in indices]
         start = with_learned(start, plan, problem.num_classes)
         self.places = torch.tensor([each.images for each in groups])
-        self.targets = start.targets[self.places]
+        self.rows = start.rows(self.places.flatten()).view_as(self.places)
+        self.targets = start.targets[self.rows]
         self.values: dict[What, Tensors] = {"images": self._on(device, start.images)}
         if start.labels is not None:
             self.values["labels"] = self._on(device, {"labels": start.labels})
@@ -52,7 +53,7 @@ class Learning:
         self._targets, self._index = self.targets.to(device), self._images_of(self.places).to(device)
 
     def _on(self, device: str, tensors: Mapping[str, Tensor]) -> Tensors:
-        return {name: each[self.places].to(device, torch.float32).contiguous() for name, each in tensors.items()}
+        return {name: each[self.rows].to(device, torch.float32).contiguous() for name, each in tensors.items()}
 
     def _images_of(self, units: Tensor) -> Tensor:
         """The places of the images (G, U * cells) that units (G, U) decode to."""

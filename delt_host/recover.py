@@ -8,7 +8,7 @@ colour range after every step. A plan may have other things learned too, by othe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
 
@@ -197,22 +197,22 @@ def stacks(plan: Plan, matcher: Matcher, compute: Compute, image_size: int, cell
     return [tuple(stack) for stack in found]
 
 
-def assemble(start: Latents, plan: Plan, recovered: Sequence[Latents]) -> Latents:
-    """The units of all groups back in the initializer's order, the plan's residual of their starts blended in; units in no
-    group stay as they were."""
+def assemble(start: Latents, plan: Plan, indices: Sequence[int], recovered: Sequence[Latents]) -> Latents:
+    """What these groups have become, in the start's order, the plan's residual of their starts blended in; units in no group
+    stay as they were."""
     classes = next((each.labels.shape[1] for each in recovered if each.labels is not None), 0)
     start = with_learned(start, plan, classes)
     images = {name: tensor.clone() for name, tensor in start.images.items()}
     labels, rate = None if start.labels is None else start.labels.clone(), start.learning_rate
-    for group, own in zip(plan.groups, recovered, strict=True):
-        places = torch.tensor(group.images)
+    for index, own in zip(indices, recovered, strict=True):
+        rows = start.rows(torch.tensor(plan.groups[index].images))
         for name, tensor in own.images.items():
-            before = start.images[name][places]
-            images[name][places] = torch.lerp(tensor, before, plan.residual) if plan.residual else tensor
+            before = start.images[name][rows]
+            images[name][rows] = torch.lerp(tensor, before, plan.residual) if plan.residual else tensor
         if labels is not None and own.labels is not None:
-            labels[places] = own.labels
+            labels[rows] = own.labels
         rate = rate if own.learning_rate is None else own.learning_rate
-    return Latents(images, start.targets, labels, rate)
+    return replace(start, images=images, labels=labels, learning_rate=rate)
 
 
 def check_plan(plan: Plan, num_units: int) -> None:

@@ -331,7 +331,9 @@ def test_assembly_puts_images_back_in_order(problem: Problem) -> None:
     start = begun(problem)
     plan = EarlyLate(iterations=8).plan(problem)
     marked = [torch.stack([torch.full((3, 8, 8), float(i)) for i in group.images]) for group in plan.groups]
-    images = pixels(assemble(start, plan, [Latents({"images": each}, start.targets) for each in marked]))
+    images = pixels(
+        assemble(start, plan, range(len(plan.groups)), [Latents({"images": each}, start.targets) for each in marked])
+    )
     assert torch.equal(images[:, 0, 0, 0], torch.arange(problem.num_images).float())
 
 
@@ -339,7 +341,7 @@ def test_assembly_blends_a_residual_of_the_start_back_in(problem: Problem) -> No
     start = begun(problem)
     plan = EarlyLate(iterations=8, residual=0.25).plan(problem)
     zeros = [Latents({"images": torch.zeros(len(group.images), 3, 8, 8)}, start.targets) for group in plan.groups]
-    assert torch.equal(pixels(assemble(start, plan, zeros)), 0.25 * pixels(start))
+    assert torch.equal(pixels(assemble(start, plan, range(len(plan.groups)), zeros)), 0.25 * pixels(start))
 
 
 def test_residuals_share_what_was_recovered(digits: RealData, tmp_path: Path) -> None:

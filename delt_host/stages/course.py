@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -16,6 +16,7 @@ from delt_host.experiment import Column, Experiment, Named, Row
 from delt_host.history import History, LossCurve, recorded
 from delt_host.host import Host
 from delt_host.labels import Labels
+from delt_host.latents import Latents
 from delt_host.measurement import Measurement
 from delt_host.plan import Plan
 from delt_host.problem import Problem
@@ -143,6 +144,11 @@ class Course:
         """The images that recovery starts from; memory-mapped."""
         (step,) = self["initialize"]
         return Start(**done(step, self.host).tensors)
+
+    def begun(self, stack: Sequence[int]) -> Latents:
+        """What these of the plan's groups start from: no step holds the whole set as it is optimised."""
+        units = torch.tensor([unit for index in stack for unit in self.plan.groups[index].images])
+        return Latents.of(self.problem, self.start, units)
 
     @cached_property
     def _finished(self) -> Entry:

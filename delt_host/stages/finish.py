@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+
+import torch
+from torch import Tensor
 
 from delt_host.components import Cost
+from delt_host.errors import RunError
 from delt_host.history import LossCurve, averaged
 from delt_host.latents import Latents, unstacked
 from delt_host.recover import assemble
 from delt_host.resume import Checkpoint
-from delt_host.sets import LEARNED, check_packed, fingerprint_of, packed_bytes
+from delt_host.sets import READ_AT_ONCE, check_packed, fingerprint_of, packed_bytes
 from delt_host.stages.course import Course
 from delt_host.stages.step import Made, Step, done
 
@@ -37,11 +40,17 @@ def finish(course: Course) -> Iterator[Step]:
 
 def _make(course: Course, _checkpoint: Checkpoint) -> Made:
     problem, form = course.problem, course.problem.form
-    latents, cost, curves = _recovered(course)
+    packed, learned = dict[str, Tensor](), dict[str, Tensor]()
+    for units, latents in _recovered(course):
+        of_units = {"labels": latents.labels} if latents.labels is not None else {}
+        with course.host.running("form", course.row.form):
+            _put(packed, form.pack(latents.images, problem.normalization), units, problem.num_units)
+        _put(learned, of_units, units, problem.num_units)
+        if latents.learning_rate is not None:
+            learned["learning_rate"] = latents.learning_rate
     with course.host.running("form", course.row.form):
-        packed = {name: each.contiguous() for name, each in form.pack(latents.images, problem.normalization).items()}
         check_packed(form, packed, problem.num_units, problem.image_size)
-    learned = {name: each for name in LEARNED if (each := getattr(latents, name)) is not None}
+    cost, curves = _cost(course)
     return {**packed, **learned}, {
         "fingerprint": fingerprint_of(form, packed, problem.targets()),
         "size_bytes": packed_bytes(packed),
@@ -50,20 +59,38 @@ def _make(course: Course, _checkpoint: Checkpoint) -> Made:
     }
 
 
-def _recovered(course: Course) -> tuple[Latents, Cost, tuple[LossCurve, ...]]:
-    """What was optimised, or the start, what that took, and how the losses fell."""
-    start = Latents.of(course.problem, course.start)
-    if not course.optimises:
-        return start, Cost(), ()
-    groups: list[Latents] = []
-    seconds, peaks, curves = 0.0, [], list[Mapping[str, Any]]()
+def _recovered(course: Course) -> Iterator[tuple[Tensor, Latents]]:
+    """What was optimised, a stack of groups at a time, and the starts of units in no group: each with the units' places."""
+    left = torch.ones(course.problem.num_units, dtype=torch.bool)
     for step in course["recover"]:
-        entry = done(step, course.host)
-        groups += unstacked(entry.tensors)
-        seconds += entry.facts["seconds"]
-        peaks.append(entry.facts["peak_bytes"])
-        curves += entry.facts["curves"]
+        stack = step.inputs["groups"]
+        start = course.begun(stack)
+        assert start.units is not None
+        left[start.units] = False
+        yield start.units, assemble(start, course.plan, stack, unstacked(done(step, course.host).tensors))
+    for units in left.nonzero().flatten().split(READ_AT_ONCE):
+        if len(units):
+            yield units, Latents.of(course.problem, course.start, units)
+
+
+def _put(into: dict[str, Tensor], some: Mapping[str, Tensor], units: Tensor, count: int) -> None:
+    """The tensors of some units into those of all `count`."""
+    for name, tensor in some.items():
+        if tensor.ndim < 1 or len(tensor) != len(units):
+            raise RunError(f"{name} of {len(units)} units has the shape {tuple(tensor.shape)}")
+        if name not in into:
+            into[name] = tensor.new_empty(count, *tensor.shape[1:])
+        into[name][units] = tensor
+
+
+def _cost(course: Course) -> tuple[Cost, tuple[LossCurve, ...]]:
+    """What recovery took, and how the losses fell."""
+    facts = [done(step, course.host).facts for step in course["recover"]]
+    if not facts:
+        return Cost(), ()
     (count,) = course["count"]
     counted = done(count, course.host).facts["multiply_adds"]
-    cost = Cost(course.plan.image_iterations, counted, seconds, max(peaks))
-    return assemble(start, course.plan, groups), cost, averaged(curves)
+    seconds, peak = sum(each["seconds"] for each in facts), max(each["peak_bytes"] for each in facts)
+    return Cost(course.plan.image_iterations, counted, seconds, peak), averaged(
+        [curve for each in facts for curve in each["curves"]]
+    )

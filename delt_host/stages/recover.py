@@ -9,7 +9,7 @@ from typing import Any
 from delt_host.cost import multiply_adds, passes_of, peak_memory
 from delt_host.experiment import Named
 from delt_host.identity import network_identity
-from delt_host.latents import Latents, stacked
+from delt_host.latents import stacked
 from delt_host.recover import recover_stack, stacks
 from delt_host.resume import Checkpoint
 from delt_host.stages.course import Course
@@ -68,7 +68,7 @@ def _size(course: Course, stack: tuple[int, ...]) -> int:
 
 def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint: Checkpoint) -> Made:
     problem = course.problem.seen_by(named.component)
-    start = Latents.of(problem, course.start)
+    start = course.begun(stack)
     with peak_memory(problem.compute.device) as peak, course.host.running("matcher", named):
         advance = course.host.observer.advance
         results = recover_stack(problem, start, course.plan, stack, named.component, advance, checkpoint)
@@ -78,6 +78,6 @@ def _make(course: Course, named: Named[Any], stack: tuple[int, ...], checkpoint:
 
 def _count(course: Course, named: Named[Any], _checkpoint: Checkpoint) -> Made:
     problem = course.problem.seen_by(named.component)
-    start = Latents.of(problem, course.start)
+    start = course.begun((0,))
     with course.host.running("matcher", named):
         return {}, {"multiply_adds": multiply_adds(problem, start, course.plan, named.component)}
