@@ -256,7 +256,8 @@ OTHER_ROWS = [
     Row(
         "the host's recover", edited("delt_host/optimisers.py", "gradient, 1 - beta_1", "gradient, 1 - beta_2"), RECOVER
     ),
-    Row("the host's train", edited("delt_host/train.py", "momentum=0.9", "momentum=0.8"), ("evaluate",)),
+    Row("the host's labels", edited("delt_host/labels.py", "AT_ONCE = 500", "AT_ONCE = 400"), ("relabel", "evaluate")),
+    Row("the host's train", edited("delt_host/train.py", "epochs / 2 else 0.1", "epochs / 2 else 0.2"), ("evaluate",)),
     Row("the host's squeeze", edited("delt_host/squeeze.py", "nesterov=recipe.momentum > 0", "nesterov=False"), STAGES),
     Row("the host's report", edited("delt_host/report/table.py", "cost of one seed", "cost of a seed"), ()),
     Row(

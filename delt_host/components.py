@@ -211,10 +211,9 @@ class Relabeler(Asking):
         return {self.kind: answers.half()}
 
     def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
-        """The answers (N, C) float32 of what `pack` gave. As it is, it reads the forms of `delt_host.artifact.packing`."""
-        from delt_host.artifact.packing import unpack
-
-        return unpack(stored, classes)
+        """The answers (N, C) float32 of what `pack` gave; `stored` may hold other tensors beside. Another `pack` needs another;
+        `delt_host.artifact.packing` has one for the forms that exports keep."""
+        return stored[self.kind].float()
 
     def label_bytes(self, classes: int) -> int:
         """What a packed answer takes."""
@@ -222,9 +221,11 @@ class Relabeler(Asking):
 
     def passes(self, problem: Problem) -> float:
         """How many images go through each teacher while labels are made, for dry runs and the time left."""
-        from delt_host.labels import asked
-
-        return float(asked(self, problem))
+        if self.asks == "class" or not self.stores:
+            return 0.0
+        count = problem.num_images
+        every = problem.protocol.epochs_of(problem, count)
+        return float(count * (1 if self.asks == "image" else self.epochs(every)))
 
 
 @dataclass(frozen=True)

@@ -209,16 +209,6 @@ def label_bytes(relabeler: Relabeler, problem: Problem, store: bool = True) -> i
     return epochs * epoch_bytes(relabeler, problem)
 
 
-def asked(relabeler: Relabeler, problem: Problem) -> int:
-    """How many answers are given before students train."""
-    count = problem.num_images
-    if relabeler.asks == "class" or while_training(relabeler):
-        return 0
-    if relabeler.asks == "image":
-        return count
-    return own_epochs(relabeler, problem.protocol.epochs_of(problem, count)) * count
-
-
 def _joined(batches: list[Batch]) -> Batch:
     """One batch of several that have no answers yet."""
     names = ("images", "index", "classes", "partner", "partner_classes", "share")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from delt_host import InputError, Relabeler, hookimpl
+from delt_host.artifact.packing import unpack
 from delt_plugins.labels import Fkd
 
 
@@ -45,6 +47,9 @@ class TopK(Fkd):
         rest = others - torch.tensor(float(answers.shape[1] - self.k)).log()
         return {"values": values.half(), "classes": classes.to(class_index(answers.shape[1])), "rest": rest.half()}
 
+    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
+        return unpack(stored, classes)
+
 
 def class_index(classes: int) -> torch.dtype:
     """The smallest type that names a class."""
@@ -64,6 +69,9 @@ class EightBit(Fkd):
         step = ((answers.amax(dim=1) - low.float()) / 255).clamp_min(1e-4).half()
         levels = ((answers - low.float()[:, None]) / step.float()[:, None]).round().clamp(0, 255)
         return {"levels": levels.to(torch.uint8), "low": low, "step": step}
+
+    def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:
+        return unpack(stored, classes)
 
 
 @hookimpl

@@ -65,7 +65,7 @@ def test_the_recipes_of_the_results_can_be_run(tmp_path: Path) -> None:
 def test_every_hook_is_in_the_plugin_guide() -> None:
     guide = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     hooks = [name for name in vars(hookspecs) if name.startswith("delt_")]
-    assert len(hooks) == 11
+    assert hooks
     assert [name for name in hooks if f"`{name}`" not in guide] == []
 
 
