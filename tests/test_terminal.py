@@ -27,7 +27,16 @@ SMALL = [
     "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4",
     "--set", "scheduler.iterations=160", "--set", "protocol.epochs=3", "--precision", "fp32",
 ]  # fmt: skip
-ROWS = ["run", "-m", "delt,scheduler.learning_rate=0.125,initializer.selection=lowest", "-b", "cda", *SMALL]
+ROWS = [
+    "run",
+    "-m",
+    "delt,scheduler.learning_rate=0.125,initializer.selection=lowest",
+    "-b",
+    "cda",
+    "--regime",
+    "views",
+    *SMALL,
+]
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
