@@ -96,7 +96,11 @@ def tasks(comparison: Comparison) -> list[Task]:
                 broken |= {step.name for step in bunch}
         for task, step in pieces(course):
             alone = any(key.startswith(UNKEPT) for _, key in (task.entry, *task.needs))
-            if not alone and not step.kept(store) and broken.isdisjoint(need.name for need in step.needs):
+            if step.kept(store):
+                continue
+            if not broken.isdisjoint(need.name for need in step.needs):
+                broken.add(step.name)
+            elif not alone:
                 missing.setdefault(task.entry, task)
     return list(missing.values())
 
