@@ -15,6 +15,7 @@ from delt_host.testing import check, small_problem
 OPTIONS = {
     "early-late": {"iterations": 16},
     "distribution": {"real_batch": 16},
+    "fresh": {"period": 3},
     "interpolated": {"experts": 2, "epochs": 1, "batch": 64},
     "pool": {"size": 2, "max_age": 2, "steps": 2, "batch": 16, "siamese": "color_crop_flip"},
     "pruning": {"network": "convnet3"},
