@@ -141,9 +141,7 @@ def _load(
             if kind in CLASSES and not (isinstance(thing, type) and issubclass(thing, CLASSES[kind])):
                 raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
             if kind == "network_source" and thing.model_fields["name"].default != name:
-                raise TypeError(
-                    f"{kind} {name!r} does not know its name: give it the option name: Literal[{name!r}] = {name!r}"
-                )
+                raise TypeError(f"{kind} {name!r} needs the option `name: Literal[{name!r}] = {name!r}`")
     except Exception as error:  # a plugin may fail in any way and must not take the host down
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"
