@@ -159,9 +159,7 @@ def _load(
             if said := now_written(kind, thing):
                 raise TypeError(f"{kind} {name!r} {said}")
             if kind == "network_source" and thing.model_fields["name"].default != name:
-                raise TypeError(
-                    f"{kind} {name!r} does not know its name: give it the option name: Literal[{name!r}] = {name!r}"
-                )
+                raise TypeError(f"{kind} {name!r} needs the option `name: Literal[{name!r}] = {name!r}`")
     except Exception as error:  # a plugin may fail in any way and must not take the host down
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"

@@ -19,6 +19,7 @@ from delt_plugins.controls import Real
 OPTIONS = {
     "early-late": {"iterations": 16},
     "distribution": {"real_batch": 16},
+    "fresh": {"period": 3},
     "interpolated": {"experts": 2, "epochs": 1, "batch": 64},
     "pool": {"size": 2, "max_age": 2, "steps": 2, "batch": 16, "siamese": "color_crop_flip"},
     "pruning": {"network": "convnet3"},

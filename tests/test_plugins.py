@@ -139,7 +139,9 @@ def test_a_third_partys_matcher_runs_beside_a_baseline(install: Install, tmp_pat
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     lines = lines_of(tmp_path / "run")
-    assert lines["delt (matcher=mine)"].row.components["matcher"] == {"name": "mine", "weight": 2.0}
+    assert lines["delt (matcher=mine)"].row.components["matcher"] == {
+        "name": "mine", "weight": 2.0, "networks": {"name": "frozen"}, "balance": "given",
+    }  # fmt: skip
     assert lines["delt"].row.components["matcher"]["name"] == "batch-norm"
     assert lines["delt (matcher=mine)"].differences[0].other == "delt"
 
@@ -186,3 +188,24 @@ def test_a_row_whose_matcher_fails_leaves_the_others_complete(
     assert f"matcher {how} of {how}-matcher 1.2 ({how}_matcher): {said}" in output
     assert (tmp_path / "run" / "delt" / "seed-0" / "distilled.safetensors").is_file()
     assert (tmp_path / "precious").read_text() == "a year's work"
+
+
+def test_a_network_source_that_does_not_know_its_name_is_left_out(install: Install) -> None:
+    source = """
+from typing import Literal
+
+from delt_host import NetworkSource, hookimpl
+from delt_host.network_source import Frozen
+
+class Nameless(Frozen):
+    name: Literal["frozen"] = "frozen"
+
+@hookimpl
+def delt_network_sources():
+    return {"mine": Nameless}
+"""
+    install("my-networks", source)
+    registry = load_registry()
+    (plugin,) = (plugin for plugin in registry.plugins if plugin.name == "my-networks")
+    assert "network_source 'mine' needs the option `name: Literal['mine'] = 'mine'`" in plugin.problem
+    assert "mine" not in registry.names("network_source")

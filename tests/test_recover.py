@@ -31,6 +31,7 @@ from delt_host.statistics import batch_norms, channel_moments, recorded_inputs, 
 from delt_host.teacher import Teacher
 from delt_host.testing import views_of
 from delt_plugins.delt import EarlyLate
+from delt_plugins.mosaic import Mosaic
 from delt_plugins.sre2l import BatchNormMatching, Constant, Noise
 
 # Adam's first steps have the gradient's sign alone, so where it is almost nothing float noise decides: at a small rate
@@ -188,6 +189,43 @@ def test_stacks_of_groups_make_the_same_images(problem: Problem, scheduler: Cons
                 assert (pixels(result) - pixels(alone[index])).abs().mean() < 0.01 * moved, (size, index)
                 for name, values in alone[index].curves.items():
                     assert result.curves[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
+
+
+def test_mosaics_are_optimised_as_units_and_seen_as_images(problem: Problem) -> None:
+    """Four images of each unit in a pass, views of their own; late units wait; a stack makes what each group makes alone."""
+    mosaics = problem.in_form(Mosaic())
+    shape = (mosaics.num_images, 3, 8, 8)
+    start = Latents(
+        mosaics.form.latents(torch.randn(shape, generator=problem.generator("mosaics"))), mosaics.unit_targets()
+    )
+    scheduler = EarlyLate(iterations=16, learning_rate=RATE, group_size=20, views="image")
+    plan, matcher = scheduler.plan(mosaics), Watched()
+    together = recover_stack(mosaics, start, plan, (0, 1), matcher, silent)
+    group = plan.groups[0]
+    first = [unit * 4 + cell for unit in group.images[: group.phases[0].active] for cell in range(4)]
+    assert SEEN[0][: len(SEEN[0]) // 2].tolist() == first
+    for index, result in enumerate(together):
+        alone = pixels(recover_group(mosaics, start, plan, index, matcher, silent))
+        moved = (alone - pixels(start)[list(plan.groups[index].images)]).abs().mean()
+        assert alone.shape[0] == 20 and (pixels(result) - alone).abs().mean() < 0.01 * moved
+
+
+SEEN: list[Tensor] = []
+
+
+class Watched(BatchNormMatching):
+    """Notes the places of the images that it is shown."""
+
+    def bind(self, problem: Problem) -> Match:
+        match = super().bind(problem)
+
+        def noted(views: Views) -> Mapping[str, Tensor]:
+            SEEN.append(views.index)
+            assert len(views.images) == len(views.targets) == len(views.index)
+            assert torch.equal(problem.targets()[views.index], views.targets)
+            return match(views)
+
+        return noted
 
 
 def test_only_neighbours_that_are_alike_are_stacked_and_only_for_matchers_that_take_them(problem: Problem) -> None:
