@@ -36,7 +36,7 @@ class Digits(Dataset):
             "committee": ("convnet3", "convnet4"),
             "scheduler.iterations": 120,
             "protocol.epochs": 40,
-            "protocol.dsa.epochs": 150,
+            "protocol.dsa.batch_size": 20,  # as many steps as `fair`: published ones are for larger images and longer
         }
 
     def load(self, observer: Observer = QUIET) -> RealData:

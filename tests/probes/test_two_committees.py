@@ -30,17 +30,16 @@ def comparison_of(store: Path, seed: int = 2) -> story.Comparison:
     """
     committees = {"gvbsm": '["convnet3","second"]', "edc": '["third","convnet3_in"]'}
     others = [{"name": "second", "seed": 1}, {"name": "third", "seed": seed}]
-    methods = [
-        f"{name},{OPTIONS},matcher.teachers={theirs},relabeler=committee,relabeler.teachers={theirs}"
-        for name, theirs in committees.items()
-    ]
+    methods = [f"{name},{OPTIONS},matcher.teachers={theirs}" for name, theirs in committees.items()]
+    regimes = [f"committee:fair,relabeler.teachers={theirs}" for theirs in committees.values()]
     registry = load_registry()
     request = Request(
         method=methods,
-        baseline=["cda,relabeler=fkd"],
+        baseline=["cda"],
         control=[],
         ipc=1,
         seeds=1,
+        regime=[*regimes, "views"],
         set=SMALL,
         teacher=["convnet3", *others],
     )
@@ -48,8 +47,12 @@ def comparison_of(store: Path, seed: int = 2) -> story.Comparison:
 
 
 def keys(comparison: story.Comparison) -> dict[str, list[str]]:
-    """Of each row's steps, by the row's method."""
-    return {course.row.method: [step.key for step in course.steps] for course in comparison.courses()}
+    """Of each row's steps that make images, by the row's method; and of those that label, by the regime's place."""
+    found = {course.row.method: [*course["initialize"], *course["recover"]] for course in comparison.courses()}
+    for course in comparison.courses():
+        for place, step in enumerate(course["relabel"]):
+            found.setdefault(f"{course.row.method} {place}", []).append(step)
+    return {name: [step.key for step in steps] for name, steps in found.items()}
 
 
 def test_each_components_teachers_are_its_own(
@@ -67,12 +70,12 @@ def test_each_components_teachers_are_its_own(
         monkeypatch.setattr(cls, method, told)
 
     watched(GeneralStatistics, "bind")
-    watched(CommitteeLabels, "answers")
+    watched(CommitteeLabels, "bind")
     watched(BatchNormMatching, "bind")
     outlined = comparison_of(tmp_path / "store")
     assert [each.name for each in outlined.experiment.teachers] == ["convnet3", "second", "third", "convnet3_in"]
     comparison = story.prepare_run(outlined.experiment, outlined.host)
-    assert [measurement.failure for measurement in story.run(comparison)] == [""] * 3
+    assert [measurement.failure for measurement in story.run(comparison)] == [""] * 9
     both = {("convnet3", "second"), ("third", "convnet3_in")}
     assert seen == {"GeneralStatistics": both, "CommitteeLabels": both, "BatchNormMatching": {("convnet3",)}}
 
@@ -80,5 +83,7 @@ def test_each_components_teachers_are_its_own(
 def test_another_member_changes_the_keys_of_its_row_alone(tmp_path: Path, with_teacher: None) -> None:
     one, other = (keys(comparison_of(tmp_path / "store", seed)) for seed in (2, 3))
     assert one["gvbsm"] == other["gvbsm"] and one["cda"] == other["cda"]
-    ranked = len([step for step in one["edc"] if step in other["edc"]])
-    assert 0 < ranked < len(one["edc"]), "the start is ranked by the first; what comes after asks the committee"
+    assert one["edc"][0] == other["edc"][0], "the start is ranked by the first"
+    assert set(one["edc"][1:]).isdisjoint(other["edc"][1:]), "what is matched is the committee's"
+    assert one["cda 0"] == other["cda 0"] and one["cda 2"] == other["cda 2"], "who is not asked changes nothing"
+    assert one["cda 1"] != other["cda 1"]
