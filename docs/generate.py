@@ -42,7 +42,9 @@ def reference() -> str:
         lines += ["", f"## {kind.capitalize()}s"]
         for name in names:
             records = re.split(rf"^(?=\w+ {re.escape(name)}$)", _run(runner, ["show", name]), flags=re.MULTILINE)
-            shown = next(record for record in records if record.startswith(f"{kind} {name}\n"))  # its protocol is elsewhere
+            shown = next(
+                record for record in records if record.startswith(f"{kind} {name}\n")
+            )  # its protocol is elsewhere
             lines += ["", f"### {name}", "", "```", shown.rstrip(), "```"]
     lines += [
         "",

@@ -23,7 +23,9 @@ OPTIONS = {
 }
 
 # `imported` needs the files that it reads: it is checked where those are made, in test_release.py.
-COMPONENTS = [(kind, name) for kind in (*STAGES, "protocol") for name in load_registry().names(kind) if name != "imported"]
+COMPONENTS = [
+    (kind, name) for kind in (*STAGES, "protocol") for name in load_registry().names(kind) if name != "imported"
+]
 
 
 @pytest.fixture(scope="module")

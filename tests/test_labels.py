@@ -133,7 +133,9 @@ def test_labels_and_rate_that_a_set_brings_are_taken_where_an_image_has_one_labe
     for batch in fixed.epoch(1):  # image i is a cell of unit i // 4
         assert batch.answers is not None
         torch.testing.assert_close(batch.answers, logits[batch.index // 4].softmax(dim=1))
-    with pytest.raises(RunError, match=r"the set's labels are for \(images, classes\) = \(160, 7\), and it has \(160, 10\)"):
+    with pytest.raises(
+        RunError, match=r"the set's labels are for \(images, classes\) = \(160, 7\), and it has \(160, 10\)"
+    ):
         Labels(problem, dataclasses.replace(learned, labels=logits[:, :7]), Fixed()).prepare()
     assert [Labels(problem, learned, other).learning_rate for other in (Hard(), Fkd())] == [None, None]
     rates: list[float] = []
