@@ -17,7 +17,7 @@ from delt_host.cli import cli
 from delt_host.components import Cost, Distilled
 from delt_host.cost import multiply_adds, peak_memory
 from delt_host.errors import InputError
-from delt_host.experiment import Budget
+from delt_host.experiment import PIXELS, Budget
 from delt_host.latents import Latents
 from delt_host.lines import Line
 from delt_host.problem import Problem
@@ -133,7 +133,7 @@ def test_bytes_are_matched_by_images_and_students_see_as_many_views(tmp_path: Pa
 
 def test_a_row_of_its_own_size_has_as_many_views(problem: Problem) -> None:
     class Row:
-        ipc = 12
+        ipc, form = 12, PIXELS
 
     mine = sized(problem, Row())  # type: ignore[arg-type]
     assert (mine.ipc, mine.num_images, mine.protocol.epochs) == (12, 120, 1)  # 3 epochs of 40 images, 1 of 120
