@@ -254,7 +254,9 @@ OTHER_ROWS = [
         installed=True,
     ),
     Row(
-        "the host's recover", edited("delt_host/optimisers.py", "gradient, 1 - beta_1", "gradient, 1 - beta_2"), RECOVER
+        "the host's recover",
+        edited("delt_host/own_optimizers.py", "gradient, 1 - beta_1", "gradient, 1 - beta_2"),
+        RECOVER,
     ),
     Row("the host's labels", edited("delt_host/labels.py", "AT_ONCE = 500", "AT_ONCE = 400"), ("relabel", "evaluate")),
     Row("the host's train", edited("delt_host/train.py", "epochs / 2 else 0.1", "epochs / 2 else 0.2"), ("evaluate",)),

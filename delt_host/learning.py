@@ -10,7 +10,7 @@ from torch import Tensor
 
 from delt_host.errors import RunError
 from delt_host.latents import Latents, with_learned
-from delt_host.optimisers import Optimiser, Tensors, Where, optimiser
+from delt_host.own_optimizers import Optimiser, Tensors, Where, optimiser
 from delt_host.plan import Phase, Plan, What
 from delt_host.problem import Problem
 

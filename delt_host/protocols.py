@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from delt_host.component import Component
 from delt_host.entry import digest
-from delt_host.optimizers import check_optimizer
+from delt_host.named_optimizers import check_optimizer
 from delt_host.siamese import parse_strategy
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -57,6 +57,16 @@ class Distilled(ImageReader):
     """(N,) float32: how much each image counts, where that was learned; None: all alike."""
     cost: Cost | None = None
     """What it took to make them, where that is known."""
+
+    def __new__(cls, *former: object, **_named: object) -> Distilled:
+        if former:
+            raise TypeError("a set of images in memory is Distilled.of(pixels, targets) now")
+        return super().__new__(cls)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "pixels":
+            raise AttributeError("a set has no pixels: read(indices) gives those images, slices() all of them in turn")
+        raise AttributeError(f"a set has no {name}")
 
     @classmethod
     def of(cls, pixels: Tensor, targets: Tensor, cost: Cost | None = None) -> Distilled:

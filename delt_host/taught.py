@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -40,12 +39,8 @@ class Taught:
 
 
 def check_contract(evaluator: Evaluator) -> None:
-    """RunError for an evaluator that was written for labels in place of `Taught`, or does not do what it is `per`."""
+    """RunError for an evaluator that does not do what it is `per`."""
     name = type(evaluator).__name__
-    if "labels" in inspect.signature(evaluator.evaluate).parameters:
-        raise RunError(
-            f"{name}.evaluate takes labels: write evaluate(self, problem, distilled, taught), and taught.labels for labels"
-        )
     wanted = "derive" if evaluator.per == "table" else "evaluate"
     if getattr(type(evaluator), wanted) is getattr(Evaluator, wanted):
         raise RunError(f"{name} is per {evaluator.per!r} and has no {wanted}()")

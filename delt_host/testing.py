@@ -53,7 +53,7 @@ from delt_host.seeding import isolated_rng
 from delt_host.sets import check_packed, packed_bytes
 from delt_host.squeezer import Squeezer
 from delt_host.squeezer_check import check_squeezer
-from delt_host.stages.initialize import check_start, of_the_old_contract
+from delt_host.stages.initialize import check_start
 from delt_host.taught import Taught, check_contract
 from delt_host.teacher import Teacher
 from delt_host.train import train_student
@@ -122,8 +122,6 @@ def check_options(component: Component) -> None:
 def check_initializer(initializer: Initializer, problem: Problem) -> None:
     """So many finite images of each class that is asked for, the same under the same seed, whichever others are asked for."""
     name, every = _name(initializer), range(problem.num_classes)
-    if said := of_the_old_contract(initializer):
-        raise AssertionError(f"{name}: {said}")
     first = initializer.initialize(problem, every)
     try:
         check_start(first, problem, len(every))

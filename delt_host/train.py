@@ -17,7 +17,7 @@ from delt_host.components import Batch
 from delt_host.errors import RunError
 from delt_host.labels import Labels
 from delt_host.models import build_model
-from delt_host.optimizers import make_optimizer
+from delt_host.named_optimizers import make_optimizer
 from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.squeeze import accuracy

@@ -170,7 +170,10 @@ SEEN: list[int] = []
         (Unseeded(), "two runs under one seed differ"),
         (WrongOrder(), "gives other images than among all"),
         (OneGenerator(), "gives other images than among all"),
-        (Old(), r"initialize\(self, problem\) is written initialize\(self, problem, classes\) -> Start now"),
+        (
+            Old(),
+            r"Old has initialize\(self, problem\), which is written otherwise now: initialize\(self, problem, classes\)",
+        ),
         (TooFew(), r"images of shape \(10, 3, 8, 8\), not \(40, 3, 8, 8\)"),
         (Doubles(), "give uint8, or float32 normalised"),
         (Large(), "take 15360 bytes, more than 7680"),

@@ -16,7 +16,7 @@ from delt_host import Answer, Batch, Distilled, Problem, Protocol, Relabeler, Ru
 from delt_host.data.base import RealData
 from delt_host.labels import Labels, label_bytes
 from delt_host.models import build_model
-from delt_host.optimizers import make_optimizer
+from delt_host.named_optimizers import make_optimizer
 from delt_host.replay import draw_epoch, replay_epoch
 from delt_host.store import Store
 from delt_host.teacher import Teacher
@@ -104,7 +104,7 @@ class Told(Relabeler):
 def test_whole_images_are_asked_for_once_and_mixed_by_their_share(
     digits: RealData, teacher: Teacher, tmp_path: Path
 ) -> None:
-    problem = dataclasses.replace(make_problem(digits, teacher), store=Store(tmp_path / "labels"))
+    problem = make_problem(digits, teacher).with_store(Store(tmp_path / "labels"))
     distilled = real_set(problem)
     Told.shown.clear()
     for student in (0, 1):  # whose views differ, and whose labels are the same entry of the store
@@ -154,7 +154,7 @@ def test_without_storing_every_view_is_answered_while_students_train(
     digits: RealData, teacher: Teacher, tmp_path: Path
 ) -> None:
     """As for the whole real set: no file, the teacher's bytes, and no rounding to float16."""
-    problem = dataclasses.replace(make_problem(digits, teacher), store=Store(tmp_path / "labels"))
+    problem = make_problem(digits, teacher).with_store(Store(tmp_path / "labels"))
     labels = Labels(problem, real_set(problem), Fkd(), store=False)
     labels.prepare()
     for batch in labels.epoch(0):

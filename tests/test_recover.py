@@ -22,7 +22,7 @@ from delt_host.data.base import RealData
 from delt_host.errors import InputError, RunError
 from delt_host.latents import Latents
 from delt_host.models import build_model
-from delt_host.optimisers import Adam
+from delt_host.own_optimizers import Adam
 from delt_host.plan import Learned, Plan
 from delt_host.problem import Problem
 from delt_host.recover import Recovered, assemble, check_plan, recover_group, recover_stack, stacks

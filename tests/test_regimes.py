@@ -47,8 +47,8 @@ def told(experiment: Experiment) -> list[tuple[str, str, str]]:
 
 def test_two_regimes_stand_side_by_side_unless_others_are_named() -> None:
     assert [name for name, *_ in told(resolved())] == ["hard", "views"]
-    named = resolved("views", "online:delt-repo,protocol.codec=lossless,protocol.rounding=nearest")
-    spec = "online:delt-repo,protocol.codec=lossless,protocol.rounding=nearest"
+    named = resolved("views", "online:delt-repo")
+    spec = "online:delt-repo"
     assert told(named) == [("views", "fkd", "fair"), (spec, "online", "delt-repo")]
 
 
@@ -56,8 +56,8 @@ def test_options_reach_one_regime_or_every_one_that_has_them() -> None:
     options = {"protocol.min_crop": 0.5, "relabeler.keep": 0.3}
     asked = ("top-k:fair,relabeler.k=3,protocol.epochs=7", "pruned:fair", "hard")
     one, other, third = resolved(*asked, set=options).regimes
-    assert [column.protocol.epochs for column in (one, other)] == [7, 40]
-    assert {column.protocol.min_crop for column in (one, other, third)} == {0.5}
+    assert [column.protocol.component.epochs for column in (one, other)] == [7, 40]
+    assert {column.protocol.component.min_crop for column in (one, other, third)} == {0.5}
     assert (one.relabeler.component.k, other.relabeler.component.keep) == (3, 0.3)  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="no relabeler in this run has an option 'k'"):
         resolved("hard", set={"relabeler.k": 3})
@@ -66,8 +66,8 @@ def test_options_reach_one_regime_or_every_one_that_has_them() -> None:
 def test_a_dataset_suggests_for_every_protocol_and_for_one_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     suggested = {"protocol.epochs": 40, "protocol.rded.epochs": 150, "protocol.rded.min_crop": 0.7}
     monkeypatch.setattr(Digits, "suggested", property(lambda _self: suggested))
-    spec = "fkd:rded,protocol.codec=lossless,protocol.rounding=nearest,protocol.min_crop=0.6"
-    fair, own = (column.protocol for column in resolved("fkd:fair", spec).regimes)
+    spec = "fkd:rded,protocol.min_crop=0.6"
+    fair, own = (column.protocol.component for column in resolved("fkd:fair", spec).regimes)
     assert (fair.epochs, own.epochs, own.min_crop) == (40, 150, 0.6), "what is said goes before what is suggested"
 
 

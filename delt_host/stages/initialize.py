@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from inspect import signature
 
 import torch
 from torch import Tensor
@@ -54,22 +53,10 @@ def initialize(course: Course) -> Iterator[Step]:
 def _make(course: Course, _checkpoint: Checkpoint) -> Made:
     named, problem = course.row.initializer, course.problem
     with course.host.running("initializer", named):
-        if said := of_the_old_contract(named.component):
-            raise RunError(said)
         start = named.component.initialize(problem.seen_by(named.component), range(problem.num_classes))
         check_start(start, problem, problem.num_classes)
     learned = {"labels": start.labels, "learning_rate": start.learning_rate}
     return {"images": start.images} | {name: each for name, each in learned.items() if each is not None}, {}
-
-
-def of_the_old_contract(initializer: Initializer) -> str:
-    """What to write now, for an initializer that was written before it was asked for single classes; empty for any other."""
-    if "classes" in signature(type(initializer).initialize).parameters:
-        return ""
-    return (
-        "initialize(self, problem) is written initialize(self, problem, classes) -> Start now: problem.count images of "
-        "each of these classes, uint8 or normalised float32"
-    )
 
 
 def check_start(start: object, problem: Problem, classes: int) -> None:
