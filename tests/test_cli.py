@@ -194,10 +194,12 @@ BAD_INPUT = [
     (["-m", "delt", "--regime", "hart:fair"], "unknown relabeler 'hart'; did you mean 'hard'?"),
     (["-m", "delt", "--regime", "vews"], "unknown regime 'vews'; did you mean 'views'?"),
     (["-m", "delt", "--regime", "views", "--regime", "fkd:fair"], "the regimes 'views' and 'fkd:fair' are the same"),
-    (["-m", "delt", "--regime", "views", "--regime", "fkd:rded"], "store images differently; run them one by one"),
     (["-m", "delt", "--regime", "views,epochs=3"], "not of the form STAGE.OPTION=VALUE"),
     (["-m", "delt", "--regime", "views,matcher.weight=3"], "matcher.weight is no option of a relabeler or protocol"),
-    (["-m", "delt", "--regime", "views,protocol.epoch=3"], "protocol has no option 'epoch'; did you mean 'epochs'"),
+    (
+        ["-m", "delt", "--regime", "views,protocol.epoch=3"],
+        "protocol fair has no option 'epoch'; did you mean 'epochs'",
+    ),
     (["-m", "delt", "--match", "bytes"], "--match bytes: it is one of image-iterations, seconds, or one with"),
     (["-m", "delt", "--student", "convnt3"], "unknown model 'convnt3'; nearest: convnet3"),
     (

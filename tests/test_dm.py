@@ -46,8 +46,8 @@ def plain_distance(problem: Problem, views: Views, real_batch: int) -> Tensor:
 
 
 def test_dm_is_the_sum_of_squared_distances_of_class_means(problem: Problem) -> None:
-    start = Real().initialize(problem)
-    images = start.images.clone().requires_grad_(True)
+    start = Latents.of(problem, Real().initialize(problem, range(problem.num_classes)))
+    images = start.images["images"].clone().requires_grad_(True)
     views = views_at(problem, images, start.targets, 7)
     (value,) = DistributionMatching(real_batch=20).bind(problem)(views).values()
     (gradient,) = torch.autograd.grad(value.sum(), images)
@@ -58,7 +58,7 @@ def test_dm_is_the_sum_of_squared_distances_of_class_means(problem: Problem) -> 
 
 
 def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem) -> None:
-    start, rate = Latents.of(problem, Real().initialize(problem)), 0.01
+    start, rate = Latents.of(problem, Real().initialize(problem, range(problem.num_classes))), 0.01
     plan = Constant(iterations=6, learning_rate=rate, decay="constant", crop="none", flip=False, order="class").plan(
         problem
     )
@@ -82,7 +82,9 @@ def test_same_losses_and_pixels_as_the_plain_loop(problem: Problem) -> None:
 
 
 def test_dm_draws_another_network_and_other_images_each_iteration(problem: Problem) -> None:
-    start = Real().initialize(problem)
+    start = Latents.of(problem, Real().initialize(problem, range(problem.num_classes)))
     match = DistributionMatching(real_batch=8).bind(problem)
-    values = [float(match(views_at(problem, start.images, start.targets, t))["mean-features"]) for t in (0, 1, 0)]
+    values = [
+        float(match(views_at(problem, start.images["images"], start.targets, t))["mean-features"]) for t in (0, 1, 0)
+    ]
     assert values[0] == values[2] != values[1]

@@ -17,7 +17,9 @@ from delt_host.request import Request
 from delt_host.resolve import resolve
 
 PLUGIN = """
-from delt_host import *
+from typing import ClassVar
+
+from delt_host import Evaluator, Initializer, Matcher, Relabeler
 from delt_host import hookimpl
 
 class Mine({kind}):
@@ -40,16 +42,12 @@ def delt_{hook}():
         ("Evaluator", "def evaluate(self, problem, distilled, labels): ...", "(self, problem, distilled, taught)"),
         ("Relabeler", "def relabel(self, problem, distilled): ...", "write bind(problem)"),
         ("Relabeler", "def size_bytes(self, problem): ...", "write label_bytes(classes)"),
-        ("Relabeler", "while_training = True", "write stores = False"),
-        ("Matcher", "committee = True", "write the option teachers"),
-        ("Relabeler", "committee = True", "write the option teachers"),
+        ("Relabeler", "while_training: ClassVar[bool] = True", "write stores = False"),
+        ("Matcher", "committee: ClassVar[bool] = True", "write the option teachers"),
+        ("Relabeler", "committee: ClassVar[bool] = True", "write the option teachers"),
     ],
 )
 def test_a_plugin_of_a_former_contract(install: Callable[..., None], kind: str, body: str, said: str) -> None:
-    body = body.replace("committee = True", "from typing import ClassVar\n    committee: ClassVar[bool] = True")
-    body = body.replace(
-        "while_training = True", "from typing import ClassVar\n    while_training: ClassVar[bool] = True"
-    )
     install("former", PLUGIN.format(kind=kind, hook=f"{kind.lower()}s", body=f"    {body}"))
     (note,) = load_registry().notes()
     assert f"{kind.lower()} 'mine'" in note and said in note

@@ -153,9 +153,9 @@ class PlainGvbsm:
     ids=["statistics", "gvbsm", "edc"],
 )
 def test_same_losses_and_pixels_as_the_plain_loop(several: Problem, options: dict[str, float]) -> None:
-    start = Real().initialize(several)
+    start = Latents.of(several, Real().initialize(several, range(several.num_classes)))
     # Faint images: the eigenvalues of bright ones are so far apart that float32 rounds the divergence to nothing.
-    start = Latents({"images": start.images * 0.1}, start.targets)
+    start = Latents({"images": start.images["images"] * 0.1}, start.targets)
     plan: Plan = Constant(iterations=6, learning_rate=RATE, decay="constant", crop="none", flip=False).plan(several)
     result = recover_group(several, start, plan, 0, GeneralStatistics(**options), lambda _n, _t: None)
 
@@ -203,7 +203,7 @@ def test_patch_statistics_are_per_group_and_resize_odd_maps() -> None:
 
 
 def test_committee_labels_are_the_mean_of_all_teachers(several: Problem) -> None:
-    views = Real().initialize(several).images
+    views = several.normalization.normalize(Real().initialize(several, range(several.num_classes)).images)
     answers = [several.teacher_logits(views, teacher=t) for t in range(3)]
     place, classes = torch.arange(len(views)), several.targets()
     batch = Batch(views, place, classes, place, classes, torch.ones(len(views)))

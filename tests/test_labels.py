@@ -30,7 +30,7 @@ def real_set(problem: Problem, count: int = 0) -> Distilled:
     """The first images of every class, as many as the problem's form decodes to."""
     count = count or problem.count
     places = torch.cat([problem.data.train.of_class(c)[:count] for c in range(problem.num_classes)])
-    return Distilled(problem.data.train.read(places), problem.data.train.targets[places])
+    return Distilled.of(problem.data.train.read(places), problem.data.train.targets[places])
 
 
 def plain_training(problem: Problem, batches: list[Tensor], answers: list[Tensor]) -> list[float]:

@@ -138,7 +138,7 @@ class AsksForTheSame(Matcher):
 
 
 def test_one_draw_is_for_real_images_too_and_own_draws_are_not(problem: Problem) -> None:
-    start = Latents.of(problem, Real().initialize(problem))
+    start = Latents.of(problem, Real().initialize(problem, range(problem.num_classes)))
     plan = Constant(iterations=1, order="class", siamese="color_crop_cutout_scale_rotate").plan(problem)
     drawn = draws(problem, plan, [0], (5,), 0.3, 40)
     images = start.images["images"]
@@ -221,7 +221,7 @@ def test_experts_are_steps_that_a_run_prepares_once(tmp_path: Path) -> None:
 
 
 def test_a_rate_that_nobody_gave_is_asked_for(problem: Problem) -> None:
-    start = Latents.of(problem, Real().initialize(problem))
+    start = Latents.of(problem, Real().initialize(problem, range(problem.num_classes)))
     plan = Constant(iterations=1, order="class").plan(problem)
     phase = Phase(active=40, iterations=1, rates={"images": Curve.constant(0.1), "learning_rate": Curve.constant(0.1)})
     learns = (Learned(what="images"), Learned(what="learning_rate"))

@@ -51,7 +51,7 @@ def test_images_are_normalised_as_for_the_first_teacher_whoever_is_asked(problem
 
 
 def test_a_run_needs_no_teacher_where_nobody_asks_one(tmp_path: Path) -> None:
-    assert invoke("run", "-m", "dm", "--relabeler", "hard", *SMALL, "--out", "run") is None
+    assert invoke("run", "-m", "dm", "--regime", "hard", *SMALL, "--out", "run") is None
     assert not (tmp_path / "store" / "squeeze").exists()
     results = read_results(tmp_path / "run")
     assert results.teachers == () and [line.failures for line in lines_of(tmp_path / "run").values()] == [[], []]
@@ -65,7 +65,7 @@ def test_a_run_needs_no_teacher_where_nobody_asks_one(tmp_path: Path) -> None:
 
 
 def test_who_asks_a_teacher_all_the_same_fails_alone(tmp_path: Path) -> None:
-    said = invoke("run", "-m", "dm", "--relabeler", "hard", "-b", "sre2l", *SMALL, "--out", "run")
+    said = invoke("run", "-m", "dm", "--regime", "hard", "-b", "sre2l", *SMALL, "--out", "run")
     assert isinstance(said, RunError) and "failed: sre2l;" in str(said)
     lines = lines_of(tmp_path / "run")
     assert "BatchNormMatching asks a teacher, and this run has none" in lines["sre2l"].failures[0]

@@ -41,7 +41,7 @@ RATE = 0.01
 
 def begun(problem: Problem) -> Latents:
     """Noise, as what is optimised."""
-    return Latents.of(problem, Noise().initialize(problem))
+    return Latents.of(problem, Noise().initialize(problem, range(problem.num_classes)))
 
 
 def pixels(of: Recovered | Latents) -> Tensor:

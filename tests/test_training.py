@@ -14,6 +14,7 @@ from timm.data.auto_augment import LEVEL_TO_ARG
 
 from conftest import make_problem
 from delt_host import labels as labels_module
+from delt_host.columns import ColumnMaker
 from delt_host.components import Batch, Distilled, Relabeler
 from delt_host.compute import use_threads
 from delt_host.data.base import IMAGENET_MEAN, RealData
@@ -24,8 +25,8 @@ from delt_host.problem import Problem
 from delt_host.protocols import Fair, Protocol, parse_randaugment, titled
 from delt_host.randaugment import NAMES, OPERATIONS, SKIPPED, apply_operations, draw_operations
 from delt_host.replay import draw_epoch, replay_epoch
-from delt_host.resolve import named_protocol
 from delt_host.seeding import generator
+from delt_host.set_options import SetOptions
 from delt_host.store import Store
 from delt_host.teacher import Teacher
 from delt_host.train import distillation_loss, rate_factor, train_student
@@ -245,7 +246,8 @@ def test_imagenet_normalisation_quirk_is_what_students_see(digits: RealData, tea
 
 
 def protocol(name: str, dataset: str, changes: dict[str, object]) -> Protocol:
-    return named_protocol(load_registry(), name, dataset, changes).component
+    maker = ColumnMaker(load_registry(), dataset, {}, SetOptions({}))
+    return maker.from_table({"relabeler": "hard", "protocol": {"name": name, **changes}}).protocol.component
 
 
 def test_published_protocols_tell_paper_and_code_apart() -> None:
@@ -268,7 +270,7 @@ def test_a_changed_protocol_says_so_and_has_another_fingerprint() -> None:
 def test_protocol_errors_are_sentences() -> None:
     with pytest.raises(InputError, match="unknown protocol 'fiar'; did you mean 'fair'?"):
         protocol("fiar", "cifar10", {})
-    with pytest.raises(InputError, match=r"protocol.epochs must be a valid integer.*not 'many'"):
+    with pytest.raises(InputError, match=r"protocol fair.epochs must be a valid integer.*not 'many'"):
         protocol("fair", "cifar10", {"epochs": "many"})
     with pytest.raises(InputError, match="protocol has no option 'epoch'; did you mean 'epochs'"):
         protocol("fair", "cifar10", {"epoch": 3})
