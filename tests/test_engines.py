@@ -169,7 +169,7 @@ def one_group(root: Path, iterations: int, strict: bool = False) -> tuple[str, T
     host = Host(registry, Store(root, strict=strict), Observer())
     description = Description(work.recipe_of(experiment), torch.get_num_threads())
     found = work.tasks(prepare_run(experiment, host))
-    assert [task.stage for task in found] == ["recover", "relabel", "relabel", "evaluate", "evaluate"], "two regimes"
+    assert [task.stage for task in found] == ["recover", "finish", *["relabel"] * 2, *["evaluate"] * 2], "two regimes"
     return description.to_json(), found[0]
 
 

@@ -60,7 +60,7 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(s
     }  # fmt: skip
     line = lines_of(small_run)["cda"]
     assert [(score["regime"], score["protocol"][:4]) for score in facts["measured"]] == [
-        ("hard", "fair"),
+        ("hard", "dsa"),
         ("views", "fair"),
     ]
     score = facts["measured"][-1]
