@@ -129,13 +129,9 @@ class Wordy(Failing):
     def evaluate(self, problem, distilled, taught):
         return Evaluation({"top1": "good"})
 
-class Former(Failing):
-    def evaluate(self, problem, distilled, labels):
-        return Evaluation({"top1": 1.0})
-
 @hookimpl
 def delt_evaluators():
-    return {"failing": Failing, "wordy": Wordy, "former": Former}
+    return {"failing": Failing, "wordy": Wordy}
 """
 
 
@@ -155,13 +151,6 @@ def test_a_row_that_fails_has_one_record_for_each_evaluator_as_any_other(small_r
     for line in lines(results):
         assert line.summary.n == (1 if line.evaluator.title == "failing" else 2) and line.provenance == "measured"
         assert len(line.failures) == (line.summary.n == 1)
-
-
-def test_an_evaluator_of_the_former_contract_is_told_what_to_write_now(small_run: Path, install: Install) -> None:
-    install("my-failing", FAILING)
-    CliRunner().invoke(cli, ["evaluate", "made", "-e", "former", "-q", "--out", "out", "--regime", "views"])
-    (said,) = {score.failure for score in read_results(Path("out")).scores}
-    assert said.endswith("write evaluate(self, problem, distilled, taught), and taught.labels for labels")
 
 
 def test_a_score_that_is_no_number_fails_the_row_and_not_the_run(small_run: Path, install: Install) -> None:

@@ -272,7 +272,7 @@ def test_protocol_errors_are_sentences() -> None:
         protocol("fiar", "cifar10", {})
     with pytest.raises(InputError, match=r"protocol fair.epochs must be a valid integer.*not 'many'"):
         protocol("fair", "cifar10", {"epochs": "many"})
-    with pytest.raises(InputError, match="protocol has no option 'epoch'; did you mean 'epochs'"):
+    with pytest.raises(InputError, match="protocol fair has no option 'epoch'; did you mean 'epochs'"):
         protocol("fair", "cifar10", {"epoch": 3})
     with pytest.raises(InputError, match="m5-n4"):
         protocol("fair", "cifar10", {"randaugment": "strong"})
