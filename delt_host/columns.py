@@ -16,7 +16,7 @@ from delt_host.regimes import Regime
 from delt_host.request import split_spec
 from delt_host.set_options import SetOptions, of_stage
 
-DEFAULT_REGIMES = ("hard", "views")
+DEFAULT_REGIMES, WITHOUT_TEACHER = ("hard", "views"), ("hard",)
 STAGES = ("relabeler", "protocol")
 
 
@@ -31,11 +31,10 @@ class ColumnMaker:
     sets: SetOptions
     options_seen: dict[str, Set[str]] = field(default_factory=dict)
 
-    def columns(self, given: Sequence[str | Mapping[str, Any]]) -> tuple[Column, ...]:
-        """Those asked for, or the default ones; InputError for two that are the same."""
-        made = [
-            self.from_spec(one) if isinstance(one, str) else self.from_table(one) for one in given or DEFAULT_REGIMES
-        ]
+    def columns(self, given: Sequence[str | Mapping[str, Any]], teacher: bool = True) -> tuple[Column, ...]:
+        """Those asked for, or the default ones of a run with or without a teacher; InputError for two that are the same."""
+        asked = given or (DEFAULT_REGIMES if teacher else WITHOUT_TEACHER)
+        made = [self.from_spec(one) if isinstance(one, str) else self.from_table(one) for one in asked]
         for place, column in enumerate(made):
             for other in made[:place]:
                 if column.name == other.name or column.same(other):

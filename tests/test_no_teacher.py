@@ -51,7 +51,7 @@ def test_images_are_normalised_as_for_the_first_teacher_whoever_is_asked(problem
 
 
 def test_a_run_needs_no_teacher_where_nobody_asks_one(tmp_path: Path) -> None:
-    assert invoke("run", "-m", "dm", "--regime", "hard", *SMALL, "--out", "run") is None
+    assert invoke("run", "-m", "dm", *SMALL, "--out", "run") is None, "hard labels alone, where nobody names a regime"
     assert not (tmp_path / "store" / "squeeze").exists()
     results = read_results(tmp_path / "run")
     assert results.teachers == () and [line.failures for line in lines_of(tmp_path / "run").values()] == [[], []]
