@@ -94,7 +94,8 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
 
     def make(_checkpoint: Checkpoint) -> Made:
         side, seconds = problem.image_size, []
-        start = Latents.of(seen, Start(torch.zeros(problem.num_images, 3, side, side)))
+        labels, rate = torch.zeros(problem.num_units, problem.num_classes), torch.tensor(0.01)
+        start = Latents.of(seen, Start(torch.zeros(problem.num_images, 3, side, side), labels, rate))
         with host.running("matcher", matcher):
             for _ in range(TIMES):
                 began = time.perf_counter()

@@ -14,7 +14,7 @@ from delt_host.plugins import Registry
 from delt_host.protocols import Protocol
 from delt_host.regimes import Regime
 from delt_host.request import split_spec
-from delt_host.set_options import SetOptions, of_stage
+from delt_host.set_options import SetOptions, in_the_datasets_committee, of_stage
 
 DEFAULT_REGIMES, WITHOUT_TEACHER = ("hard", "views"), ("hard",)
 STAGES = ("relabeler", "protocol")
@@ -49,7 +49,10 @@ class ColumnMaker:
             chosen = {"relabeler": Choice(name=relabeler), "protocol": Choice(name=students)}
         else:
             regime: Regime = self.registry.get("regime", name)
-            chosen = {"relabeler": regime.relabeler, "protocol": regime.protocol}
+            chosen = {
+                "relabeler": in_the_datasets_committee(regime.relabeler, self.suggested),
+                "protocol": regime.protocol,
+            }
         own = dict(parse_assignment(assignment) for assignment in assignments)
         for key in own:
             if key.partition(".")[0] not in STAGES:
@@ -81,10 +84,8 @@ class ColumnMaker:
         self._saw("relabeler", fields)
         suggested = {k: v for k, v in of_stage("relabeler", self.suggested).items() if k in fields}
         options = {**suggested, **choice.options}
-        if len(options.get("teachers", ())) > 1 and "committee" in self.suggested:
-            options["teachers"] = self.suggested["committee"]
         options |= {**self.sets.of("relabeler", fields), **own}
-        return Named(choice.name, build(cls, options, f"relabeler {choice.name}"))
+        return Named(choice.name, build(cls, options, f"relabeler {choice.name}", self.registry))
 
     def _protocol(self, choice: Choice, own: Mapping[str, Any]) -> Named[Protocol]:
         cls = self.registry.get("protocol", choice.name)
@@ -93,7 +94,9 @@ class ColumnMaker:
         every, this = self.suggested_for(choice.name)
         published = cls.datasets.get(self.dataset, {})
         given = {**choice.options, **self.sets.of("protocol", fields), **own}
-        return Named(choice.name, build(cls, {**published, **every, **this, **given}, f"protocol {choice.name}"))
+        return Named(
+            choice.name, build(cls, {**published, **every, **this, **given}, f"protocol {choice.name}", self.registry)
+        )
 
     def suggested_for(self, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What the dataset suggests for every protocol, and for the one of this name."""

@@ -48,7 +48,7 @@ class Cost:
     """What recovering a distilled set took."""
 
     image_iterations: int = 0
-    """By the plan: the sum over iterations of the number of images optimised."""
+    """By the plan: the sum over iterations of the number of units optimised."""
     multiply_adds: float = 0.0
     seconds: float = 0.0
     """Measured when it was computed."""
@@ -76,7 +76,7 @@ class Scheduler(Component):
 
     @abstractmethod
     def plan(self, problem: Problem) -> Plan:
-        """The plan for `problem.ipc` images of each class. Draws nothing and reads no images."""
+        """The plan for `problem.units` units of each class. Draws nothing and reads no images."""
 
     def stretched(self, share: float) -> Scheduler:
         """The same schedule at about `share` times its iterations, for ``--match``; InputError where it has no such thing."""

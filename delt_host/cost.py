@@ -37,7 +37,8 @@ def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher
     Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations. Networks
     that are trained meanwhile are as drawn in their first iteration, which is left out.
     """
-    group, warm = plan.groups[0], 0 if matcher.networks.stackable else 1
+    plain = matcher.networks.stackable and matcher.balance == "given"
+    group, warm = plan.groups[0], 0 if plain else 1
     if problem.teachers:
         _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
 

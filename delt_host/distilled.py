@@ -207,6 +207,7 @@ def _distilled(path: Path, tensors: dict[str, Tensor], header: _Header) -> Disti
         size_bytes=packed_bytes(packed),
         labels=tensors.get("labels"),
         learning_rate=tensors.get("learning_rate"),
+        weights=tensors.get("weights"),
         cost=Cost(**cost) if cost else None,
     )
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, Split
+from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD
 from delt_host.errors import InputError
 from delt_host.models import pretrained_model
 from delt_host.normalization import Normalization
 from delt_host.problem import Problem
+from delt_host.reader import ImageReader
 from delt_host.statistics import recorded_inputs
 
 BATCH = 500
@@ -51,8 +52,8 @@ class FeatureSpace:
             parts.append(inputs[0].float().flatten(1).cpu())
         return torch.cat(parts)
 
-    def of_split(self, split: Split, indices: Tensor) -> Tensor:
-        """(n, D): of the images of a split at `indices` (n,), read batch by batch."""
+    def of_split(self, split: ImageReader, indices: Tensor) -> Tensor:
+        """(n, D): of the images of a split or set at `indices` (n,), read batch by batch."""
         return torch.cat([self(split.read(chunk)) for chunk in indices.split(BATCH)])
 
 

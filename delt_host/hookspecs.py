@@ -81,7 +81,7 @@ def delt_squeezers() -> dict[str, type[Squeezer]]:  # type: ignore[empty-body]
 
 @hookspec
 def delt_methods() -> dict[str, Method]:  # type: ignore[empty-body]
-    """Methods: four choices of components with options, and what they change for single datasets."""
+    """Methods: five choices of components with options, and what they change for single datasets."""
 
 
 @hookspec

@@ -44,8 +44,10 @@ class Labels:
         count, protocol = len(distilled), problem.protocol
         every = protocol.epochs_of(problem, count)
         self.epochs = own_epochs(relabeler, every) if self.by_view else every
-        self.size_bytes = label_bytes(relabeler, problem, store)
         self.learned = distilled.labels if self.asks == "image" else None
+        self.size_bytes = label_bytes(relabeler, problem, store)
+        if self.learned is not None:
+            self.size_bytes = self.learned.numel() * self.learned.element_size()
         rate = distilled.learning_rate if self.asks == "image" else None
         self.learning_rate = None if rate is None else float(rate)
         self.kind = "probabilities" if self.asks == "class" or self.learned is not None else relabeler.kind

@@ -50,6 +50,7 @@ class Learning:
             for how in hows
             if how.average
         }
+        self.reached: set[What] = set()  # by a gradient, so far
         self._targets, self._index = self.targets.to(device), self._images_of(self.places).to(device)
 
     def _on(self, device: str, tensors: Mapping[str, Tensor]) -> Tensors:
@@ -119,9 +120,10 @@ class Learning:
         iteration, turn = place
         for what, rate in phase.rates.items():
             if what in gradients:
+                self.reached.add(what)
                 own = WHOLE if what == "learning_rate" else where
                 self.optimisers[what].step(gradients[what], rate.at(iteration), own, first=turn == 0)
-            elif place == (0, 0):
+            elif what not in self.reached:
                 raise RunError(f"no gradient reaches the {what}; no term depends on views.{what}")
         # All units each time: the published code clips noise that waits to join from the first step on.
         self._keep_valid(self.values["images"])

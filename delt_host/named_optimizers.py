@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-
-from delt_host.errors import unknown
 
 OURS = ("adamw", "sgd")
 
@@ -26,7 +25,9 @@ def make_optimizer(
 
         known = {*OURS, *map(str, timm.optim.list_optimizers())}
         if name not in known:
-            raise ValueError(str(unknown("optimizer", name, known)))
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"{', '.join(OURS)} are, and all of timm's"
+            raise ValueError(f"{name!r} is no optimizer; {hint}")
         found: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
             given, opt=name, lr=rate, momentum=momentum, **options
         )

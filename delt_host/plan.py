@@ -77,8 +77,6 @@ class Learned(_Data):
     start: float | None = None
     """The first learning rate; of labels, what their own class's logit starts at, all others at 0. Not needed where the
     initializer gives one."""
-    space: Literal["normalised"] = "normalised"
-    """In which space images are optimised: the teacher's normalised one."""
 
     @model_validator(mode="after")
     def _options_are_the_optimizers(self) -> Learned:

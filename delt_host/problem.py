@@ -141,10 +141,6 @@ class Problem:
         """The same problem under another protocol."""
         return replace(self, protocol=protocol)
 
-    def with_ipc(self, ipc: int) -> Problem:
-        """The same problem at another number of images per class."""
-        return replace(self, ipc=ipc)
-
     def with_store(self, store: Store | None) -> Problem:
         """The same problem, what it remembers kept elsewhere."""
         return replace(self, services=replace(self.services, store=store))

@@ -14,6 +14,8 @@ class ImageReader(ABC):
 
     targets: Tensor
     """(N,) int64 class indices."""
+    weights: Tensor | None = None
+    """(N,) float32: what each image counts for students, 1 on average; None: all alike."""
 
     def __len__(self) -> int:
         return len(self.targets)

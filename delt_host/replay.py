@@ -133,7 +133,8 @@ def replay_batch(
         images = siamese.augment(images, int(views["siamese"][step]), views["draws"][positions])
     images = images.contiguous(memory_format=torch.channels_last)
     other, shares = index[partner], torch.full((len(index),), share)
-    return Batch(images, index, targets[index], other, targets[other], shares)
+    weight = None if reader.weights is None else reader.weights[index]
+    return Batch(images, index, targets[index], other, targets[other], shares, weight=weight)
 
 
 def _matrices(

@@ -91,6 +91,11 @@ class Request(BaseModel):
         said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict")}
         return self.model_copy(update=said)
 
+    def regimes_named(self, names: Sequence[str]) -> list[str | dict[str, Any]]:
+        """Regimes by name, those of this recipe as it has them."""
+        own = {each["name"]: each for each in self.regime if isinstance(each, dict) and "name" in each}
+        return [own.get(name, name) for name in names]
+
     def with_teachers(self, given: Sequence[str]) -> Request:
         """A run's recipe with `given` in place of as many of its first teachers, under the names that it gives those."""
         if NO_TEACHER in given:

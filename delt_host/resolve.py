@@ -31,8 +31,11 @@ DEFAULT_STUDENT = "convnet3"  # where no teacher says which
 MOST_THREADS = 1024
 
 
-def resolve(request: Request, registry: Registry) -> Experiment:
-    """The experiment; InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
+def resolve(request: Request, registry: Registry, makes_images: bool = True) -> Experiment:
+    """The experiment; InputError in one sentence for whatever is unknown, of the wrong type, or contradictory.
+
+    Without `makes_images`, for sets that are there, whoever makes images asks no teacher.
+    """
     registry = _with_methods(registry, request.methods)
     sets = SetOptions(request.set)
     dataset_name, dataset = _dataset(request.dataset, registry, sets)
@@ -51,7 +54,7 @@ def resolve(request: Request, registry: Registry) -> Experiment:
     model = given[0].model if given else str(suggested.get("teacher.model", DEFAULT_STUDENT))
     compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     evaluators = maker.evaluators(request, rows, model)
-    asking: list[tuple[str, Named[Any]]] = [part for row in rows for part in row.stages().items()]
+    asking: list[tuple[str, Named[Any]]] = [p for row in rows if makes_images for p in row.stages().items()]
     asking += [("relabeler", column.relabeler) for column in regimes]
     asking += [("evaluator", each) for each in evaluators]
     teachers = teacher_maker.with_asked(given, asking)

@@ -127,7 +127,7 @@ class CostRecord(_Record):
     """What making one set of the row takes; the seconds of each set are beside its scores."""
 
     image_iterations: NonNegativeInt
-    """By the plan: the sum over iterations of the images that are optimised."""
+    """By the plan: the sum over iterations of the units that are optimised."""
     multiply_adds: Amount
     """Of recovery, forward and backward; null where it is not known, as of a row that failed."""
     peak_bytes: Amount

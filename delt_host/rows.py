@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from delt_host.component import Component
+from delt_host.components import Matcher
 from delt_host.errors import InputError
 from delt_host.experiment import Named, Role, Row
 from delt_host.methods import WRITE_INSTEAD, Choice, Method
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
 from delt_host.request import Request, split_spec
-from delt_host.set_options import SetOptions, of_stage
+from delt_host.set_options import SetOptions, in_the_datasets_committee, of_stage
 
 PARTS = ("initializer", "scheduler", "matcher", "form")
 """What a row is made of, and a spec or a flag may swap."""
@@ -107,10 +109,11 @@ class RowMaker:
         published = of_stage(stage, method.published(self.dataset, self.ipc))
         layers = [choice.options, of_stage(stage, self.suggested), published]
         options = {key: value for layer in layers for key, value in layer.items() if key in fields}
-        if len(options.get("teachers", ())) > 1 and "committee" in self.suggested:
-            options["teachers"] = self.suggested["committee"]
+        options = in_the_datasets_committee(Choice(name=choice.name, options=options), self.suggested).options
         where = f"{stage} {choice.name}"
-        return Named(choice.name, build(cls, {**options, **self.sets.of(stage, fields), **own}, where, self.registry))
+        return Named(
+            choice.name, build(cls, {**options, **self.sets.of(stage, settable(cls)), **own}, where, self.registry)
+        )
 
     def from_table(self, table: Mapping[str, Any]) -> Row:
         """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
@@ -133,7 +136,7 @@ class RowMaker:
             cls = self.registry.get(stage, name)
             fields = list(cls.model_fields)
             self.options_seen.setdefault(stage, set()).update(fields)
-            given = {**options, **self.sets.of(stage, fields)}
+            given = {**options, **self.sets.of(stage, settable(cls))}
             parts[stage] = Named(name, build(cls, given, f"{stage} {name}", self.registry))
         if "initializer" not in parts:
             raise InputError(f"row {table.get('label')!r} of the recipe has no initializer")
@@ -214,6 +217,12 @@ class RowMaker:
                         f"{other.label!r} and {row.label!r} are the same row; --set changes every row alike, to change "
                         f"one write its own options: --method {row.method},STAGE.OPTION=VALUE"
                     )
+
+
+def settable(cls: type[Component]) -> list[str]:
+    """The options that ``--set`` reaches, whatever rows there are: not the networks of a matcher that has no choice."""
+    fields = list(cls.model_fields)
+    return [name for name in fields if not (name == "networks" and issubclass(cls, Matcher) and cls.of_teachers)]
 
 
 def _in_each_form(control: Row, rows: Sequence[Row]) -> list[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from delt_host.components import STAGES
 from delt_host.errors import InputError, unknown
+from delt_host.methods import Choice
 
 
 class SetOptions:
@@ -46,3 +47,10 @@ class SetOptions:
 def of_stage(stage: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The options of one stage out of ``{"scheduler.iterations": 5}``."""
     return {key.partition(".")[2]: value for key, value in settings.items() if key.partition(".")[0] == stage}
+
+
+def in_the_datasets_committee(choice: Choice, suggested: Mapping[str, Any]) -> Choice:
+    """The choice with the committee that the dataset suggests, smaller for short runs, where it asks several teachers."""
+    if len(choice.options.get("teachers", ())) < 2 or "committee" not in suggested:
+        return choice
+    return Choice(name=choice.name, options={**choice.options, "teachers": suggested["committee"]})

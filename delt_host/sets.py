@@ -18,7 +18,7 @@ from delt_host.reader import ImageReader
 if TYPE_CHECKING:
     from delt_host.components import Cost
 
-LEARNED = ("labels", "learning_rate")
+LEARNED = ("labels", "learning_rate", "weights")
 """What is kept beside what the form packs, where it was learned."""
 RESERVED = ("targets", *LEARNED)
 READ_AT_ONCE = 256
@@ -46,7 +46,7 @@ class Distilled(ImageReader):
     targets: Tensor
     """(N,) int64 class indices."""
     fingerprint: str
-    """SHA-256 over what is packed, the form and the targets: `fingerprint_of`, worked out once, when the set is finished."""
+    """SHA-256 over all that the set is, `fingerprint_of`; worked out once, when it is finished."""
     size_bytes: int
     """Of what is packed."""
     labels: Tensor | None = None
@@ -142,11 +142,13 @@ class _Elsewhere(Distilled):
         return self.images.read(indices)
 
 
-def fingerprint_of(form: Form, packed: Mapping[str, Tensor], targets: Tensor) -> str:
-    """SHA-256, in hexadecimal digits, over what a form has packed, its class and options, and the targets; one tensor at a
-    time, without a copy."""
+def fingerprint_of(
+    form: Form, packed: Mapping[str, Tensor], targets: Tensor, learned: Mapping[str, Tensor] | None = None
+) -> str:
+    """SHA-256, in hexadecimal digits, over what a form has packed, its class and options, the targets, and what was learned
+    beside the images; one tensor at a time, without a copy."""
     content = hashlib.sha256(f"{type(form).__name__} {form.model_dump_json()}".encode())
-    for name, tensor in (*sorted(packed.items()), ("targets", targets)):
+    for name, tensor in (*sorted(packed.items()), ("targets", targets), *sorted((learned or {}).items())):
         content.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         content.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
     return content.hexdigest()

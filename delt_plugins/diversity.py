@@ -40,7 +40,7 @@ class Diversity(Evaluator):
 
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught | None) -> Evaluation:
         space = FeatureSpace(problem, self.space)
-        features = space(distilled.read(torch.arange(len(distilled))))
+        features = space.of_split(distilled, torch.arange(len(distilled)))
         similarity, covered = {}, {}
         for label, places in classes(distilled.targets):
             name, own = problem.class_names[label], features[places]

@@ -42,10 +42,10 @@ class Privacy(Evaluator):
 
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught | None) -> Evaluation:
         train, test = problem.data.train, problem.data.test
-        pixels = distilled.read(torch.arange(len(distilled)))
-        pixel, nearest = nearest_pixels(pixels, train)
+        found = [nearest_pixels(images, train) for _, images in distilled.slices()]
+        pixel, nearest = (torch.cat(parts) for parts in zip(*found, strict=True))
         space = FeatureSpace(problem)
-        features = F.normalize(space(pixels), dim=1)
+        features = F.normalize(space.of_split(distilled, torch.arange(len(distilled))), dim=1)
         closest = torch.full((len(features),), 2.0)
         for chunk in torch.arange(len(train)).split(BATCH):
             real = F.normalize(space(train.read(chunk)), dim=1)

@@ -17,6 +17,7 @@ from delt_host import (
     Evaluation,
     Evaluator,
     InputError,
+    Pixels,
     Problem,
     Protocol,
     Results,
@@ -31,7 +32,14 @@ from delt_plugins.controls import Real
 HARD, RANDOM = "hard", "random-real"
 """The relabeler of one-hot labels, whose regime is looked for, and the control of random real images."""
 
-WITHOUT_AUGMENTATION = {"crop": "none", "flip": False, "mix": "none", "randaugment": "", "shuffle_patches": 1}
+WITHOUT_AUGMENTATION = {
+    "crop": "none",
+    "flip": False,
+    "mix": "none",
+    "randaugment": "",
+    "shuffle_patches": 1,
+    "siamese": "",
+}
 WEIGHT = 0.5  # w and gamma of the paper
 
 
@@ -67,7 +75,7 @@ class LabelRobust(Evaluator):
     def derive(self, results: Results) -> Sequence[Score]:
         regimes = [regime.name for regime in results.regimes if regime.relabeler.get("name") != HARD]
         hard = next((regime.name for regime in results.regimes if regime.name not in regimes), None)
-        random = next((row.label for row in results.rows if row.role == "control" and row.method == RANDOM), None)
+        controls = [row for row in results.rows if row.role == "control" and row.method == RANDOM]
         real = next((row.label for row in results.rows if row.role == "ceiling"), None)
         if hard is None:
             raise InputError(
@@ -75,7 +83,7 @@ class LabelRobust(Evaluator):
             )
         if not regimes:
             raise InputError("label-robust needs a regime beside hard, to tell what its labels add: --regime views")
-        if random is None:
+        if not controls:
             raise InputError(
                 f"label-robust needs the control {RANDOM}: leave --no-controls out, or give --control {RANDOM}"
             )
@@ -83,6 +91,7 @@ class LabelRobust(Evaluator):
             raise InputError("label-robust needs students of the whole real set: --ceiling")
         found: list[Score] = []
         for row in results.rows:
+            random = next((each.label for each in controls if each.form == row.form), controls[0].label)
             for regime in regimes if row.role != "ceiling" else ():
                 needed = ((real, hard), (row.label, hard), (row.label, regime), (random, regime))
                 accuracies = [self._accuracies(results, *place) for place in needed]
@@ -149,9 +158,11 @@ class AugmentationRobust(Evaluator):
         """The same student's top-1, as a fraction, on random real images: once for all rows of a seed."""
 
         def train() -> dict[str, torch.Tensor]:
-            start = Real().initialize(problem.with_student(0), range(problem.num_classes))  # the set's draw
-            images = Distilled.of(start.images, problem.targets())
-            accuracy = train_student(problem, taught.of(images, problem), self.model).last / 100
+            plain = problem.in_form(Pixels()).with_student(0)  # the set's draw, whatever the row's form
+            start = Real().initialize(plain, range(plain.num_classes))
+            images = Distilled.of(start.images, plain.targets())
+            plain = plain.with_student(problem.student)
+            accuracy = train_student(plain, taught.of(images, plain), self.model).last / 100
             return {"accuracy": torch.tensor(accuracy, dtype=torch.float64)}
 
         inputs: dict[str, Any] = {

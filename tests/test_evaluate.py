@@ -116,7 +116,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_run")
 def test_a_row_that_left_no_set_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "made/cda/seed-1/distilled.safetensors").unlink()
-    with pytest.raises(RunError, match=r"failed: cda; the other rows are complete"):
+    with pytest.raises(RunError, match=r"failed: cda; what did not fail is complete"):
         CliRunner().invoke(cli, ["evaluate", "made", "-e", "cost", "-q"], catch_exceptions=False)
     scores = read_results(tmp_path / "made/evaluations/cost").scores
     (failed,) = [score for score in scores if score.failure]

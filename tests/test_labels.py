@@ -20,7 +20,7 @@ from delt_host.named_optimizers import make_optimizer
 from delt_host.replay import draw_epoch, replay_epoch
 from delt_host.store import Store
 from delt_host.teacher import Teacher
-from delt_host.train import train_student
+from delt_host.train import distillation_loss, train_student
 from delt_plugins.dsa import Dsa
 from delt_plugins.labels import Fixed, Fkd, Hard
 from delt_plugins.mosaic import Mosaic
@@ -228,3 +228,16 @@ def test_protocols_of_plugins_are_keyed_by_their_code() -> None:
             return 3
 
     assert identity(Mine()) != identity(Protocol())
+
+
+def test_images_weigh_as_their_set_says(problem: Problem) -> None:
+    plain = real_set(problem)
+    heavy = dataclasses.replace(plain, weights=torch.arange(40.0) / 19.5)
+    (one, *_), (other, *_) = (list(Labels(problem, each, Hard()).epoch(0)) for each in (plain, heavy))
+    assert one.weight is None and other.weight is not None
+    assert torch.equal(other.weight, other.index / 19.5)
+    logits = torch.randn(len(other.index), 10, generator=torch.Generator().manual_seed(0))
+    assert one.answers is not None
+    each = F.cross_entropy(logits, one.answers, reduction="none")
+    found = distillation_loss(logits, other, "probabilities", problem.protocol)
+    torch.testing.assert_close(found, (other.weight * each).mean())

@@ -21,6 +21,7 @@ from delt_host.lines import lines
 from delt_host.observer import Observer
 from delt_host.plugins import load_registry
 from delt_host.problem import Problem
+from delt_host.protocols import Protocol
 from delt_host.request import Request
 from delt_host.resolve import resolve
 from delt_host.results import Results, read_results
@@ -29,6 +30,8 @@ from delt_host.stages.course import Course
 from delt_host.store import Store
 from delt_host.taught import Taught
 from delt_host.testing import check
+from delt_plugins.labels import Fkd
+from delt_plugins.ranking import WITHOUT_AUGMENTATION
 
 REGISTRY = load_registry()
 SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 16, "protocol.epochs": 2}
@@ -280,3 +283,34 @@ def test_a_course_is_of_one_row_and_knows_its_scorers(tmp_path: Path) -> None:
     assert isinstance(course, Course)
     scorers = [(scorer.evaluator.name, scorer.regime, scorer.student) for scorer in course.scorers]
     assert scorers == [("cost", "", 0), *(("student", regime, n) for regime in ("hard", "views") for n in (0, 1))]
+
+
+def test_a_recipe_s_committee_is_not_the_dataset_s() -> None:
+    spec = 'committee:fair,relabeler.teachers=["convnet3","convnet3_in"]'
+    first = resolved(spec)
+    again = resolve(Request.from_table(tomllib.loads(first.to_toml()), "the recipe"), REGISTRY)
+    assert again.regimes == first.regimes and again.teachers == first.teachers
+
+
+def test_a_name_means_the_run_s_regime_where_it_has_one() -> None:
+    ran = Request.from_table(tomllib.loads(resolved("hard", set={"protocol.epochs": 2}).to_toml()), "the recipe")
+    asked = ran.updated(Request(regime=ran.regimes_named(["hard", "views"])))
+    assert [c.protocol.component.epochs for c in resolve(asked, REGISTRY).regimes] == [2, 40]
+
+
+def test_without_augmentation_no_view_is_changed() -> None:
+    changing = {"crop", "flip", "mix", "randaugment", "shuffle_patches", "siamese"}
+    assert set(WITHOUT_AUGMENTATION) == changing <= set(Protocol.model_fields)
+
+
+@pytest.mark.usefixtures("with_teacher")
+def test_a_regime_that_fails_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Fkd, problem: Problem) -> object:
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(Fkd, "bind", broken)
+    comparison = comparison_of(tmp_path / "store", "views", "hard")
+    prepared = story.prepare_run(comparison.experiment, comparison.host)
+    told = {one.regime: (one.failure, one.evaluation is None) for one in story.run(prepared)}
+    assert told["hard"] == ("", False)
+    assert "no luck" in told["views"][0] and told["views"][1]

@@ -169,3 +169,13 @@ def test_a_form_that_is_not_installed_and_a_wrong_one_are_a_sentence(problem: Pr
 def test_what_a_form_breaks_is_named(packed: dict[str, torch.Tensor], said: str) -> None:
     with pytest.raises(RunError, match=said):
         check_packed(Pixels(), packed, 4, 8)
+
+
+def test_what_was_learned_beside_the_images_is_part_of_a_set() -> None:
+    pixels, targets = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
+    packed = {"images": pixels}
+    labels = torch.eye(4)
+    told = [
+        fingerprint_of(Pixels(), packed, targets, learned) for learned in ({}, {"labels": labels}, {"labels": -labels})
+    ]
+    assert len(set(told)) == 3 and told[0] == Distilled.of(pixels, targets).fingerprint

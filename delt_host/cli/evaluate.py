@@ -93,15 +93,15 @@ def command(
     if not (run / "experiment.toml").is_file():
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
     registry, console = load_registry(), Console()
+    there = Request.from_recipe(run / "experiment.toml")
     asked = Request(
         evaluator=list(evaluator) or (["student"] if student else []),
         student=list(student),
-        regime=list(regime),
+        regime=there.regimes_named(regime),
         set=parse_sets(sets),
         **said,
     )
-    ran = Request.from_recipe(run / "experiment.toml").with_teachers(teacher)
-    experiment = resolve(ran.updated(asked), registry)
+    experiment = resolve(there.with_teachers(teacher).updated(asked), registry, makes_images=False)
     observer = observer_for(Console(stderr=True), quiet)
     path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
     compute.use_threads(experiment.threads)
@@ -121,7 +121,7 @@ def command(
         table.show(console, results)
         console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
     if failed := sorted({score.row for score in results.scores if score.failure}):
-        raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
+        raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
 
 
 def _note_other_teachers(run: Path, problem: Problem) -> None:

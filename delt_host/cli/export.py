@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--row", metavar="LABEL", help="Which row of the run (default: its first).")
 @click.option("--seed", type=int, metavar="N", help="Which seed of the run (default: its first).")
 @click.option("--labels", is_flag=True, help="With soft labels: every epoch's views and the teacher's answers.")
-@click.option("--regime", metavar="NAME", help="Whose labels (default: the run's first regime that asks a teacher).")
+@click.option("--regime", metavar="NAME", help="Whose labels (default: the run's first that has labels for views).")
 @click.option("--license", "licence", metavar="ID", default="unknown", help="The licence, as hubs name them.")
 @click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now; needed for --labels only.")
 @click.option("--teacher", metavar="FILE", help="Where the run's teacher lies now, if not in the store; for --labels.")

@@ -216,7 +216,7 @@ def command(
         ):
             console.print(f"  {what}: {where}", highlight=False, soft_wrap=True, markup=False)
     if failed := sorted({score.row for score in results.scores if score.failure}):
-        raise RunError(f"failed: {', '.join(failed)}; the other rows are complete and in {path}")
+        raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
 
 
 def _default_name(experiment: Any) -> str:

@@ -48,6 +48,11 @@ class Scorer(NamedTuple):
         """The regime's name; empty without one."""
         return self.column.name if self.column else ""
 
+    @property
+    def place(self) -> tuple[Named[Any], str, int]:
+        """What tells it from the row's others."""
+        return self.evaluator, self.regime, self.student
+
 
 @dataclass(eq=False)
 class Course:
@@ -96,7 +101,8 @@ class Course:
         parts = (label, told, detail), (label, seed, told, which, detail)
         line, of = (", ".join(part for part in each if part) for each in parts)
         key, known = self.host.store.key(stage, inputs), self.problem.settled
-        return Step(stage, line, of, inputs, key, make, known=known, **{"place": self.place, **more})
+        more = {"place": self.place, "regime": column.name if column is not None else "", **more}
+        return Step(stage, line, of, inputs, key, make, known=known, **more)
 
     @property
     def students(self) -> range:
@@ -148,7 +154,8 @@ class Course:
     def begun(self, stack: Sequence[int]) -> Latents:
         """What these of the plan's groups start from: no step holds the whole set as it is optimised."""
         units = torch.tensor([unit for index in stack for unit in self.plan.groups[index].images])
-        return Latents.of(self.problem, self.start, units)
+        with self.host.running("form", self.row.form):
+            return Latents.of(self.problem, self.start, units)
 
     @cached_property
     def _finished(self) -> Entry:
@@ -207,7 +214,8 @@ class Course:
         if not self.distils:
             return None
         curves = tuple(LossCurve.model_validate(curve) for curve in self._finished.facts["curves"])
-        return recorded(self.plan, self.start, self.problem, curves)
+        with self.host.running("form", self.row.form):
+            return recorded(self.plan, self.start, self.problem, curves)
 
     def measured(self, scorer: Scorer, step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""

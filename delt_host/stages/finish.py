@@ -12,7 +12,7 @@ from torch import Tensor
 from delt_host.components import Cost
 from delt_host.errors import RunError
 from delt_host.history import LossCurve, averaged
-from delt_host.latents import Latents, unstacked
+from delt_host.latents import Latents, unstacked, with_learned
 from delt_host.recover import assemble
 from delt_host.resume import Checkpoint
 from delt_host.sets import READ_AT_ONCE, check_packed, fingerprint_of, packed_bytes
@@ -46,13 +46,13 @@ def _make(course: Course, _checkpoint: Checkpoint) -> Made:
         with course.host.running("form", course.row.form):
             _put(packed, form.pack(latents.images, problem.normalization), units, problem.num_units)
         _put(learned, of_units, units, problem.num_units)
-        if latents.learning_rate is not None:
-            learned["learning_rate"] = latents.learning_rate
+        if latents.learning_rate is not None:  # the first is that of what was recovered
+            learned.setdefault("learning_rate", latents.learning_rate)
     with course.host.running("form", course.row.form):
         check_packed(form, packed, problem.num_units, problem.image_size)
     cost, curves = _cost(course)
     return {**packed, **learned}, {
-        "fingerprint": fingerprint_of(form, packed, problem.targets()),
+        "fingerprint": fingerprint_of(form, packed, problem.targets(), learned),
         "size_bytes": packed_bytes(packed),
         "cost": asdict(cost),
         "curves": [curve.model_dump() for curve in curves],
@@ -70,7 +70,9 @@ def _recovered(course: Course) -> Iterator[tuple[Tensor, Latents]]:
         yield start.units, assemble(start, course.plan, stack, unstacked(done(step, course.host).tensors))
     for units in left.nonzero().flatten().split(READ_AT_ONCE):
         if len(units):
-            yield units, Latents.of(course.problem, course.start, units)
+            with course.host.running("form", course.row.form):
+                rest = Latents.of(course.problem, course.start, units)
+            yield units, with_learned(rest, course.plan, course.problem.num_classes)
 
 
 def _put(into: dict[str, Tensor], some: Mapping[str, Tensor], units: Tensor, count: int) -> None:

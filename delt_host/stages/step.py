@@ -58,6 +58,8 @@ class Step:
     """Whether an engine may give it to another machine."""
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
+    regime: str = ""
+    """The name of the regime that it is of alone, if any: where it fails, the others' steps go on."""
 
     @property
     def name(self) -> Name:

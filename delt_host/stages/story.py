@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -192,43 +193,59 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
     finished = False
     for course in comparison.courses():
         row, seed = course.row, course.problem.seed
-        left = [(scorer.evaluator, scorer.regime, scorer.student) for scorer in course.scorers]
+        left = [scorer.place for scorer in course.scorers]
         try:
             for measurement in run_course(course):
                 yield measurement
-                finished = True
+                finished = finished or not measurement.failure
                 left.remove((measurement.evaluator, measurement.regime, measurement.student))
         except (InputError, RunError) as error:
             if isinstance(error, InputError) and not finished:
                 raise  # the user is to change something, and nothing is lost
             host.observer.note(f"{row.label}, seed {seed}: {error}")
-            units, count = course.problem.units, course.problem.count
             for evaluator, regime, student in left:
-                yield Measurement(
-                    row,
-                    seed,
-                    evaluator,
-                    regime,
-                    student,
-                    plan=course.plan,
-                    units=units,
-                    count=count,
-                    failure=str(error),
-                )
+                yield _failed(course, evaluator, regime, student, error)
         finally:
             course.let_go()
 
 
 def run_course(course: Course) -> Iterator[Measurement]:
-    """One row under one seed."""
+    """One row under one seed. A regime that fails gives `failure` for what was to be scored under it; the others go on."""
     if course.failure is not None:
         raise course.failure
     scorers = dict(zip(course["evaluate"], course.scorers, strict=True))
+    failed: set[str] = set()
     for bunch in bunches(course.steps):
-        do(bunch, course.host)
-        for step in bunch:
-            if step.stage == "evaluate":
-                yield course.measured(scorers[step], step)
+        regime = bunch[0].regime
+        if regime in failed:
+            continue
+        try:
+            do(bunch, course.host)
+            measurements = [course.measured(scorers.pop(step), step) for step in bunch if step in scorers]
+        except RunError as error:
+            if not regime:
+                raise
+            failed.add(regime)
+            course.host.observer.note(f"{course.row.label}, seed {course.problem.seed}, {regime}: {error}")
+            measurements = [
+                _failed(course, *scorer.place, error) for scorer in scorers.values() if scorer.regime == regime
+            ]
+        yield from measurements
+
+
+def _failed(course: Course, evaluator: Named[Any], regime: str, student: int, error: Exception) -> Measurement:
+    units, count = course.problem.units, course.problem.count
+    return Measurement(
+        course.row,
+        course.problem.seed,
+        evaluator,
+        regime,
+        student,
+        plan=course.plan,
+        units=units,
+        count=count,
+        failure=str(error),
+    )
 
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
@@ -255,11 +272,12 @@ def check_ipc(experiment: Experiment, problem: Problem) -> None:
 
 
 def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
-    """InputError for a student that does not exist or cannot take the images: now, not after an hour of distilling."""
-    for named in experiment.evaluators:
-        for model in named.component.trainings:
-            with isolated_rng(0, "check"):
-                build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
+    """InputError for a student, or a teacher to squeeze, that does not exist or cannot take the images: now, not after an
+    hour of distilling."""
+    students = [model for named in experiment.evaluators for model in named.component.trainings]
+    for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
+        with isolated_rng(0, "check"):
+            build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
 
 
 def _plans(experiment: Experiment, problem: Problem, host: Host) -> dict[str, Plan]:
