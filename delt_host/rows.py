@@ -105,7 +105,7 @@ class RowMaker:
     def _component(self, stage: str, choice: Choice, method: Method, own: Mapping[str, Any]) -> Named[Any]:
         cls = self.registry.get(stage, choice.name)
         fields = list(cls.model_fields)
-        self.options_seen.setdefault(stage, set()).update(fields)
+        self.options_seen.setdefault(stage, set()).update(settable(cls))
         published = of_stage(stage, method.published(self.dataset, self.ipc))
         layers = [choice.options, of_stage(stage, self.suggested), published]
         options = {key: value for layer in layers for key, value in layer.items() if key in fields}
@@ -135,7 +135,7 @@ class RowMaker:
                 raise InputError(f"row {table.get('label')!r}: {stage} has no name")
             cls = self.registry.get(stage, name)
             fields = list(cls.model_fields)
-            self.options_seen.setdefault(stage, set()).update(fields)
+            self.options_seen.setdefault(stage, set()).update(settable(cls))
             given = {**options, **self.sets.of(stage, settable(cls))}
             parts[stage] = Named(name, build(cls, given, f"{stage} {name}", self.registry))
         if "initializer" not in parts:
