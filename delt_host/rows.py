@@ -134,7 +134,6 @@ class RowMaker:
             if name is None:
                 raise InputError(f"row {table.get('label')!r}: {stage} has no name")
             cls = self.registry.get(stage, name)
-            fields = list(cls.model_fields)
             self.options_seen.setdefault(stage, set()).update(settable(cls))
             given = {**options, **self.sets.of(stage, settable(cls))}
             parts[stage] = Named(name, build(cls, given, f"{stage} {name}", self.registry))

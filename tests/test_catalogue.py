@@ -99,3 +99,16 @@ def test_the_store_lists_and_prunes_it(tmp_path: Path) -> None:
     assert "0 entries" in say("store", "verify")
     say("store", "prune", "--stage", "catalogue", "--yes")
     assert not (tmp_path / "store" / "catalogue.json").exists()
+
+
+def test_show_and_plugins_list_what_is_installed() -> None:
+    shown = delt_host("show", "early-late").stdout
+    assert "round_iterations: int, default 0" in shown and "RI. 0: an eighth" in shown and "source: DELT" in shown
+    shown = delt_host("show", "delt").stdout
+    assert "initializer: ranked" in shown and "published regime: online:delt-repo" in shown
+    shown = delt_host("show", "views").stdout
+    assert shown.startswith("regime views\n") and "relabeler: fkd\n  protocol: fair\n" in shown
+    assert "did you mean 'early-late'" in delt_host("show", "early-latte").stderr
+    listed = json.loads(delt_host("plugins", "--json").stdout)
+    delt = next(p for p in listed if p["name"] == "delt")
+    assert delt["distribution"] == "delt-host" and delt["provides"]["method"] == ["delt"]
