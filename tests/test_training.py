@@ -278,7 +278,7 @@ def test_protocol_errors_are_sentences() -> None:
         protocol("fair", "cifar10", {"randaugment": "strong"})
     with pytest.raises(InputError, match="'colour' is no siamese augmentation"):
         protocol("fair", "cifar10", {"siamese": "colour_flip"})
-    with pytest.raises(InputError, match="unknown optimizer 'lammb'; did you mean 'lamb'"):
+    with pytest.raises(InputError, match="'lammb' is no optimizer; did you mean 'lamb'"):
         protocol("fair", "cifar10", {"optimizer": "lammb"})
     with pytest.raises(InputError, match="optimizer adamw does not take beta"):
         protocol("fair", "cifar10", {"optimizer_options": {"beta": 0.9}})
