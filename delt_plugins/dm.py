@@ -17,8 +17,6 @@ from delt_host import Match, Matcher, Method, NetworkSource, Phase, Problem, Vie
 from delt_host.toolbox import RealBatches, features
 from delt_plugins.networks import Fresh
 
-WITHOUT_TEACHER = "convnet3"  # the network where neither an option nor a teacher says which
-
 
 class DistributionMatching(Matcher):
     """``sum_c || mean of f(real batch of c) - mean of f(synthetic images of c) ||^2`` for a freshly drawn network f.

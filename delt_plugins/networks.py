@@ -18,7 +18,7 @@ from delt_host.network_source import Current
 from delt_host.resume import Checkpoint
 from delt_host.seeding import generator, isolated_rng
 from delt_host.toolbox import RealBatches, drawn_network
-from delt_host.toolbox.batches import Batch
+from delt_host.toolbox.batches import RealBatch
 
 WITHOUT_TEACHER = "convnet3"
 
@@ -102,7 +102,7 @@ class _Training(Built):
         problem: Problem,
         network: nn.Module,
         optimizer: torch.optim.SGD,
-        batch: Batch,
+        batch: RealBatch,
         rng: torch.Generator,
     ) -> None:
         """One step on images (n, 3, S, S) and their classes (n,) or logits (n, C)."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from delt_host.problem import Problem
 
-Batch = tuple[Tensor, Tensor]
+RealBatch = tuple[Tensor, Tensor]
 """Images (n, 3, S, S) float32, normalised, and their classes (n,) int64."""
 
 
@@ -20,15 +20,15 @@ class RealBatches:
         self.problem, self.train = problem, problem.data.train
         self._members: dict[int, Tensor] = {}
 
-    def of_classes(self, labels: Sequence[int], each: int, rng: torch.Generator) -> Batch:
+    def of_classes(self, labels: Sequence[int], each: int, rng: torch.Generator) -> RealBatch:
         """`each` images of every named class, one class after the other, without replacement; all of a smaller class."""
         return self.at(torch.cat([self._draw(self._of(label), each, rng) for label in labels]))
 
-    def of_all(self, count: int, rng: torch.Generator) -> Batch:
+    def of_all(self, count: int, rng: torch.Generator) -> RealBatch:
         """`count` images of any classes, without replacement; all where there are fewer."""
         return self.at(self._draw(torch.arange(len(self.train)), count, rng))
 
-    def at(self, indices: Tensor) -> Batch:
+    def at(self, indices: Tensor) -> RealBatch:
         """The training images at `indices` (n,)."""
         device = self.problem.compute.device
         images = self.problem.normalization.normalize(self.train.read(indices).to(device))
