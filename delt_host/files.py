@@ -1,0 +1,116 @@
+"""Files and folders that are there as a whole or not at all: everything that is kept is written through here.
+
+Each is written beside its place, brought to the disk and renamed, so that a kill, a full disk or a loss of power leaves what
+was there before. Errors of the system (OSError) pass: who asked for the file says what they mean.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import safetensors
+from torch import Tensor
+
+WRITING = ".writing-"
+"""What the names of files and folders begin with while they are written; one that a killed process left means nothing."""
+
+_NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # what some network file systems say to a folder's fsync
+
+
+def write(place: Path, content: bytes | str, like: Path | None = None) -> None:
+    """Write a file, text as UTF-8. OSError where that fails, and then what was there before is still there."""
+    with writing(place, like) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_tensors(
+    place: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, like: Path | None = None
+) -> None:
+    """Write tensors as safetensors, straight from where they lie. OSError as `write`; RuntimeError where two share memory."""
+    from safetensors.torch import save_file
+
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with writing(place, like) as beside:
+        try:
+            save_file(contiguous, beside, metadata=dict(metadata) if metadata is not None else None)
+        except safetensors.SafetensorError as error:  # a full disk, in words of its own
+            raise OSError(str(error)) from None
+
+
+@contextmanager
+def writing(place: Path, like: Path | None = None) -> Iterator[Path]:
+    """A path beside `place` to write to, which takes its place at the end, unless the block fails.
+
+    Its mode, and that of folders made for it, is that of any new file under the umask, or with `like` that folder's own.
+    """
+    make_folders(place.parent, like)
+    beside = place.with_name(f"{WRITING}{secrets.token_hex(8)}")
+    try:
+        beside.touch(exist_ok=False)
+        mode = stat.S_IMODE(beside.stat().st_mode) if like is None else _mode(like) & 0o666
+        yield beside
+        beside.chmod(mode)  # libraries make private ones
+        sync(beside)
+        beside.replace(place)
+        sync(place.parent)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def making_folder(place: Path, within: Path | None = None, like: Path | None = None) -> Iterator[Path]:
+    """A new folder, `within` another or beside `place`, which takes its place at the end, unless the block fails.
+
+    FileExistsError, or OSError of another kind by the system, where there is a folder with something in it by then.
+    """
+    make_folders(place.parent, like)
+    beside = (within or place.parent) / f"{WRITING}{secrets.token_hex(8)}"
+    try:
+        _make(beside, like)
+        yield beside
+        sync(beside)
+        beside.rename(place)
+        sync(place.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def make_folders(folder: Path, like: Path | None = None) -> None:
+    """The folder and those above it, as far as they are missing; with the permissions of `like` where it is given."""
+    if not folder.is_dir():
+        make_folders(folder.parent, like)
+        with suppress(FileExistsError):  # another process was faster; where it is a file, what follows fails by name
+            _make(folder, like)
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder's list of names to the disk, as far as the system can."""
+    if path.is_dir() and os.name == "nt":
+        return  # folders cannot be opened there
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if path.is_dir() and error.errno in _NOT_FOR_FOLDERS:
+            return
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _make(folder: Path, like: Path | None) -> None:
+    folder.mkdir()
+    if like is not None:
+        folder.chmod(_mode(like))
+
+
+def _mode(folder: Path) -> int:
+    return stat.S_IMODE(folder.stat().st_mode)
