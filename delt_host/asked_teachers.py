@@ -14,6 +14,7 @@ from delt_host.options import build
 from delt_host.plugins import Registry
 from delt_host.request import NO_TEACHER, teacher_table
 from delt_host.set_options import SetOptions, of_stage
+from delt_host.settings import word
 from delt_host.squeezer import Squeezer
 from delt_host.teacher import Teacher
 
@@ -71,9 +72,9 @@ class TeacherMaker:
 
     def _given(self, given: Any) -> AskedTeacher:
         options = teacher_table(given) if isinstance(given, str) else dict(given)
-        name = str(options.pop("name", ""))
+        name = word(options.pop("name", ""), "name of a teacher of the recipe")
         if "file" in options:
-            path = Path(options.pop("file"))
+            path = Path(word(options.pop("file"), "file of a teacher of the recipe"))
             if options:
                 raise InputError(f"the teacher comes from {path}; teacher.{next(iter(options))} cannot be set")
             return AskedTeacher(path, Teacher.facts_in(path)["architecture"], name)
@@ -82,7 +83,7 @@ class TeacherMaker:
     def _squeezed(self, options: Mapping[str, Any], own: Mapping[str, Any], name: str = "") -> AskedTeacher:
         """A teacher to squeeze, with suggested options that its squeezer has; `own` are options that go before ``--set``."""
         chosen = {**self.suggested, **options, **self.sets.of("teacher", ["squeezer"])}
-        squeezer = str(chosen.get("squeezer", DEFAULT))
+        squeezer = word(chosen.get("squeezer", DEFAULT), "teacher.squeezer")
         cls: type[Squeezer] = self.registry.get("squeezer", squeezer)
         fields = list(cls.model_fields)
         self.options_seen |= {"squeezer", *fields}

@@ -15,6 +15,7 @@ from delt_host.protocols import Protocol
 from delt_host.regimes import Regime
 from delt_host.request import split_spec
 from delt_host.set_options import SetOptions, in_the_datasets_committee, of_stage
+from delt_host.settings import word
 
 DEFAULT_REGIMES, WITHOUT_TEACHER = ("hard", "views"), ("hard",)
 STAGES = ("relabeler", "protocol")
@@ -61,13 +62,14 @@ class ColumnMaker:
 
     def from_table(self, table: Mapping[str, Any]) -> Column:
         """A regime from a recipe's ``[[regime]]`` table: a name with a relabeler and a protocol, each with its own options."""
-        where = f"regime {table.get('name')!r} of the recipe"
+        said = word(table.get("name", ""), "name of a regime of the recipe")
+        where = f"regime {said!r} of the recipe"
         if unknown := sorted(set(table) - {"name", "summary", "source", *STAGES}):
             raise InputError(f"{where} has no key {unknown[0]!r} (keys: name, {', '.join(STAGES)})")
         if set(STAGES).isdisjoint(table):
-            return self.from_spec(str(table.get("name", "")))
+            return self.from_spec(said)
         regime = build(Regime, {"summary": "", **{k: v for k, v in table.items() if k != "name"}}, where)
-        name = str(table.get("name") or f"{regime.relabeler.name}:{regime.protocol.name}")
+        name = said or f"{regime.relabeler.name}:{regime.protocol.name}"
         return self._column(name, {"relabeler": regime.relabeler, "protocol": regime.protocol}, {})
 
     def _column(self, name: str, chosen: Mapping[str, Choice], own: Mapping[str, Any]) -> Column:

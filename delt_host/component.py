@@ -10,18 +10,17 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
+
+from delt_host.settings import Settings
 
 if TYPE_CHECKING:
     from delt_host.prepared import Prepared
     from delt_host.problem import Problem
 
 
-class Component(BaseModel, ABC):
+class Component(Settings, ABC):
     """A named, validated set of options. Unknown options and wrong types are refused with the field's name."""
-
-    # Docstrings under the fields are their descriptions: for `delt-host show`, the docs and the JSON schema.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: ClassVar[str] = ""
     """Paper, section, equation or table the component comes from."""

@@ -72,8 +72,6 @@ class Compute:
         if precision == "auto":
             fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
             precision = "bf16" if fast else "fp32"
-        if stack is not None and stack < 0:
-            raise InputError(f"--stack must be at least 1, or 0 to choose by the size of the images, not {stack}")
         return cls(device, "bf16" if precision == "bf16" else "fp32", stack or 0)
 
     def groups_at_once(self, images: int, image_size: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from delt_host.errors import InputError
+from delt_host.settings import named_table, shown
 
 if TYPE_CHECKING:
     from delt_host.plugins import Registry
@@ -19,11 +20,11 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 def parse_value(text: str) -> Any:
     """Lists and tables as JSON, everything else as text, which the option's own type then reads."""
-    if text[:1] in "[{":
+    if text[:1] in ("[", "{"):
         try:
             return json.loads(text)
-        except ValueError:
-            raise InputError(f"{text!r} is not valid JSON") from None
+        except (ValueError, RecursionError):
+            raise InputError(f"{shown(text)} is not valid JSON") from None
     return text
 
 
@@ -41,10 +42,11 @@ def build(
 ) -> Settings:
     """The settings with these options; InputError naming the option, the value and what would be right.
 
-    With a registry, options that are components may be given by name, or as a table of the name and their options.
+    `where` ends in a colon where its options are not written after a dot. With a registry, options that are components may be
+    given by name, or as a table of the name and their options.
     """
     if not isinstance(options, Mapping):
-        raise InputError(f"{where} must be a table of options, not {options!r:.60}")
+        raise InputError(f"{where.removesuffix(':')} must be a table of options, not {shown(options)}")
     if registry is not None:
         options = {**options, **_components(settings, options, where, registry)}
     try:
@@ -61,20 +63,18 @@ def _components(
         kind, given = registry.kind_of(info.annotation), options.get(option)
         if kind is None or not isinstance(given, str | Mapping):
             continue
-        table = {"name": given} if isinstance(given, str) else given
-        if "name" not in table:
-            raise InputError(
-                f"{where}.{option} must be a name, or a table with a name (known: {', '.join(registry.names(kind))})"
-            )
-        cls = registry.get(kind, str(table["name"]))
-        found[option] = build(cls, table, f"{where}.{option}", registry)
+        name, more = named_table(given, f"{where}.{option}", known=registry.names(kind))
+        cls = registry.get(kind, name)
+        told = {"name": name} if "name" in cls.model_fields else {}
+        found[option] = build(cls, {**more, **told}, f"{where}.{option}", registry)
     return found
 
 
-def first_problem(error: ValidationError, where: str, settings: type[BaseModel]) -> str:
+def first_problem(error: ValidationError, said: str, settings: type[BaseModel]) -> str:
     """The first thing that pydantic found wrong, as one sentence in the words of the command line."""
+    where = said.removesuffix(":")
     problem = error.errors(include_url=False)[0]
-    option = ".".join(str(part) for part in problem["loc"])
+    option = ".".join(str(part) for part in problem["loc"] if not _is_type(part))
     if problem["type"] == "extra_forbidden":
         known = list(settings.model_fields)
         near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
@@ -82,9 +82,15 @@ def first_problem(error: ValidationError, where: str, settings: type[BaseModel])
         return f"{where} has no option {option!r}{hint} (options: {', '.join(known) or 'none'})"
     if not option:
         return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+    place = f"{said} {option}" if said.endswith(":") else f"{said}.{option}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if problem["type"] == "missing":
-        return f"{where}.{option} must be given"
+        return f"{place} must be given"
     if problem["type"].endswith("_error") and problem["type"] != "literal_error":
-        return f"{where}.{option}: {message}"
-    return f"{where}.{option} must be {message}, not {problem['input']!r}"
+        return f"{place}: {message}"
+    return f"{place} must be {message}, not {shown(problem['input'])}"
+
+
+def _is_type(part: int | str) -> bool:
+    """Whether it is no place but one of the types that would have been right there."""
+    return isinstance(part, str) and (part in ("int", "str", "float", "bool") or "[" in part or "(" in part)

@@ -22,7 +22,7 @@ Shape = Literal["constant", "linear", "cosine", "half-cosine", "step"]
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Curve(_Data):

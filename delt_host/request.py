@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from delt_host.errors import InputError
 from delt_host.methods import refuse_former
 from delt_host.options import build, parse_assignment
+from delt_host.settings import LARGEST, shown
 
 DEFAULT_SEEDS = 3
 MOST_SEEDS = 1000
@@ -23,13 +24,15 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    dataset: str | dict[str, Any] | None = None
+    dataset: Any = None
+    """Its name, ``NAME:PATH``, or a table of the name and options."""
     teacher: list[str | dict[str, Any]] = Field(default_factory=list)
     """Models to squeeze, teachers' files, or tables of a squeezer's options; `none` for a run without."""
     regime: list[str | dict[str, Any]] = Field(default_factory=list)
     """What students are told: names, ``RELABELER:PROTOCOL``, or tables of both with their options."""
     ipc: int | None = None
-    seeds: int | str | list[int] | None = None
+    seeds: Any = None
+    """How many, or which; see `parse_seeds`."""
     students: int | None = None
     method: list[str] = Field(default_factory=list)
     baseline: list[str] = Field(default_factory=list)
@@ -75,9 +78,13 @@ class Request(BaseModel):
             table = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(f"no recipe file at {path}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except RecursionError:
+            raise InputError(
+                f"the recipe {path} cannot be read: its tables and lists lie too deep in each other"
+            ) from None
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, no TOML, a number of thousands of digits
             raise InputError(f"the recipe {path} cannot be read: {error}") from None
-        return cls.from_table(table, f"the recipe {path}")
+        return cls.from_table(table, f"the recipe {path}:")
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], where: str) -> Request:
@@ -140,10 +147,14 @@ def parse_seeds(given: Any) -> tuple[int, ...]:
         if not listed and int(given) > MOST_SEEDS:  # before so many are counted out
             raise InputError(f"seeds must be {MOST_SEEDS:,} at most")
         seeds = tuple(given) if listed else tuple(range(int(given)))
-        if not seeds or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
+        if not seeds or any(not isinstance(seed, int) or not 0 <= seed <= LARGEST for seed in seeds):
             raise ValueError
-    except ValueError:
-        raise InputError(f"seeds must be a count (3) or a list (0,1,2) of whole numbers, not {given!r}") from None
+    except (ValueError, TypeError):
+        raise InputError(
+            f"seeds must be a count (3) or a list (0,1,2) of whole numbers up to {LARGEST:,}, not {shown(given)}"
+        ) from None
+    if len(seeds) > MOST_SEEDS:
+        raise InputError(f"seeds must be {MOST_SEEDS:,} at most")
     if len(set(seeds)) != len(seeds):
         raise InputError(f"a seed is given twice in {','.join(map(str, seeds))}")
     return seeds

@@ -25,8 +25,9 @@ from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.request import Request, check_students, parse_seeds
 from delt_host.rows import PARTS, RowMaker
 from delt_host.set_options import SetOptions
+from delt_host.settings import LARGEST, named_table, shown
 
-DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = 10, 20
+DEFAULT_DATASET, DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = "digits", 10, 20
 DEFAULT_STUDENT = "convnet3"  # where no teacher says which
 MOST_THREADS = 1024
 
@@ -43,8 +44,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     if known_as not in (datasets := {**DATASETS, **registry.things("dataset")}):
         raise unknown("dataset", known_as, datasets)
     ipc = request.ipc if request.ipc is not None else int(suggested.get("ipc", DEFAULT_IPC))
-    if ipc < 1:
-        raise InputError(f"--ipc must be at least 1, not {ipc}")
+    _check_count("--ipc", ipc)
     maker = RowMaker(registry, known_as, ipc, suggested, sets, _swaps(request))
     rows = maker.rows(request)
     teacher_maker = TeacherMaker(registry, suggested, sets)
@@ -52,7 +52,6 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     columns = ColumnMaker(registry, known_as, suggested, sets)
     regimes = columns.columns(request.regime, bool(given))
     model = given[0].model if given else str(suggested.get("teacher.model", DEFAULT_STUDENT))
-    compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     evaluators = maker.evaluators(request, rows, model)
     asking: list[tuple[str, Named[Any]]] = [p for row in rows if makes_images for p in row.stages().items()]
     asking += [("relabeler", column.relabeler) for column in regimes]
@@ -60,13 +59,17 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     teachers = teacher_maker.with_asked(given, asking)
     sets.check_all_used({**maker.options_seen, **columns.options_seen, "teacher": teacher_maker.options_seen})
     threads = torch.get_num_threads() if request.threads is None else request.threads
-    if not 1 <= threads <= MOST_THREADS:
-        raise InputError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
+    _check_count("--threads", threads, MOST_THREADS)
     if threads > (cores := os.cpu_count() or threads):
         maker.notes.append(
             f"{threads} threads share {cores} processors, which is slow; --threads N takes fewer, for other last bits"
         )
     epochs = request.ceiling_epochs or (DEFAULT_CEILING_EPOCHS if request.ceiling else 0)
+    if epochs:
+        _check_count("--ceiling-epochs", epochs)
+    if request.stack:  # 0: by the size of the images
+        _check_count("--stack", request.stack)
+    compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
     seeds = parse_seeds(request.seeds)
     return Experiment(
         dataset=Named(dataset_name, dataset),
@@ -88,6 +91,11 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     )
 
 
+def _check_count(option: str, count: int, most: int = LARGEST) -> None:
+    if not 1 <= count <= most:
+        raise InputError(f"{option} must be 1 to {most:,}, not {shown(count)}")
+
+
 def _with_methods(registry: Registry, defined: Mapping[str, Mapping[str, Any]]) -> Registry:
     """The registry with a recipe's own ``[methods.NAME]`` tables beside the installed methods."""
     if not defined:
@@ -103,12 +111,11 @@ def _with_methods(registry: Registry, defined: Mapping[str, Mapping[str, Any]]) 
 
 def _dataset(given: Any, registry: Registry, sets: SetOptions) -> tuple[str, Dataset]:
     table = {**DATASETS, **registry.things("dataset")}
-    if isinstance(given, Mapping):
-        options = dict(given)
-        name = options.pop("name", "digits")
-    else:
-        name, _, place = (given or "digits").partition(":")
+    if isinstance(given, str):
+        name, _, place = given.partition(":")
         options = {"": place} if place else {}
+    else:
+        name, options = named_table({} if given is None else given, "the dataset of the recipe", DEFAULT_DATASET)
     if name not in table:
         raise unknown("dataset", name, table)
     cls = table[name]

@@ -4,23 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from delt_host.component import Component
 from delt_host.components import Matcher
 from delt_host.errors import InputError
 from delt_host.experiment import Named, Role, Row
-from delt_host.methods import WRITE_INSTEAD, Choice, Method
+from delt_host.methods import WRITE_INSTEAD, Choice, Method, refuse_former
 from delt_host.options import build, parse_assignment
 from delt_host.plugins import Registry
 from delt_host.request import Request, split_spec
 from delt_host.set_options import SetOptions, in_the_datasets_committee, of_stage
+from delt_host.settings import Settings, named_table, shown
 
 PARTS = ("initializer", "scheduler", "matcher", "form")
 """What a row is made of, and a spec or a flag may swap."""
 NOTHING = "none"  # the scheduler and matcher of a row that optimises nothing
 DEFAULT_CONTROLS = ("random-real", "start")
 START = "start"  # the control that takes each method's initialisation with zero iterations
+
+
+class RowTable(Settings):
+    """A recipe's ``[[row]]``."""
+
+    label: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    """What the tables call it, on one line."""
+    role: Literal["method", "baseline", "control"] = "method"
+    method: str = ""
+    """What it was made from."""
+    initializer: str | dict[str, Any] | None = None
+    scheduler: str | dict[str, Any] | None = None
+    matcher: str | dict[str, Any] | None = None
+    form: str | dict[str, Any] = "pixels"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _regimes_are_no_choice(cls, given: Any) -> Any:
+        return refuse_former(given)
 
 
 class RowMaker:
@@ -107,8 +129,10 @@ class RowMaker:
         fields = list(cls.model_fields)
         self.options_seen.setdefault(stage, set()).update(settable(cls))
         published = of_stage(stage, method.published(self.dataset, self.ipc))
-        layers = [choice.options, of_stage(stage, self.suggested), published]
+        # What is suggested and published may be for another component of the stage; a choice's own options are for this one.
+        layers = [of_stage(stage, self.suggested), published]
         options = {key: value for layer in layers for key, value in layer.items() if key in fields}
+        options = {**choice.options, **options}
         options = in_the_datasets_committee(Choice(name=choice.name, options=options), self.suggested).options
         where = f"{stage} {choice.name}"
         return Named(
@@ -117,38 +141,32 @@ class RowMaker:
 
     def from_table(self, table: Mapping[str, Any]) -> Row:
         """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
+        said = build(RowTable, table, f"row {shown(table.get('label', table.get('method', '')))} of the recipe:")
         parts: dict[str, Any] = {}
-        label, role = str(table.get("label", table.get("method", "row"))), table.get("role", "method")
-        if "relabeler" in table:
-            raise InputError(f"row {label!r} of the recipe has a relabeler; {WRITE_INSTEAD}")
-        table = {"form": {"name": "pixels"}, **table}
+        label = said.label or said.method or "row"
+        where = f"row {label!r} of the recipe"
         for stage in PARTS:
-            options = dict(table.get(stage, {}))
-            swapped = self.swaps.get(stage) if role == "method" else None
-            if swapped and swapped != options.get("name"):
-                options = {"name": swapped}
+            given = getattr(said, stage)
+            name, options = (
+                ("", {})
+                if given is None
+                else named_table(given, f"{stage} of {where}", known=self.registry.names(stage))
+            )
+            swapped = self.swaps.get(stage) if said.role == "method" else None
+            if swapped and swapped != name:
+                name, options = swapped, {}
                 label += f" ({stage}={swapped})"
-            if not options:
+            if not name:
                 continue
-            name = options.pop("name", None)
-            if name is None:
-                raise InputError(f"row {table.get('label')!r}: {stage} has no name")
             cls = self.registry.get(stage, name)
             self.options_seen.setdefault(stage, set()).update(settable(cls))
             given = {**options, **self.sets.of(stage, settable(cls))}
             parts[stage] = Named(name, build(cls, given, f"{stage} {name}", self.registry))
         if "initializer" not in parts:
-            raise InputError(f"row {table.get('label')!r} of the recipe has no initializer")
+            raise InputError(f'{where} has no initializer; a method as it is goes by its name: method = ["NAME"]')
         if ("scheduler" in parts) != ("matcher" in parts):
-            raise InputError(
-                f"row {table.get('label')!r} of the recipe needs both a scheduler and a matcher, or neither"
-            )
-        return Row(
-            label=label,
-            role=role,
-            method=str(table.get("method", "")),
-            **{"scheduler": None, "matcher": None, **parts},
-        )
+            raise InputError(f"{where} needs both a scheduler and a matcher, or neither")
+        return Row(label=label, role=said.role, method=said.method, **{"scheduler": None, "matcher": None, **parts})
 
     def controls(self, rows: Sequence[Row], names: Sequence[str] | None) -> list[Row]:
         """The control rows: each named control method in every form that a row has, and each method's start with zero
@@ -182,8 +200,7 @@ class RowMaker:
             given = [method.evaluator.name if method else "student"]
         result = []
         for table in given:
-            options = dict(table) if isinstance(table, Mapping) else {"name": table}
-            name = options.pop("name", "student")
+            name, options = named_table(table, "an evaluator of the recipe", "student")
             cls = self.registry.get("evaluator", name)
             fields = list(cls.model_fields)
             self.options_seen.setdefault("evaluator", set()).update(fields)
@@ -211,7 +228,9 @@ class RowMaker:
     def _check_distinct(self, rows: Sequence[Row]) -> None:
         for place, row in enumerate(rows):
             for other in rows[:place]:
-                if row.label == other.label or row.same_images(other):
+                if row.label == other.label and not row.same_images(other):
+                    raise InputError(f"two rows are called {row.label!r}: give one another label")
+                if row.same_images(other):
                     raise InputError(
                         f"{other.label!r} and {row.label!r} are the same row; --set changes every row alike, to change "
                         f"one write its own options: --method {row.method},STAGE.OPTION=VALUE"

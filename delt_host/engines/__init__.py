@@ -10,10 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from delt_host.errors import InputError, unknown
 from delt_host.options import build, parse_assignment
+from delt_host.settings import Settings
 
 if TYPE_CHECKING:
     from delt_host.engines.work import Description, Task
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
     from delt_host.problem import Problem
 
 
-class Engine(BaseModel, ABC):
+class Engine(Settings, ABC):
     """Options of a way to spread work over machines."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @abstractmethod
     def check(self, device: str) -> None:
@@ -64,5 +61,5 @@ def check_device(device: str) -> None:
         raise InputError(f"--device {device} names one card; with an engine say cuda")
 
 
-class _Local(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Local(Settings):
+    """It has no options."""
