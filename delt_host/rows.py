@@ -146,12 +146,9 @@ class RowMaker:
         label = said.label or said.method or "row"
         where = f"row {label!r} of the recipe"
         for stage in PARTS:
-            given = getattr(said, stage)
-            name, options = (
-                ("", {})
-                if given is None
-                else named_table(given, f"{stage} of {where}", known=self.registry.names(stage))
-            )
+            name, options = "", dict[str, Any]()
+            if (given := getattr(said, stage)) is not None:
+                name, options = named_table(given, f"{stage} of {where}", known=self.registry.names(stage))
             swapped = self.swaps.get(stage) if said.role == "method" else None
             if swapped and swapped != name:
                 name, options = swapped, {}

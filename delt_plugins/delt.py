@@ -175,11 +175,11 @@ class EarlyLate(Optimization):
         length = self.round_iterations or self.iterations // 8
         if self.iterations and (length == 0 or self.iterations % length):
             by = self.round_iterations or 8
-            lower = self.iterations // by * by
+            near = sorted({max(self.iterations // by * by, by), self.iterations // by * by + by})
             raise ValueError(
                 f"iterations ({self.iterations}) must be a multiple of "
                 + (f"round_iterations ({by})" if self.round_iterations else "8, or give round_iterations")
-                + f": {max(lower, by)} or {lower + by} would do"
+                + f": {' or '.join(map(str, near))} would do"
             )
         return self
 
