@@ -46,6 +46,8 @@ _HINTS = {
     errno.ENOMEM: "free memory",
 }
 
+CHOOSE = "choose another with --store PATH or DELT_HOST_STORE"
+
 
 class Damaged(Exception):
     """A file's content is not what was written."""
@@ -55,25 +57,25 @@ def default_store() -> Path:
     """`$DELT_HOST_STORE`, or `delt-host` in the user's cache folder; InputError where none of these is a place."""
     if given := os.environ.get("DELT_HOST_STORE"):
         return store_at(given, "DELT_HOST_STORE")
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return store_at(Path(cache) / "delt-host", "XDG_CACHE_HOME" if cache[0] != "~" else "HOME", must_be_absolute=True)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    name = "XDG_CACHE_HOME" if cache else "HOME"
+    if (value := os.environ.get(name)) is not None and not Path(value).is_absolute():
+        raise InputError(f"{name} is {value!r}, which is no absolute path: no place for the store; {CHOOSE}")
+    return store_at(Path(cache or "~/.cache") / "delt-host", name)
 
 
-def store_at(place: str | Path, said_by: str = "", must_be_absolute: bool = False) -> Path:
+def store_at(place: str | Path, said_by: str = "") -> Path:
     """The place as an absolute path, `~` expanded. InputError where it is none, which names the variable it is `said_by`."""
     what = f"the store {str(place)!r}" + (f" of {said_by}" if said_by else "")
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in str(place)):
-        raise InputError(f"{what} has a character that no path should have; choose another with --store PATH")
+        raise InputError(f"{what} has a character that no path should have; {CHOOSE}")
     try:
-        found = Path(place).expanduser()
-        if not must_be_absolute or found.is_absolute():
-            return found.absolute()
-        why = f"{said_by} is no absolute path"
+        return Path(place).expanduser().absolute()
     except RuntimeError:
         why = "there is no such home folder"
     except OSError as error:
         why = f"the working folder is gone ({reason(error)})"
-    raise InputError(f"{what} cannot be found: {why}; choose another with --store PATH or DELT_HOST_STORE")
+    raise InputError(f"{what} cannot be found: {why}; {CHOOSE}")
 
 
 def digest(value: object) -> str:
@@ -103,6 +105,8 @@ def reading(place: Path) -> Iterator[None]:
     except _OTHER_CONTENT as error:
         if _is_gone(place):
             raise FileNotFoundError(place) from None
+        if isinstance(error, safetensors.SafetensorError) and "os error" in str(error):
+            raise unread(place, OSError(str(error))) from None
         raise Damaged(str(error) or type(error).__name__) from None
     except (OSError, MemoryError) as error:
         if _is_gone(place):

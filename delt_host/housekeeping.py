@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,23 +79,16 @@ def _within(folder: Path) -> list[Path]:
         raise unread(folder, error) from None
 
 
-def _items(found: Iterator[tuple[str, Path]] | list[tuple[str, Path]]) -> Iterator[Item]:
+def _items(found: Iterable[tuple[str, Path]]) -> Iterator[Item]:
     for stage, path in found:
-        try:
-            sizes, used = 0, path.lstat().st_mtime
-        except FileNotFoundError:  # gone meanwhile
-            continue
-        if path.is_dir():
+        with suppress(FileNotFoundError):  # gone meanwhile
+            seen = path.lstat()
+            size, used = seen.st_size * (not stat.S_ISDIR(seen.st_mode)), seen.st_mtime
             for folder, _, names in os.walk(path):
                 for name in names:
-                    try:
-                        seen = Path(folder, name).lstat()
-                    except OSError:
-                        continue
-                    sizes, used = sizes + seen.st_size, max(used, seen.st_mtime)
-        else:
-            sizes = path.lstat().st_size
-        yield Item(LEFT_OVER if path.name.startswith(WRITING) else stage, path, sizes, used)
+                    seen = Path(folder, name).lstat()
+                    size, used = size + seen.st_size, max(used, seen.st_mtime)
+            yield Item(LEFT_OVER if path.name.startswith(WRITING) else stage, path, size, used)
 
 
 def checked(root: Path) -> Iterator[tuple[Item, Damaged | RunError | None]]:

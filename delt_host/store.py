@@ -24,6 +24,7 @@ from torch import Tensor
 
 from delt_host import files, lock
 from delt_host.entry import (
+    CHOOSE,
     FACTS,
     KEY_LENGTH,
     LOCKS,
@@ -47,6 +48,8 @@ from delt_host.made import Differences, made
 from delt_host.resume import EVERY, Checkpoint
 
 ROOM = "make room, for one with delt-host store prune; the same command goes on from what is kept"
+
+LITTLE_ROOM = 2**24  # bytes on the disk, with which nothing more is begun
 
 
 @dataclass(frozen=True)
@@ -82,17 +85,14 @@ class Store:
         """Entries whose work has failed for good elsewhere, and the sentence that says how: not tried again."""
         self._named: set[Name] = set()
         """Damaged entries that the user has heard of."""
-        self._lacking = 0
-        """Bytes that the disk had no room for."""
+        self._was_full = False
+        """Whether the disk had no room for a result."""
         try:
             files.make_folders(root)
             with tempfile.TemporaryFile(dir=root):
                 pass
         except OSError as error:
-            raise InputError(
-                f"the store {root} cannot be written: {reason(error)}; "
-                "choose another with --store PATH or DELT_HOST_STORE"
-            ) from None
+            raise InputError(f"the store {root} cannot be written: {reason(error)}; {CHOOSE}") from None
 
     def key(self, stage: str, inputs: Mapping[str, Any]) -> str:
         """What the stage's result for these inputs is found by."""
@@ -245,7 +245,7 @@ class Store:
 
     def _check_room(self) -> None:
         """RunError where the disk was full and still is: rather before hours of work than after."""
-        if self._lacking and shutil.disk_usage(self.root).free <= self._lacking:
+        if self._was_full and shutil.disk_usage(self.root).free < LITTLE_ROOM:
             raise RunError(f"the disk of the store {self.root} is full; {ROOM}")
 
     def _write(
@@ -266,7 +266,7 @@ class Store:
         except (OSError, RuntimeError) as error:  # RuntimeError: two tensors of one memory
             advice = ""
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                self._lacking, advice = sum(tensor.nbytes for tensor in contiguous.values()) or 1, f"; {ROOM}"
+                self._was_full, advice = True, f"; {ROOM}"
             place = self.folder(stage, key)
             raise RunError(
                 f"stage {stage} finished but could not be stored in {place}: {reason(error)}{advice}"

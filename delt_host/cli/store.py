@@ -121,7 +121,7 @@ def _place(given: Path | None) -> Path:
             return root
     except OSError as error:
         raise InputError(str(unread(root, error))) from None
-    raise InputError(f"there is no store at {root}; a run makes one")
+    raise InputError(f"there is no store at {root}" + (", but a file" if root.exists() else "; a run makes one"))
 
 
 def _list(root: Path, as_json: bool) -> None:
