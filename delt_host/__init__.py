@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from delt_host.reader import ImageReader
     from delt_host.regimes import Regime
     from delt_host.results import Results, Score
+    from delt_host.services import Services
     from delt_host.squeezer import Snapshot, Squeezer
     from delt_host.taught import Taught
     from delt_host.teacher import Teacher
@@ -68,6 +69,7 @@ _HOMES = {
     "reader": "ImageReader",
     "regimes": "Regime",
     "results": "Results Score",
+    "services": "Services",
     "squeezer": "Snapshot Squeezer",
     "taught": "Taught",
     "teacher": "Teacher",
@@ -114,6 +116,7 @@ __all__ = [
     "RunError",
     "Scheduler",
     "Score",
+    "Services",
     "Snapshot",
     "Split",
     "Squeezer",

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delt_host import __version__
-from delt_host.entry import WRITING, default_store
+from delt_host.entry import default_store
+from delt_host.files import make_folders, write
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def catalogue() -> Record:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["surroundings"] == surroundings and all(_look(path) == seen for path, seen in kept["files"].items()):
             return dict(kept["found"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     from delt_host.plugins import load_registry
 
@@ -81,15 +82,10 @@ def _look(file: str | Path) -> list[int]:
 
 
 def _keep(file: Path, record: Record) -> None:
-    """Write it beside its place and rename it; where that cannot be done, the next command imports again."""
-    beside = file.with_name(f"{WRITING}{FILE}-{os.getpid()}")
+    """Where that cannot be done, the next command imports again."""
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(json.dumps(record), encoding="utf-8")
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        make_folders(file.parent)
+        write(file, json.dumps(record), like=file.parent)
 
 
 def _plugins(registry: Registry) -> list[Record]:

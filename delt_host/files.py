@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WRITING = ".writing-"
 """What the names of files and folders begin with while they are written; one that a killed process left means nothing."""
@@ -41,7 +45,8 @@ def write_tensors(
         try:
             save_file(contiguous, beside, metadata=dict(metadata) if metadata is not None else None)
         except safetensors.SafetensorError as error:  # a full disk, in words of its own
-            raise OSError(str(error)) from None
+            number = re.search(r"os error (\d+)", str(error))
+            raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
 
 
 @contextmanager

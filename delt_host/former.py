@@ -33,6 +33,12 @@ METHODS: dict[str, tuple[str, int, str, str]] = {
         "taught",
         "evaluate(self, problem, distilled, taught), with taught.labels for labels",
     ),
+    "dataset": (
+        "load",
+        1,
+        "services",
+        "load(self, services), with services.observer for observer, and services.store, if any, for what is kept",
+    ),
 }
 """By the kind of a component: a method, how many arguments it takes, what the last of them is called, and how it is written."""
 
@@ -52,6 +58,6 @@ def now_written(kind: str, thing: Any) -> str:
     if kind in METHODS:
         method, count, last, now = METHODS[kind]
         given = [name for name in signature(getattr(thing, method)).parameters if name != "self"]
-        if len(given) < count or (last not in given and "labels" in given):
+        if len(given) < count or (last not in given and {"labels", "observer"} & set(given)):
             return f"has {method}({', '.join(['self', *given])}), which is written otherwise now: {now}"
     return ""

@@ -1,18 +1,38 @@
-"""What is in a store, whether it is whole, and what can go."""
+"""What is in a store, whether it is whole, and what can go.
+
+Only what the host has put there is looked at: entries by the form of their names, and its own files. Folders of others are
+left alone, and so is what links lead to.
+"""
 
 from __future__ import annotations
 
-import json
-import shutil
+import os
+import re
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import Timeout
+
+from delt_host import entry, sealed
 from delt_host.catalogue import FILE as CATALOGUE
-from delt_host.entry import FACTS, TENSORS, UNFINISHED, WRITING, damage
+from delt_host.entry import INDEX, KEY_LENGTH, LOCKS, UNFINISHED, Damaged, discard, reason, unread
+from delt_host.errors import RunError
+from delt_host.files import WRITING
+from delt_host.lock import held
 
 DAY = 24 * 3600.0
+LEFT_OVER, UNFINISHED_STAGE, LOCK = "left over", "unfinished", "locks"
+BUSY = "a process is at it"
+JOBS = ".slurm"
+"""Submitit's folder, in the store."""
+FILES = {UNFINISHED: UNFINISHED_STAGE, INDEX: "index", LOCKS: LOCK, JOBS: "slurm jobs"}
+"""Folders that hold no entries, and what their files are listed as."""
+SEALED = (UNFINISHED_STAGE, "index")
+_KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 
 
 @dataclass(frozen=True)
@@ -27,58 +47,105 @@ class Item:
 
     @property
     def days(self) -> float:
-        """Since it was last used."""
-        return (time.time() - self.last_used) / DAY
+        """Since it was last used; 0 where a clock says that it will be."""
+        return max(time.time() - self.last_used, 0.0) / DAY
+
+    @property
+    def is_entry(self) -> bool:
+        return _KEY.fullmatch(self.path.name) is not None and self.stage not in (*FILES.values(), LEFT_OVER)
 
 
 def items(root: Path) -> Iterator[Item]:
-    """Everything in the store by stage; checkpoints as `unfinished`, remains of interrupted writes as `left over`, and the
-    names of what is installed as `catalogue`."""
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        if folder.name == UNFINISHED:
-            yield from (_item("unfinished", path) for path in sorted(folder.iterdir()))
-        elif folder.name == CATALOGUE:
-            yield _item("catalogue", folder)
-        elif folder.name.startswith(WRITING):
-            yield _item("left over", folder)
-        elif folder.is_dir() and not folder.name.startswith("."):
-            yield from (_item(folder.name, path) for path in sorted(folder.iterdir()) if path.is_dir())
+    """Everything in the store by stage; checkpoints as `unfinished`, remains of interrupted writes as `left over`, what lies
+    in which file as `index`, the names of what is installed as `catalogue`. RunError for a folder that cannot be listed."""
+    for place in _within(root):
+        if place.name in FILES:
+            yield from _items((FILES[place.name], file) for file in _within(place))
+        elif place.name == CATALOGUE or place.name.startswith(WRITING):
+            yield from _items([("catalogue", place)])
+        elif not place.name.startswith("."):
+            entries = [path for path in _within(place) if _KEY.fullmatch(path.name) and path.is_dir()]
+            yield from _items((place.name, path) for path in entries)
 
 
-def _item(stage: str, path: Path) -> Item:
-    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    stats = [file.stat() for file in files]
-    used = max([path.stat().st_mtime, *(stat.st_mtime for stat in stats)])
-    return Item(stage, path, sum(stat.st_size for stat in stats), used)
+def _within(folder: Path) -> list[Path]:
+    """What lies in a folder of the store, without links: what they lead to is not the store's."""
+    try:
+        with os.scandir(folder) as found:
+            return sorted(Path(each.path) for each in found if not each.is_symlink())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unread(folder, error) from None
+
+
+def _items(found: Iterable[tuple[str, Path]]) -> Iterator[Item]:
+    for stage, path in found:
+        with suppress(FileNotFoundError):  # gone meanwhile
+            seen = path.lstat()
+            size, used = seen.st_size * (not stat.S_ISDIR(seen.st_mode)), seen.st_mtime
+            for folder, _, names in os.walk(path):
+                for name in names:
+                    seen = Path(folder, name).lstat()
+                    size, used = size + seen.st_size, max(used, seen.st_mtime)
+            yield Item(LEFT_OVER if path.name.startswith(WRITING) else stage, path, size, used)
+
+
+def checked(root: Path) -> Iterator[tuple[Item, Damaged | RunError | None]]:
+    """All that has a checksum, with what is wrong: damaged, or not to be read now."""
+    for item in items(root):
+        if not (item.is_entry or item.stage in SEALED):
+            continue
+        try:
+            _check(item)
+            yield item, None
+        except FileNotFoundError:  # gone meanwhile
+            continue
+        except (Damaged, RunError) as error:
+            yield item, error
+
+
+def _check(item: Item) -> None:
+    (entry if item.is_entry else sealed).check(item.path)
 
 
 def damaged(root: Path) -> Iterator[tuple[Item, str]]:
-    """The entries that are not as they were written, each with what is wrong."""
-    for item in items(root):
-        if item.path.is_dir() and item.stage != "left over" and (wrong := damage(item.path)):
-            yield item, wrong
+    """What is not as it was written, each with what is wrong."""
+    for item, wrong in checked(root):
+        if isinstance(wrong, Damaged):
+            yield item, str(wrong)
 
 
-def remove(item: Item) -> None:
-    """It is made anew when it is wanted."""
-    if item.path.is_dir():
-        # The facts first: an entry without them is none, should this be interrupted.
-        (item.path / FACTS).unlink(missing_ok=True)
-        (item.path / TENSORS).unlink(missing_ok=True)
-        shutil.rmtree(item.path, ignore_errors=True)
-    else:
-        item.path.unlink(missing_ok=True)
+def remove(item: Item, root: Path, if_damaged: bool = False) -> str:
+    """Take it out of the store, and say why where that cannot be; it is made anew when it is wanted.
 
-
-def about(item: Item) -> str:
-    """What an entry was made for first; of what a component remembers, which one and under which seed."""
+    A lock and what it guards stay while a process holds it. `if_damaged`: unless it is whole by now.
+    """
     try:
-        record = json.loads((item.path / FACTS).read_text())
-        if record.get("of"):
-            return str(record["of"])
-        inputs = record["inputs"]
-        name, more = str(inputs["by"].get("class", "")), inputs["inputs"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    seed = f"seed {more['seed']}" if "seed" in more else ""
-    return ", ".join(part for part in (name.rpartition(".")[2], seed) if part)
+        if item.stage == LOCK:
+            with held(item.path, root):
+                return ""
+        if item.stage == UNFINISHED_STAGE or if_damaged:
+            name = item.path.name if item.stage == UNFINISHED_STAGE else f"{item.stage}-{item.path.name}"
+            with held(root / LOCKS / name, root):
+                if not if_damaged or _is_damaged(item):
+                    discard(item.path, root)
+                return ""
+        discard(item.path, root)
+    except FileNotFoundError:
+        pass
+    except Timeout:
+        return BUSY
+    except OSError as error:
+        return reason(error)
+    return ""
+
+
+def _is_damaged(item: Item) -> bool:
+    try:
+        _check(item)
+    except Damaged:
+        return True
+    except RunError:
+        pass
+    return False

@@ -24,19 +24,9 @@ from delt_host.prepared import Prepared
 from delt_host.protocols import Protocol
 from delt_host.resume import Checkpoint
 from delt_host.seeding import generator, isolated_rng
+from delt_host.services import Services
 from delt_host.store import Store
 from delt_host.teacher import Awaited, Teacher
-
-
-@dataclass(frozen=True)
-class Services:
-    """What a problem works with. Nothing of it changes a result, and no key sees it."""
-
-    store: Store | None = None
-    """Where `remember` keeps its results; None: recomputed."""
-    observer: Observer = field(default_factory=Observer)
-    built: dict[Any, nn.Module] = field(default_factory=dict)
-    """The teachers' networks as far as they were asked for."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from delt_host.columns import ColumnMaker
 from delt_host.compute import Compute
 from delt_host.data import DATASETS
 from delt_host.data.base import Dataset, RealData
+from delt_host.entry import default_store
 from delt_host.errors import InputError, unknown
 from delt_host.experiment import Budget, Experiment, Named
 from delt_host.methods import Method
@@ -24,8 +25,10 @@ from delt_host.options import build
 from delt_host.plugins import Plugin, Provided, Registry
 from delt_host.request import Request, check_students, parse_seeds
 from delt_host.rows import PARTS, RowMaker
+from delt_host.services import Services
 from delt_host.set_options import SetOptions
 from delt_host.settings import LARGEST, named_table, shown
+from delt_host.store import Store
 
 DEFAULT_DATASET, DEFAULT_IPC, DEFAULT_CEILING_EPOCHS = "digits", 10, 20
 DEFAULT_STUDENT = "convnet3"  # where no teacher says which
@@ -133,7 +136,7 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
     for key in options:
         if key not in sets.used:
             raise InputError(f"--set {key} has no place here; only dataset options do")
-    return dataset.load()
+    return dataset.load(Services(Store(default_store())))
 
 
 def _swaps(request: Request) -> dict[str, str]:

@@ -2,75 +2,75 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor
 
+from delt_host import sealed
+from delt_host.entry import Damaged, reason
+
 EVERY = 30.0  # seconds between checkpoints: what a kill costs at most
-DIGEST = 32  # bytes of SHA-256, before the tensors
-FACTS = "facts"  # the tensor that holds JSON
+SHARE = 0.02  # of the time, at most, that goes into writing them
 
 
 class Checkpoint:
     """One file that is replaced as a whole; a damaged one counts as none. Only safetensors and JSON are ever read."""
 
-    def __init__(self, path: Path | None, every: float = EVERY, warn: Callable[[str], None] = lambda _m: None) -> None:
-        """`path` None: nothing is kept. `every` is in seconds."""
-        self.path, self.every, self.warn = path, every, warn
+    def __init__(
+        self,
+        path: Path | None,
+        every: float = EVERY,
+        warn: Callable[[str], None] = lambda _m: None,
+        like: Path | None = None,
+    ) -> None:
+        """`path` None: nothing is kept. `every` is in seconds; 0: whenever asked. `like`: a folder whose permissions it has."""
+        self.path, self.every, self.warn, self.like = path, every, warn, like
         self.began = self.last = time.monotonic()
         self.spent = 0.0
         """Seconds that went into the checkpoint that was loaded."""
+        self._wait = every
+        self._failed = ""
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write one."""
-        return self.path is not None and time.monotonic() - self.last >= self.every
+        """Whether it is time to write one; later than `every` where writing takes long."""
+        return self.path is not None and time.monotonic() - self.last >= self._wait
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and facts as they were saved, or None."""
-        if self.path is None or not self.path.is_file():
+        """Tensors and facts as they were saved, or None. RunError for one that cannot be read now: it may be hours of work."""
+        if self.path is None:
             return None
         try:
-            content = self.path.read_bytes()
-            if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
-                raise ValueError("its checksum differs")
-            tensors = safetensors.torch.load(content[DIGEST:])
-            facts = json.loads(bytes(tensors.pop(FACTS).tolist()))
-        except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
-            self.warn(f"the checkpoint {self.path} cannot be used ({error}); its stage starts anew")
+            tensors, facts = sealed.read(self.path)
+            self.spent = float(facts.pop("spent", 0.0))
+        except FileNotFoundError:
             return None
-        self.spent = facts.pop("spent")
+        except Damaged as error:
+            self.warn(f"the checkpoint {self.path} is damaged ({error}); its stage starts anew")
+            return None
         return tensors, facts
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write one now. A disk that is full costs a warning, not the run."""
-        self.last = time.monotonic()
+        began = time.monotonic()
+        self.last = began
         if self.path is None:
             return
-        text = json.dumps({**facts, "spent": self.spent + self.last - self.began}).encode()
-        kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        content = safetensors.torch.save({**kept, FACTS: torch.tensor(list(text), dtype=torch.uint8)})
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(hashlib.sha256(content).digest() + content)
-            beside.replace(self.path)
+            sealed.write(self.path, tensors, {**facts, "spent": self.spent + began - self.began}, self.like)
         except OSError as error:
-            with suppress(OSError):
-                beside.unlink()
-            self.warn(f"no checkpoint could be written to {self.path}: {error.strerror or error}")
+            if (said := reason(error)) != self._failed:
+                self.warn(f"no checkpoint could be written to {self.path}: {said}")
+            self._failed = said
+        self.last = time.monotonic()
+        self._wait = max(self.every, (self.last - began) / SHARE) if self.every else 0.0
 
     def clear(self) -> None:
         """The stage is finished."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # another user's in a folder where one may remove one's own alone
+                self.path.unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from delt_host.data.base import ReadingReport, RealData
 from delt_host.data.decode import decode, fit
 from delt_host.errors import InputError
 from delt_host.seeding import generator
+from delt_host.services import NONE, Services
+from delt_host.store import Store
 
 
 def picture(seed: int, size: int | tuple[int, int] = 16) -> Image.Image:
@@ -37,8 +39,8 @@ def make_folder(root: Path, classes: tuple[str, ...] = ("ant", "bee"), count: in
     return root
 
 
-def folder(path: Path, **options: object) -> RealData:
-    return DATASETS["folder"](path=str(path), **options).load()  # type: ignore[call-arg]
+def folder(path: Path, services: Services = NONE, **options: object) -> RealData:
+    return DATASETS["folder"](path=str(path), **options).load(services)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("test", ["test", "val"])
@@ -56,13 +58,15 @@ def test_a_folder_is_read_as_it_is(tmp_path: Path, test: str) -> None:
 
 def test_the_second_reading_comes_from_the_store_and_a_damaged_one_is_redone(tmp_path: Path) -> None:
     path = make_folder(tmp_path / "d")
-    first = folder(path)
-    (cache,) = (tmp_path / "store" / "decoded").iterdir()
-    assert folder(path).fingerprint == first.fingerprint
+    kept = Services(Store(tmp_path / "kept"))
+    first = folder(path, kept)
+    (cache,) = (tmp_path / "kept" / "decode").glob("*/tensors.safetensors")
+    assert folder(path, kept).fingerprint == first.fingerprint
     content = bytearray(cache.read_bytes())
     content[-1] ^= 1
     cache.write_bytes(content)
-    again = folder(path)
+    again = folder(path, kept)
+    assert cache.read_bytes() != content and not (tmp_path / "store").exists()
     assert again.fingerprint == first.fingerprint
     assert torch.equal(again.train.read(torch.arange(6)), first.train.read(torch.arange(6)))
 

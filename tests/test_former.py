@@ -19,7 +19,7 @@ from delt_host.resolve import resolve
 PLUGIN = """
 from typing import ClassVar
 
-from delt_host import Evaluator, Initializer, Matcher, Relabeler
+from delt_host import Dataset, Evaluator, Initializer, Matcher, Relabeler
 from delt_host import hookimpl
 
 class Mine({kind}):
@@ -45,6 +45,8 @@ def delt_{hook}():
         ("Relabeler", "while_training: ClassVar[bool] = True", "write stores = False"),
         ("Matcher", "committee: ClassVar[bool] = True", "write the option teachers"),
         ("Relabeler", "committee: ClassVar[bool] = True", "write the option teachers"),
+        ("Dataset", "def load(self, observer=None): ...", "written otherwise now: load(self, services)"),
+        ("Dataset", "def load(self): ...", "written otherwise now: load(self, services)"),
     ],
 )
 def test_a_plugin_of_a_former_contract(install: Callable[..., None], kind: str, body: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -17,8 +18,11 @@ from delt_host.data import files as files_module
 from delt_host.data import index as index_module
 from delt_host.data.base import RealData
 from delt_host.data.index import index
-from delt_host.entry import file_digest
+from delt_host.entry import TENSORS, default_store, file_digest
+from delt_host.errors import InputError
 from delt_host.seeding import generator
+from delt_host.services import Services
+from delt_host.store import Store
 
 LONG_AGO = 1_000_000_000 * 10**9  # nanoseconds
 PLACES = ("train/ant/0", "train/ant/1", "train/bee/0", "test/ant/0", "test/bee/0")
@@ -65,7 +69,7 @@ def pictures(root: Path, seed: int = 0) -> Path:
 
 
 def load(root: Path, **options: object) -> RealData:
-    return DATASETS["folder"](path=str(root), **options).load()  # type: ignore[call-arg]
+    return DATASETS["folder"](path=str(root), **options).load(Services(Store(default_store())))  # type: ignore[call-arg]
 
 
 def pixels(data: RealData) -> torch.Tensor:
@@ -178,7 +182,9 @@ def test_images_that_differ_at_their_own_size_alone_differ(tmp_path: Path) -> No
     assert torch.equal(pixels(one), pixels(two)) and one.fingerprint != two.fingerprint
 
 
-def test_what_changes_while_it_is_decoded_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_changes_while_it_is_decoded_is_refused_by_name_and_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root, decode_all = pictures(tmp_path / "set"), files_module.decode_all
 
     def meanwhile(*arguments: Any) -> Any:
@@ -187,7 +193,11 @@ def test_what_changes_while_it_is_decoded_is_not_kept(tmp_path: Path, monkeypatc
 
     copy = Path(shutil.copytree(root, tmp_path / "copy"))
     monkeypatch.setattr(files_module, "decode_all", meanwhile)
-    load(root)
+    with pytest.raises(InputError, match=r"train/ant/0.bmp changed while it was read; run again when nothing writes"):
+        load(root)
+    with pytest.raises(InputError, match="changed while"):
+        DATASETS["folder"](path=str(pictures(root))).load()  # type: ignore[call-arg]
+    assert not list((tmp_path / "store").glob("decode/*"))
     monkeypatch.setattr(files_module, "decode_all", decode_all)
     assert torch.equal(pixels(load(copy)), on_disk(copy)), "what the folder was when it was looked at"
     assert torch.equal(pixels(load(root)), on_disk(root))
@@ -209,22 +219,49 @@ def test_damaged_memory_is_made_anew(
 ) -> None:
     root = pictures(tmp_path / "set")
     first = load(root)
-    for file in (tmp_path / "store").rglob("*.safetensors"):
+    kept = [*(tmp_path / "store/index").iterdir(), *(tmp_path / "store").glob(f"decode/*/{TENSORS}")]
+    assert len(kept) == (3 if held == "in memory" else 2)
+    for file in kept:
         harm(file)
     read.clear()
     assert load(root).fingerprint == first.fingerprint, held
     assert len(set(read)) == 2 and len(read) >= len(PLACES)
 
 
-def test_a_place_that_cannot_be_written_costs_time_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
-) -> None:
+def test_without_a_store_nothing_is_kept(tmp_path: Path, held: str) -> None:
     root = pictures(tmp_path / "set")
     first = load(root)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("DELT_HOST_STORE", str(tmp_path / "file"))
-    for _ in range(2):
-        assert load(root).fingerprint == first.fingerprint, held
+    shutil.rmtree(tmp_path / "store")
+    again = DATASETS["folder"](path=str(root)).load()  # type: ignore[call-arg]
+    assert again.fingerprint == first.fingerprint and torch.equal(pixels(again), pixels(first)), held
+    assert not (tmp_path / "store").exists()
+
+
+def test_images_for_which_the_store_has_no_room_cost_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object, **_more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    root = pictures(tmp_path / "set")
+    first = load(root)
+    shutil.rmtree(tmp_path / "store")
+    monkeypatch.setattr("delt_host.files.write_tensors", full)
+    assert load(root).fingerprint == first.fingerprint
+    assert not list((tmp_path / "store").glob("decode/*")) and not list((tmp_path / "store").glob(".writing-*"))
+
+
+def test_a_file_that_changes_during_a_run_is_refused_where_it_is_read_again(tmp_path: Path, held: str) -> None:
+    root = pictures(tmp_path / "set")
+    data = load(root)
+    (root / "train/ant/0.bmp").touch()
+    assert data.train.original(0).shape == (3, 8, 8), "touched, but the same"
+    bitmap(root / "train/ant/0.bmp", 88)
+    with pytest.raises(InputError, match=r"train/ant/0.bmp changed while"):
+        data.train.original(0)
+    if held == "on demand":
+        with pytest.raises(InputError, match=r"train/ant/0.bmp changed while"):
+            data.train.read(torch.tensor([1, 0]))
 
 
 def test_what_is_remembered_of_other_files_of_the_folder_stays(tmp_path: Path, read: list[str]) -> None:

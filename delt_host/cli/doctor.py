@@ -58,12 +58,11 @@ def examine() -> tuple[dict[str, Any], list[str]]:
         "precision": compute.precision + ("" if compute.precision == "bf16" else ": bf16 is not native here"),
         "memory": size(torch.cuda.get_device_properties(0).total_memory if cuda else memory),
     }
-    root = default_store()
     try:
-        Store(root)
+        root = Store(default_store()).root
         seen["store"] = f"{root}, {size(shutil.disk_usage(root).free)} free"
     except InputError as error:
-        seen["store"] = str(root)
+        seen["store"] = "cannot be used"
         wrong.append(str(error))
     registry = load_registry()
     idle = [plugin for plugin in registry.plugins if plugin.problem]

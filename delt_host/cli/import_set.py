@@ -55,10 +55,13 @@ def command(
     """
     from delt_host.artifact.release import read_release
     from delt_host.cli.import_teacher import read_names
+    from delt_host.entry import default_store
     from delt_host.plugins import load_registry
     from delt_host.report.folder import open_folder
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
+    from delt_host.services import Services
+    from delt_host.store import Store
 
     if (out / "experiment.toml").exists():
         raise InputError(f"{out} is the folder of a run already; choose another with --out")
@@ -80,7 +83,7 @@ def command(
         dataset=dataset, teacher=list(teacher), student=list(student), regime=list(regime), seeds=seeds,
         set=parse_sets(sets), device=device, row=[row],
     )  # fmt: skip
-    data = resolve(said, registry).dataset.component.load()
+    data = resolve(said, registry).dataset.component.load(Services(Store(default_store())))
     found = read_release(release, data.class_names, data.image_size, folders, inside)
     initializer["sha256"] = found.sha256
     experiment = resolve(said.model_copy(update={"ipc": found.ipc, "row": [row]}), registry)

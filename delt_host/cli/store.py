@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ PLACE = click.option("--store", type=click.Path(path_type=Path), help="Another s
 @click.pass_context
 def command(ctx: click.Context, store: Path | None, as_json: bool) -> None:
     """List what the store holds, by stage."""
+    ctx.obj = store
     if ctx.invoked_subcommand is None:
         _list(_place(store), as_json)
 
@@ -26,22 +28,32 @@ def command(ctx: click.Context, store: Path | None, as_json: bool) -> None:
 @command.command("verify")
 @PLACE
 @click.option(
-    "--remove", "and_remove", is_flag=True, help="Remove damaged entries now; a run does so when it meets one."
+    "--remove", "and_remove", is_flag=True, help="Remove what is damaged now; a run does so when it meets it."
 )
-def verify(store: Path | None, and_remove: bool) -> None:
-    """Check every file against its checksum, and name what is damaged."""
+@click.pass_obj
+def verify(before: Path | None, store: Path | None, and_remove: bool) -> None:
+    """Check every file against its checksum, and name what is damaged and what cannot be read."""
     from delt_host import housekeeping
+    from delt_host.entry import Damaged
 
-    root, count = _place(store), 0
-    for item, wrong in housekeeping.damaged(root):
-        count += 1
-        click.echo(f"{item.path}: {wrong}" + (", removed" if and_remove else ""))
-        if and_remove:
-            housekeeping.remove(item)
-    whole = sum(item.path.is_dir() and item.stage != "left over" for item in housekeeping.items(root))
-    click.echo(f"{whole} entries in {root} are whole" if not count or and_remove else f"{count} of {whole} damaged")
-    if count and not and_remove:
-        raise RunError(f"{count} damaged; a run makes them anew, or remove them with: delt-host store verify --remove")
+    root = _place(store or before)
+    whole = damaged = unread = 0
+    for item, wrong in housekeeping.checked(root):
+        if wrong is None:
+            whole += 1
+        elif isinstance(wrong, Damaged):
+            why = housekeeping.remove(item, root, if_damaged=True) if and_remove else "not removed"
+            damaged += bool(why)
+            removed = f"; it cannot be removed: {why}" if why else ", removed"
+            click.echo(f"{item.path} is damaged: {wrong}{removed if and_remove else ''}")
+        else:
+            unread += 1
+            click.echo(str(wrong))
+    click.echo(f"{whole} entries in {root} are whole")
+    found = [f"{damaged} damaged"] * bool(damaged) + [f"{unread} cannot be read"] * bool(unread)
+    if found:
+        hint = "; a run makes them anew, or remove them with: delt-host store verify --remove" if damaged else ""
+        raise RunError(f"{' and '.join(found)}{hint if not and_remove else ''}")
 
 
 @command.command("prune")
@@ -50,23 +62,26 @@ def verify(store: Path | None, and_remove: bool) -> None:
 @click.option("--stage", multiple=True, metavar="NAME", help="Of these stages alone; several may be given.")
 @click.option("--dry-run", is_flag=True, help="Say what would go.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def prune(store: Path | None, older_than: float | None, stage: tuple[str, ...], dry_run: bool, yes: bool) -> None:
-    """Remove entries, and in any case what killed processes left a day ago or earlier."""
+@click.pass_obj
+def prune(
+    before: Path | None, store: Path | None, older_than: float | None, stage: tuple[str, ...], dry_run: bool, yes: bool
+) -> None:
+    """Remove entries, and in any case locks that no process holds and what was left half written a day ago or earlier.
+
+    A run that is using the store goes on: what it is at stays, and what it wants again it makes again.
+    """
     from delt_host import housekeeping
     from delt_host.errors import unknown
     from delt_host.units import size
 
-    root = _place(store)
+    if older_than is not None and not math.isfinite(older_than):
+        raise InputError(f"--older-than is a number of days, not {older_than}")
+    root = _place(store or before)
     there = list(housekeeping.items(root))
     for name in stage:
         if name not in (known := sorted({item.stage for item in there})):
             raise unknown("stage", name, known)
-    wanted = [
-        item
-        for item in there
-        if (item.stage == "left over" and item.days > 1)
-        or ((older_than is not None or stage) and (not stage or item.stage in stage) and item.days >= (older_than or 0))
-    ]
+    wanted = [item for item in there if _goes(item, older_than, stage)]
     total = size(sum(item.size_bytes for item in wanted))
     if not wanted:
         click.echo("nothing to remove; say what with --older-than DAYS or --stage NAME")
@@ -74,25 +89,46 @@ def prune(store: Path | None, older_than: float | None, stage: tuple[str, ...], 
     click.echo(f"{len(wanted)} of {len(there)} entries, {total}, from {root}")
     if dry_run or not (yes or click.confirm("remove them?")):
         return
-    for item in wanted:
-        housekeeping.remove(item)
-    click.echo(f"removed {total}")
+    stay = {item: why for item in wanted if (why := housekeeping.remove(item, root))}
+    click.echo(f"removed {size(sum(item.size_bytes for item in wanted if item not in stay))}")
+    for item, why in stay.items():
+        if item.stage != housekeeping.LOCK or why != housekeeping.BUSY:
+            click.echo(f"{item.path} stays: {why}")
+    if failed := sum(why != housekeeping.BUSY for why in stay.values()):
+        raise RunError(f"{failed} could not be removed; whoever owns them can, or who owns the store")
+
+
+def _goes(item: Any, older_than: float | None, stages: tuple[str, ...]) -> bool:
+    from delt_host import housekeeping
+
+    if item.stage == housekeeping.LEFT_OVER:  # anything younger may be written just now
+        return bool(item.days > 1)
+    if item.stage == housekeeping.LOCK:
+        return True
+    return (
+        (older_than is not None or bool(stages))
+        and (not stages or item.stage in stages)
+        and item.days >= (older_than or 0)
+    )
 
 
 def _place(given: Path | None) -> Path:
-    from delt_host.entry import default_store
+    from delt_host.entry import default_store, store_at, unread
 
-    root = given or default_store()
-    if not root.is_dir():
-        raise InputError(f"there is no store at {root}; a run makes one")
-    return root
+    root = store_at(given) if given else default_store()
+    try:
+        if root.is_dir():
+            return root
+    except OSError as error:
+        raise InputError(str(unread(root, error))) from None
+    raise InputError(f"there is no store at {root}" + (", but a file" if root.exists() else "; a run makes one"))
 
 
 def _list(root: Path, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from delt_host import housekeeping
+    from delt_host import entry, housekeeping
     from delt_host.units import size
 
     there = list(housekeeping.items(root))
@@ -103,7 +139,7 @@ def _list(root: Path, as_json: bool) -> None:
                 "path": str(item.path),
                 "bytes": item.size_bytes,
                 "days_unused": round(item.days, 3),
-                "about": housekeeping.about(item),
+                "about": entry.about(item.path) if item.is_entry else "",
             }
             for item in there
         ]

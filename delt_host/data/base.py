@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from delt_host.component import Component
-from delt_host.observer import QUIET, Observer
 from delt_host.reader import ImageReader
+from delt_host.services import NONE, Services
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -84,8 +84,9 @@ class Dataset(Component):
         return {}
 
     @abstractmethod
-    def load(self, observer: Observer = QUIET) -> RealData:
-        """Read (or download) the dataset; `observer` hears of what takes long.
+    def load(self, services: Services = NONE) -> RealData:
+        """Read (or download) the dataset. `services.observer` hears of what takes long; `services.store`, if any, keeps what
+        took long for the next run (`Store.make`).
 
         InputError names the file or folder that is wrong.
         """

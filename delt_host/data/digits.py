@@ -14,7 +14,7 @@ from pydantic import Field
 
 from delt_host.data.base import Dataset, MemorySplit, RealData
 from delt_host.data.files import fingerprint_of, mean_and_std
-from delt_host.observer import QUIET, Observer
+from delt_host.services import NONE, Services
 
 TEST_EVERY = 4  # of each class, every fourth image is a test image
 WHITE = 16  # scikit-learn's digits count 0 to 16
@@ -39,7 +39,7 @@ class Digits(Dataset):
             "protocol.dsa.batch_size": 20,  # as many steps as `fair`: published ones are for larger images and longer
         }
 
-    def load(self, observer: Observer = QUIET) -> RealData:
+    def load(self, services: Services = NONE) -> RealData:
         from sklearn.datasets import load_digits
 
         bundle = load_digits()

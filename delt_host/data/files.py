@@ -7,19 +7,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from delt_host.code_identity import code_of
-from delt_host.data import kept
 from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split
 from delt_host.data.decode import decode, decode_all
-from delt_host.data.index import Index, index
-from delt_host.entry import UNKEPT, default_store, key_of
-from delt_host.errors import InputError
-from delt_host.observer import QUIET, Observer
+from delt_host.data.index import Index, add, index
+from delt_host.entry import INDEX, key_of
+from delt_host.errors import InputError, RunError
+from delt_host.resume import Checkpoint
+from delt_host.services import NONE, Services
 
+KINDS = ("train", "test")
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
 STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory
 
@@ -33,28 +35,44 @@ class Files:
 
 
 class FileSplit(Split):
-    """A split read from files on demand, in threads."""
+    """A split read from files on demand, in threads. InputError for a file that is another than when it was looked at."""
 
-    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int) -> None:
-        self.paths, self.targets, self.size = list(paths), targets, size
+    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int, contents: Index) -> None:
+        self.paths, self.targets, self.size, self.contents = list(paths), targets, size, contents
 
     def read(self, indices: Tensor) -> Tensor:
         images, _ = decode_all([self.paths[i] for i in indices.tolist()], self.size)
+        for place in indices.tolist():
+            check_still(self.contents, place, self.paths[place])
         return images
 
     def original(self, index: int) -> Tensor:
-        return decode(self.paths[index])
+        image = decode(self.paths[index])
+        check_still(self.contents, index, self.paths[index])
+        return image
 
 
 class OriginalsSplit(MemorySplit):
     """A split in memory whose images can also be had at their own resolution, from their files."""
 
-    def __init__(self, images: Tensor, targets: Tensor, paths: Sequence[Path]) -> None:
+    def __init__(self, images: Tensor, targets: Tensor, paths: Sequence[Path], contents: Index) -> None:
         super().__init__(images, targets)
-        self.paths = list(paths)
+        self.paths, self.contents = list(paths), contents
 
     def original(self, index: int) -> Tensor:
-        return decode(self.paths[index])
+        image = decode(self.paths[index])
+        check_still(self.contents, index, self.paths[index])
+        return image
+
+
+def check_still(contents: Index, place: int, path: Path) -> None:
+    """InputError where the file at a place is another than when it was looked at: what a run reads is what its keys say."""
+    if not contents.still(place, path):
+        raise changed(path)
+
+
+def changed(path: Path) -> InputError:
+    return InputError(f"{path} changed while it was read; run again when nothing writes to its folder")
 
 
 def load_files(
@@ -66,15 +84,17 @@ def load_files(
     statistics: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
     skip_bad_images: bool = False,
     notes: Sequence[str] = (),
-    observer: Observer = QUIET,
+    services: Services = NONE,
 ) -> RealData:
     """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None.
+
+    Decoded images, and what lies in which file, are kept in the store of `services`.
 
     Its fingerprint is of contents. Names of files count only by the order that they give to the images of a class.
     """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
     load = _on_demand if needed > IN_MEMORY else _in_memory
-    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, observer, name)
+    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, services, name)
     for kind, split in zip(("training", "test"), splits, strict=True):
         counts = torch.bincount(split.targets, minlength=len(class_names))
         if int(counts.min()) == 0:
@@ -106,8 +126,8 @@ def fingerprint_of(class_names: Sequence[str], *splits: MemorySplit) -> str:
     """SHA-256 of class names, labels and pixels."""
     total = hashlib.sha256(json.dumps(list(class_names)).encode())
     for split in splits:
-        kept.add(total, split.targets)
-        kept.add(total, split.images)
+        add(total, split.targets)
+        add(total, split.images)
     return total.hexdigest()
 
 
@@ -117,16 +137,17 @@ def _on_demand(
     test: Files,
     size: int,
     skip_bad_images: bool,
-    observer: Observer,
+    services: Services,
     name: str,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
     report, splits = ReadingReport(), []
     parts: list[object] = [list(class_names), size, code_of(decode_all)]
-    for files, found in zip((train, test), _indexed(train, test, observer, name), strict=True):
+    for files, found in zip((train, test), _indexed(train, test, services, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
         good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report)]
-        splits.append(FileSplit([paths[i] for i in good], targets[good], size))
-        parts += [targets[good].tolist(), found.digest(torch.tensor(good, dtype=torch.int64))]
+        found = found.at(torch.tensor(good, dtype=torch.int64))
+        splits.append(FileSplit([paths[i] for i in good], targets[good], size, found))
+        parts += [targets[good].tolist(), found.digest()]
     return (splits[0], splits[1]), key_of(parts), report
 
 
@@ -145,56 +166,70 @@ def _in_memory(
     test: Files,
     size: int,
     skip_bad_images: bool,
-    observer: Observer,
+    services: Services,
     name: str,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
-    indices = _indexed(train, test, observer, name)
+    indices = _indexed(train, test, services, name)
     content: list[object] = [size, code_of(decode_all), *(each.digest() for each in indices)]
-    decoded, report = _decoded(train, test, size, skip_bad_images, content, observer, name)
+    decoded, report = _decoded((train, test), size, skip_bad_images, indices, content, services, name)
     splits = []
-    for kind, files in (("train", train), ("test", test)):
+    for kind, files, found in zip(KINDS, (train, test), indices, strict=True):
         good = decoded[f"{kind}.kept"]
         paths = [files.paths[i] for i in good.tolist()]
-        splits.append(OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths))
+        splits.append(
+            OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths, found.at(good))
+        )
     fingerprint = fingerprint_of(class_names, *splits)
     # Patches are cut from the images as they are in their files, which the pixels at another size do not tell.
     return (splits[0], splits[1]), key_of([fingerprint, content]) if report.resized else fingerprint, report
 
 
 def _decoded(
-    train: Files,
-    test: Files,
+    splits: tuple[Files, Files],
     size: int,
     skip_bad_images: bool,
+    indices: tuple[Index, Index],
     content: list[object],
-    observer: Observer,
+    services: Services,
     name: str,
 ) -> tuple[dict[str, Tensor], ReadingReport]:
     """Images (N, 3, size, size) and kept places (N,) of both splits, decoded or as an earlier run has kept them."""
-    splits = {"train": train, "test": test}
-    key = key_of([content, skip_bad_images])
-    cache = default_store() / "decoded" / f"{key[:24]}.safetensors"
-    tensors: dict[str, Tensor] = {}
-    if found := kept.read(cache):
-        tensors, facts = found
-        report = ReadingReport(facts["converted"], resized=facts["resized"])
-        for kind, files in splits.items():
-            taken = set(tensors[f"{kind}.kept"].tolist())
-            report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]
-        return tensors, report
-    report = ReadingReport()
-    with observer.stage("decode", name, len(train.paths) + len(test.paths), "images"):
-        for kind, files in splits.items():
-            images, good = decode_all(files.paths, size, report, skip_bad_images, observer.advance)
-            tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
-    # Files that changed meanwhile are not what the key says.
-    unchanged = [each.digest() for each in _indexed(train, test)] == content[-2:]
-    if unchanged and not key.startswith(UNKEPT):
-        kept.write(cache, tensors, {"converted": report.converted, "resized": report.resized})
+    decoded: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
+
+    def work(_checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        report, tensors = ReadingReport(), dict[str, Tensor]()
+        with services.observer.stage("decode", name, sum(len(files.paths) for files in splits), "images"):
+            for kind, files in zip(KINDS, splits, strict=True):
+                images, good = decode_all(files.paths, size, report, skip_bad_images, services.observer.advance)
+                tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
+        # Files that changed meanwhile are not what the key says. Those of this moment are read again.
+        again = _indexed(*splits, Services(services.store))
+        for files, before, after in zip(splits, indices, again, strict=True):
+            for place in torch.nonzero((before.contents != after.contents).any(dim=1)).flatten().tolist():
+                raise changed(files.paths[place])
+        decoded.append((tensors, {"converted": report.converted, "resized": report.resized}))
+        return decoded[0]
+
+    if services.store is None:
+        tensors, facts = work(Checkpoint(None))
+    else:
+        try:
+            entry = services.store.resume("decode", {"content": content, "skip": skip_bad_images}, work, name)
+            tensors, facts = entry.tensors, entry.facts
+        except RunError as error:
+            if not decoded:
+                raise
+            services.observer.note(str(error))  # there was no room for them, which costs the next run its time
+            ((tensors, facts),) = decoded
+    report = ReadingReport(dict(facts["converted"]), resized=facts["resized"])
+    for kind, files in zip(KINDS, splits, strict=True):
+        taken = set(tensors[f"{kind}.kept"].tolist())
+        report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]
     return tensors, report
 
 
-def _indexed(train: Files, test: Files, observer: Observer = QUIET, name: str = "") -> tuple[Index, Index]:
-    memory = default_store() / "index"
+def _indexed(train: Files, test: Files, services: Services, name: str = "") -> tuple[Index, Index]:
+    memory = services.store.root / INDEX if services.store is not None else None
+    observer = services.observer
     with observer.stage("index", name, len(train.paths) + len(test.paths), "files"):
         return index(train.paths, memory, observer.advance), index(test.paths, memory, observer.advance)

@@ -13,7 +13,7 @@ from delt_host.data.base import Dataset, RealData
 from delt_host.data.decode import FORMATS, image_files
 from delt_host.data.files import Files, load_files
 from delt_host.errors import InputError
-from delt_host.observer import QUIET, Observer
+from delt_host.services import NONE, Services
 
 DEFAULT_SIZE = 224  # of photographs of various sizes
 SAMPLE = 100  # files whose size is looked at
@@ -38,7 +38,7 @@ class ImageFolder(Dataset):
     def published_as(self) -> str:
         return self.published
 
-    def load(self, observer: Observer = QUIET) -> RealData:
+    def load(self, services: Services = NONE) -> RealData:
         root = Path(self.path).expanduser()
         if not root.is_dir():
             raise InputError(f"no folder at {root}")
@@ -55,7 +55,7 @@ class ImageFolder(Dataset):
         size = self.image_size or _own_size(train_files.paths)
         notes = [] if self.image_size else [f"images are taken at {size} px (--set dataset.image_size=… for another)"]
         return load_files(
-            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes, observer
+            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes, services
         )
 
 

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +22,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from delt_host.data import kept
-from delt_host.entry import digest, file_digest
+from delt_host import sealed
+from delt_host.entry import KEY_LENGTH, Damaged, digest, file_digest
+from delt_host.errors import RunError
 
 SAMPLE = 32
 """Files that are read in every run, at most, whatever is remembered of them."""
@@ -42,33 +44,47 @@ class Index:
 
     contents: Tensor
     """(N, 32) uint8: each file's SHA-256, in the split's order; zeros for a file that cannot be read."""
+    looks: Tensor
+    """(N, 4) int64: what the file system said of each: size, times of content and of any change, number."""
 
     def digest(self, places: Tensor | None = None) -> str:
         """What stands for all files, or for those at `places` (n,): their contents in this order, and not their names."""
         total = hashlib.sha256()
-        kept.add(total, self.contents if places is None else self.contents[places])
+        add(total, self.contents if places is None else self.contents[places])
         return total.hexdigest()
 
+    def at(self, places: Tensor) -> Index:
+        """Of the files at these places (n,) alone."""
+        return Index(self.contents[places], self.looks[places])
 
-def index(files: Sequence[Path], memory: Path, progress: Callable[[int], None] = lambda _files: None) -> Index:
+    def still(self, place: int, file: Path) -> bool:
+        """Whether the file at a place has the content that it had; it is read only where it looks otherwise."""
+        if _look(file) == tuple(self.looks[place].tolist()):
+            return True
+        return _content(file) == bytes(self.contents[place].tolist())
+
+
+def index(files: Sequence[Path], memory: Path | None, progress: Callable[[int], None] = lambda _files: None) -> Index:
     """Look at the content of files that lie in one folder; what the folder `memory` tells of an earlier run is not read.
 
+    The memory is the store's, with its permissions. One that cannot be read now is left as it is.
     `progress` is told how many more files are done. One that cannot be read is for decoding to name.
     """
     began = time.time()
     folder = os.path.commonpath({str(file.parent) for file in files}) if files else ""
-    place = memory / f"{digest(str(Path(folder).resolve()))[:24]}.safetensors"
+    place = memory / digest(str(Path(folder).resolve()))[:KEY_LENGTH] if memory is not None else None
     names = [os.fsencode(str(file)[len(folder) :]) for file in files]
     looks = torch.tensor([look for some in _each(_look, files) for look in some], dtype=torch.int64).view(-1, 4)
 
-    old = _Memory.of(place)
+    try:
+        old = _Memory.of(place)
+    except RunError:
+        old, place = _Memory.of(None), None
     contents, known = old.recall(names, looks)
     sample = _evenly(torch.nonzero(known).flatten())
     if any(_content(files[at]) != bytes(contents[at].tolist()) for at in sample.tolist()):
-        old, known = (
-            _Memory.of(None),
-            torch.zeros_like(known),
-        )  # another folder is in the place of the one that was here
+        # Another folder is in the place of the one that was here.
+        old, known = _Memory.of(None), torch.zeros_like(known)
     progress(int(known.sum()))
     unknown = torch.nonzero(~known).flatten()
     done, saved = 0, time.monotonic()
@@ -76,7 +92,8 @@ def index(files: Sequence[Path], memory: Path, progress: Callable[[int], None] =
     settled = looks[:, 2] < int((began - RECENT) * 1e9)
 
     def remember() -> None:
-        _Memory(names, looks, contents).only(settled & (contents != 0).any(dim=1)).beside(old).write(place)
+        if place is not None:
+            _Memory(names, looks, contents).only(settled & (contents != 0).any(dim=1)).beside(old).write(place)
 
     for some in _each(_content, [files[at] for at in unknown.tolist()]):
         contents[unknown[done : done + len(some)]] = _bytes(b"".join(some)).view(-1, 32)
@@ -87,7 +104,7 @@ def index(files: Sequence[Path], memory: Path, progress: Callable[[int], None] =
             saved = time.monotonic()
     if done:
         remember()
-    return Index(contents)
+    return Index(contents, looks)
 
 
 @dataclass(frozen=True)
@@ -100,15 +117,22 @@ class _Memory:
 
     @classmethod
     def of(cls, place: Path | None) -> _Memory:
-        found = kept.read(place) if place is not None else None
-        if found is None:
-            return cls([], torch.empty(0, 4, dtype=torch.int64), torch.empty(0, 32, dtype=torch.uint8))
-        tensors, _ = found
-        return cls(tensors["names"].numpy().tobytes().split(b"\0")[:-1], tensors["looks"], tensors["contents"])
+        """What was remembered; nothing where that is damaged. RunError where it cannot be read now."""
+        if place is not None:
+            with suppress(FileNotFoundError, Damaged):
+                tensors, _ = sealed.read(place)
+                with suppress(OSError):
+                    os.utime(place)  # used now, for `store prune --older-than`
+                return cls(tensors["names"].numpy().tobytes().split(b"\0")[:-1], tensors["looks"], tensors["contents"])
+        return cls([], torch.empty(0, 4, dtype=torch.int64), torch.empty(0, 32, dtype=torch.uint8))
 
     def write(self, place: Path) -> None:
+        """Where that cannot be done, the next run reads the files again."""
         names = _bytes(b"".join(name + b"\0" for name in self.names))  # a byte that no path has
-        kept.write(place, {"names": names, "looks": self.looks, "contents": self.contents}, {})
+        with suppress(OSError):
+            sealed.write(
+                place, {"names": names, "looks": self.looks, "contents": self.contents}, {}, like=place.parents[1]
+            )
 
     def recall(self, names: list[bytes], looks: Tensor) -> tuple[Tensor, Tensor]:
         """The contents (N, 32) of files that look as they did, and which (N,) these are."""
@@ -132,6 +156,11 @@ class _Memory:
             torch.cat([self.looks, others.looks]),
             torch.cat([self.contents, others.contents]),
         )
+
+
+def add(total: hashlib._Hash, tensor: Tensor) -> None:
+    """Its elements' bytes, in order, without a copy where they lie in order already."""
+    total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def _each(work: Callable[[Path], Found], files: Sequence[Path]) -> Iterator[list[Found]]:

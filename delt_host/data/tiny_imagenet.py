@@ -11,7 +11,7 @@ from delt_host.data.base import Dataset, RealData
 from delt_host.data.decode import image_files
 from delt_host.data.files import Files, load_files
 from delt_host.errors import InputError
-from delt_host.observer import QUIET, Observer
+from delt_host.services import NONE, Services
 
 STATISTICS = ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262))  # SRe2L, CDA
 
@@ -29,7 +29,7 @@ class TinyImageNet(Dataset):
     skip_bad_images: bool = False
     """Leave out images that cannot be read, and count them."""
 
-    def load(self, observer: Observer = QUIET) -> RealData:
+    def load(self, services: Services = NONE) -> RealData:
         root = Path(self.root).expanduser()
         for needed in ("wnids.txt", "train", "val/images", "val/val_annotations.txt"):
             if not (root / needed).exists():
@@ -40,7 +40,7 @@ class TinyImageNet(Dataset):
         names = sorted((root / "wnids.txt").read_text(encoding="utf-8").split())
         train, test = _train_files(root, names), _validation_files(root, names)
         return load_files(
-            "tiny-imagenet", names, train, test, self.image_size, STATISTICS, self.skip_bad_images, observer=observer
+            "tiny-imagenet", names, train, test, self.image_size, STATISTICS, self.skip_bad_images, services=services
         )
 
 

@@ -15,7 +15,7 @@ from torchvision import datasets
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, Dataset, MemorySplit, RealData
 from delt_host.data.files import Files, fingerprint_of, load_files
 from delt_host.errors import InputError
-from delt_host.observer import QUIET, Observer
+from delt_host.services import NONE, Services
 
 Channels = tuple[float, float, float]
 
@@ -54,7 +54,7 @@ class Cifar10(_Downloadable):
     def image_size(self) -> int:
         return 32
 
-    def load(self, observer: Observer = QUIET) -> RealData:
+    def load(self, services: Services = NONE) -> RealData:
         train, names = self._split(train=True)
         test, _ = self._split(train=False)
         name = type(self).__name__.lower()
@@ -86,7 +86,7 @@ class Imagenette(_Photographs, _Downloadable):
     size: Literal["full", "320px", "160px"] = "320px"
     """Which of the three published sizes is fetched and read."""
 
-    def load(self, observer: Observer = QUIET) -> RealData:
+    def load(self, services: Services = NONE) -> RealData:
         train, val = (
             self._open(partial(datasets.Imagenette, self.root, split, self.size, download=self._missing()), self.HINT)
             for split in ("train", "val")
@@ -99,7 +99,7 @@ class Imagenette(_Photographs, _Downloadable):
             self.image_size,
             (IMAGENET_MEAN, IMAGENET_STD),
             self.skip_bad_images,
-            observer=observer,
+            services=services,
         )
 
     def _missing(self) -> bool:
@@ -122,7 +122,7 @@ class ImageNet(_Photographs):
         """The classes taken out of those that are there."""
         return list(wnids)
 
-    def load(self, observer: Observer = QUIET) -> RealData:
+    def load(self, services: Services = NONE) -> RealData:
         train, val = (self._open(partial(datasets.ImageNet, self.root, split), self.HINT) for split in ("train", "val"))
         wnids = self.wanted(train.wnids)
         label_of = {train.wnids.index(name): label for label, name in enumerate(wnids)}
@@ -134,7 +134,7 @@ class ImageNet(_Photographs):
             self.image_size,
             (IMAGENET_MEAN, IMAGENET_STD),
             self.skip_bad_images,
-            observer=observer,
+            services=services,
         )
 
 

@@ -13,10 +13,9 @@ from delt_host.engines import Engine, check_device
 from delt_host.engines.work import Description, Task, Worker
 from delt_host.errors import InputError, RunError
 from delt_host.host import Host
+from delt_host.housekeeping import JOBS
 from delt_host.problem import Problem
 from delt_host.store import Store
-
-JOBS = ".slurm"  # submitit's folder, in the store
 
 
 class SlurmEngine(Engine):

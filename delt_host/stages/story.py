@@ -28,9 +28,10 @@ from delt_host.host import Host
 from delt_host.measurement import Measurement
 from delt_host.models import build_model
 from delt_host.plan import Plan
-from delt_host.problem import Problem, Services
+from delt_host.problem import Problem
 from delt_host.recover import check_plan
 from delt_host.seeding import isolated_rng
+from delt_host.services import Services
 from delt_host.stages.course import Course, Given
 from delt_host.stages.evaluate import evaluate
 from delt_host.stages.finish import finish
@@ -251,7 +252,7 @@ def _failed(course: Course, evaluator: Named[Any], regime: str, student: int, er
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
     """The dataset, its notes passed on."""
     with host.observer.stage("load", dataset.name, 0, "images"):
-        data = dataset.component.load(host.observer)
+        data = dataset.component.load(Services(host.store, host.observer))
     for note in data.notes:
         host.observer.note(f"{data.name}: {note}")
     return data

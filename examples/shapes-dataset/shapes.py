@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from pydantic import Field
 from torchvision.transforms.functional import pil_to_tensor
 
-from delt_host import Dataset, MemorySplit, Observer, RealData, hookimpl
+from delt_host import Dataset, MemorySplit, RealData, Services, hookimpl
 
 CLASSES = ("disc", "square", "triangle")
 
@@ -20,7 +20,7 @@ class Shapes(Dataset):
     image_size: int = Field(16, ge=8)
     """Pixels a side."""
 
-    def load(self, observer: Observer | None = None) -> RealData:
+    def load(self, services: Services | None = None) -> RealData:
         rng = torch.Generator().manual_seed(0)
         train, test = (self._split(count, rng) for count in (self.per_class, max(self.per_class // 4, 1)))
         # The fingerprint must change when the images do: it is part of the store's keys.
