@@ -13,15 +13,16 @@ from torch import Tensor
 
 from delt_host.code_identity import code_of
 from delt_host.data import kept
-from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split
-from delt_host.data.decode import decode, decode_all
+from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split, check_classes
+from delt_host.data.decode import BadImage, decode, decode_all
 from delt_host.data.index import Index, index
+from delt_host.data.levels import Levels
 from delt_host.entry import UNKEPT, default_store, key_of
-from delt_host.errors import InputError
 from delt_host.observer import QUIET, Observer
 
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
 STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory
+LEVELS_SAMPLE = 100  # images of a split that say what 16 bits mean, likewise
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,27 @@ class Files:
 class FileSplit(Split):
     """A split read from files on demand, in threads."""
 
-    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int) -> None:
-        self.paths, self.targets, self.size = list(paths), targets, size
+    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int, levels: Levels) -> None:
+        self.paths, self.targets, self.size, self.levels = list(paths), targets, size, levels
 
     def read(self, indices: Tensor) -> Tensor:
-        images, _ = decode_all([self.paths[i] for i in indices.tolist()], self.size)
+        report = ReadingReport(levels=self.levels)
+        images, _ = decode_all([self.paths[i] for i in indices.tolist()], self.size, report)
         return images
 
     def original(self, index: int) -> Tensor:
-        return decode(self.paths[index])
+        return decode(self.paths[index], ReadingReport(levels=self.levels))
 
 
 class OriginalsSplit(MemorySplit):
     """A split in memory whose images can also be had at their own resolution, from their files."""
 
-    def __init__(self, images: Tensor, targets: Tensor, paths: Sequence[Path]) -> None:
+    def __init__(self, images: Tensor, targets: Tensor, paths: Sequence[Path], white: float = 0.0) -> None:
         super().__init__(images, targets)
-        self.paths = list(paths)
+        self.paths, self.white = list(paths), white
 
     def original(self, index: int) -> Tensor:
-        return decode(self.paths[index])
+        return decode(self.paths[index], ReadingReport(levels=Levels(self.white)))
 
 
 def load_files(
@@ -67,19 +69,18 @@ def load_files(
     skip_bad_images: bool = False,
     notes: Sequence[str] = (),
     observer: Observer = QUIET,
+    white: float = 0.0,
 ) -> RealData:
     """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None.
+
+    `white` is the value that is white in images of more than 8 bits a value; 0: 16 bits to the full, if the data use them.
 
     Its fingerprint is of contents. Names of files count only by the order that they give to the images of a class.
     """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
     load = _on_demand if needed > IN_MEMORY else _in_memory
-    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, observer, name)
-    for kind, split in zip(("training", "test"), splits, strict=True):
-        counts = torch.bincount(split.targets, minlength=len(class_names))
-        if int(counts.min()) == 0:
-            empty = class_names[int(counts.argmin())]
-            raise InputError(f"class {empty!r} of {name} has no {kind} image that can be read")
+    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, observer, name, white)
+    check_classes(name, class_names, *splits)
     mean, std = statistics or mean_and_std(splits[0])
     return RealData(name, tuple(class_names), size, mean, std, *splits, fingerprint, (*notes, *report.notes()))
 
@@ -119,21 +120,28 @@ def _on_demand(
     skip_bad_images: bool,
     observer: Observer,
     name: str,
+    white: float,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
-    report, splits = ReadingReport(), []
-    parts: list[object] = [list(class_names), size, code_of(decode_all)]
+    report, splits = ReadingReport(levels=Levels(white)), []
+    parts: list[object] = [list(class_names), size, white, code_of(decode_all)]
     for files, found in zip((train, test), _indexed(train, test, observer, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
-        good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report)]
-        splits.append(FileSplit([paths[i] for i in good], targets[good], size))
+        good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report, size)]
+        splits.append(FileSplit([paths[i] for i in good], targets[good], size, report.levels))
         parts += [targets[good].tolist(), found.digest(torch.tensor(good, dtype=torch.int64))]
+    if not skip_bad_images:  # else all were decoded
+        for split in splits:
+            sample = split.paths[:: max(len(split) // LEVELS_SAMPLE, 1)]
+            decode_all(sample, size, ReadingReport(levels=report.levels))
+    for split in splits:
+        split.levels = report.levels.settle()
     return (splits[0], splits[1]), key_of(parts), report
 
 
-def _readable(path: Path, report: ReadingReport) -> bool:
+def _readable(path: Path, report: ReadingReport, size: int) -> bool:
     try:
-        decode(path, report)
-    except InputError:
+        decode(path, report, size)
+    except BadImage:
         report.skipped.append(str(path))
         return False
     return True
@@ -147,15 +155,16 @@ def _in_memory(
     skip_bad_images: bool,
     observer: Observer,
     name: str,
+    white: float,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
     indices = _indexed(train, test, observer, name)
-    content: list[object] = [size, code_of(decode_all), *(each.digest() for each in indices)]
-    decoded, report = _decoded(train, test, size, skip_bad_images, content, observer, name)
+    content: list[object] = [size, white, code_of(decode_all), *(each.digest() for each in indices)]
+    decoded, report = _decoded(train, test, size, skip_bad_images, content, observer, name, white)
     splits = []
     for kind, files in (("train", train), ("test", test)):
         good = decoded[f"{kind}.kept"]
         paths = [files.paths[i] for i in good.tolist()]
-        splits.append(OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths))
+        splits.append(OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths, white))
     fingerprint = fingerprint_of(class_names, *splits)
     # Patches are cut from the images as they are in their files, which the pixels at another size do not tell.
     return (splits[0], splits[1]), key_of([fingerprint, content]) if report.resized else fingerprint, report
@@ -169,6 +178,7 @@ def _decoded(
     content: list[object],
     observer: Observer,
     name: str,
+    white: float,
 ) -> tuple[dict[str, Tensor], ReadingReport]:
     """Images (N, 3, size, size) and kept places (N,) of both splits, decoded or as an earlier run has kept them."""
     splits = {"train": train, "test": test}
@@ -177,16 +187,17 @@ def _decoded(
     tensors: dict[str, Tensor] = {}
     if found := kept.read(cache):
         tensors, facts = found
-        report = ReadingReport(facts["converted"], resized=facts["resized"])
+        report = ReadingReport(facts["converted"], resized=facts["resized"], levels=Levels(white))
         for kind, files in splits.items():
             taken = set(tensors[f"{kind}.kept"].tolist())
             report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]
         return tensors, report
-    report = ReadingReport()
+    report = ReadingReport(levels=Levels(white))
     with observer.stage("decode", name, len(train.paths) + len(test.paths), "images"):
         for kind, files in splits.items():
             images, good = decode_all(files.paths, size, report, skip_bad_images, observer.advance)
             tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
+    report.levels.check()
     # Files that changed meanwhile are not what the key says.
     unchanged = [each.digest() for each in _indexed(train, test)] == content[-2:]
     if unchanged and not key.startswith(UNKEPT):
