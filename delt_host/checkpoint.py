@@ -5,6 +5,7 @@ A torch file is a pickle. It is read weights-only, and in a process of its own, 
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from delt_host.errors import InputError
 
 TIMEOUT = 300  # seconds for reading one checkpoint
 SHOWN = 3  # keys of each kind in an error
+LONGEST = 300  # characters of a reason
+MOST_PREFIXES = 8
 
 READER = Path(__file__).with_name("checkpoint_reader.py")
 
@@ -51,13 +54,16 @@ def _converted(path: Path, result: Path) -> str:
     if not done.returncode:
         return ""
     lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else "the reader died"
+    said = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", lines[-1]) if lines else f"its reader died ({done.returncode})"
+    return "".join(each if each.isprintable() else "?" for each in said)[:LONGEST]
 
 
 def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            return _without_prefixes({name.removeprefix(prefix): tensor for name, tensor in state.items()})
+    for _ in range(MOST_PREFIXES):
+        prefix = next((each for each in PREFIXES if state and all(name.startswith(each) for name in state)), "")
+        if not prefix:
+            break
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from delt_host import batching
 from delt_host.component import Component
 from delt_host.entry import digest
 from delt_host.named_optimizers import check_optimizer
@@ -134,7 +135,7 @@ class Protocol(Component):
     def steps_an_epoch(self, problem: Problem, count: int = 0) -> int:
         """Batches in an epoch of `count` images; 0: of as many as IPC says, which is the epoch that settings count in."""
         count = count or problem.ipc * problem.num_classes
-        return math.ceil(count / self.batch_for(problem.ipc, problem.num_classes))
+        return batching.steps(count, self.batch_for(problem.ipc, problem.num_classes))
 
     def steps_for(self, problem: Problem) -> int:
         """Optimiser steps in all, whatever form the images are in."""

@@ -6,7 +6,6 @@ by any loader.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from delt_host import siamese
+from delt_host import batching, siamese
 from delt_host.augment import (
     apply_view,
     beta,
@@ -35,7 +34,7 @@ from delt_host.reader import ImageReader
 
 
 def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
-    """The views of one epoch for N = `count` images in batches of B, steps = ceil(N / B).
+    """The views of one epoch for N = `count` images in the batches of `delt_host.batching`.
 
     `order` (N,) int32; `box` (N, 4) int16 (top, left, height, width), or offsets (dy, dx, 0, 0) for padded crops; `flip`
     (N,) bool; `partner` (N,) int32 positions in `order`; `mix` (steps, 5) float32 (own share, top, left, bottom, right);
@@ -54,8 +53,8 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
     flips = torch.rand(count, generator=rng) < 0.5
     views["flip"] = flips & protocol.flip
     partner, mix = torch.arange(count), []
-    for first in range(0, count, batch):
-        length = min(batch, count - first)
+    batches = [batching.places(count, batch, step) for step in range(batching.steps(count, batch))]
+    for first, length in ((places.start, len(places)) for places in batches):
         if protocol.mix == "none":
             mix.append((1.0, 0, 0, 0, 0))
             continue
@@ -71,8 +70,7 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
     if protocol.shuffle_patches > 1:
         views["strips"] = torch.rand(count, 2, protocol.shuffle_patches, generator=rng).argsort(dim=2)
     if protocol.siamese:
-        lengths = [min(batch, count - first) for first in range(0, count, batch)]
-        drawn = [siamese.draw(rng, length, protocol.siamese) for length in lengths]
+        drawn = [siamese.draw(rng, len(places), protocol.siamese) for places in batches]
         views["siamese"] = torch.tensor([operation for operation, _ in drawn], dtype=torch.uint8)
         views["draws"] = torch.cat([draws for _, draws in drawn])
     return views
@@ -95,7 +93,7 @@ class ViewSettings:
 
     def steps(self, count: int) -> int:
         """Batches in an epoch of `count` images."""
-        return math.ceil(count / self.batch)
+        return batching.steps(count, self.batch)
 
 
 def replay_epoch(problem: Problem, reader: ImageReader, views: Mapping[str, Tensor]) -> Iterator[Batch]:
@@ -113,7 +111,8 @@ def replay_batch(
     device: str = "cpu",
 ) -> Batch:
     """Batch `step` of an epoch of N images; it depends on no other batch."""
-    positions = torch.arange(len(views["order"]))[step * settings.batch : (step + 1) * settings.batch]
+    places = batching.places(len(views["order"]), settings.batch, step)
+    positions = torch.arange(places.start, places.stop)
     index = views["order"][positions].long()
     chosen, targets = reader.read(index), reader.targets
     if "operation" in views:

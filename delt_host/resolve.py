@@ -136,7 +136,7 @@ def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]
     for key in options:
         if key not in sets.used:
             raise InputError(f"--set {key} has no place here; only dataset options do")
-    return dataset.load(Services(Store(default_store())))
+    return dataset.load(Services(Store(default_store()))).checked()
 
 
 def _swaps(request: Request) -> dict[str, str]:

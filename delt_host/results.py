@@ -54,6 +54,12 @@ class DataRecord(_Record):
     """What the tables call it."""
     fingerprint: str
     """SHA-256 of images, labels and class names."""
+    classes: NonNegativeInt = 0
+    """How many there are."""
+    training_images: NonNegativeInt = 0
+    """Of all classes, as they were read."""
+    test_images: NonNegativeInt = 0
+    """Likewise."""
     notes: tuple[str, ...] = ()
     """Sentences on how it was read, such as images that were skipped."""
 

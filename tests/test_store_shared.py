@@ -131,7 +131,7 @@ def test_a_lock_and_a_checkpoint_of_a_killed_process_are_taken_over_by_another_u
     process.wait()
     assert second.stdout.readline() == "goes on\n"
     go.touch()
-    said, errors = second.communicate(timeout=60)
+    _said, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert not list(store.glob(".locks/*"))
     left = list(store.glob(".unfinished/*"))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 import unicodedata
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,14 +23,16 @@ import torch
 from torch import Tensor
 
 from delt_host.data.base import ReadingReport
-from delt_host.data.decode import SUFFIXES, decode_exact
+from delt_host.data.decode import decode_exact
 from delt_host.data.files import IN_MEMORY
+from delt_host.data.walk import READ, PassedOver, hidden, is_image
 from delt_host.errors import InputError
 
 MOST_MEMBERS = 2_000_000
 OVERHEAD = 2**20  # bytes of a file beside its pixels: profiles, comments
 NUMBER = re.compile(r"(?:new|class[_-]?)?(\d+)", re.IGNORECASE)
-SHOWN = 3
+SHOWN, SHOWN_NAME = 3, 80
+ENCRYPTED = 1  # the flag of a member
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def read_release(
     InputError, with what would be right, where it is not one folder of images for each class, as many in each, all of
     the dataset's size.
     """
-    with _members(path) as members:
+    passed = PassedOver()
+    with _members(path, passed) as members:
         by_folder = _class_folders(path, members, inside)
         places, order = match_folders(sorted(by_folder), class_names, folders)
         counts = {folder: len(by_folder[folder]) for folder in sorted(by_folder)}
@@ -89,8 +92,9 @@ def read_release(
                 total.update(f"{places[folder]}/{len(content)}/".encode() + content)
                 pixels[place] = decode_exact(content, f"{path}: {member.path}", size, report)
                 place += 1
+    report.levels.check()
     targets = torch.arange(len(class_names)).repeat_interleave(ipc)
-    return Release(pixels, targets, ipc, order, total.hexdigest(), report.notes())
+    return Release(pixels, targets, ipc, order, total.hexdigest(), (*report.notes(), *passed.notes()))
 
 
 def match_folders(
@@ -166,9 +170,7 @@ def _class_folders(path: Path, members: Sequence[Member], inside: str) -> dict[s
     if inside:
         members = [m for m in members if m.path.is_relative_to(PurePosixPath(inside))]
     if not members:
-        raise InputError(
-            f"{path} has no images (png, jpg, webp, bmp, tiff) in class folders{f' in {inside}' if inside else ''}"
-        )
+        raise InputError(f"{path} has no images ({READ}) in class folders{f' in {inside}' if inside else ''}")
     parents = Counter(member.path.parent.parent for member in members)
     if len(parents) > 1:
         shown = ", ".join(str(parent) for parent in sorted(parents)[:SHOWN])
@@ -180,30 +182,31 @@ def _class_folders(path: Path, members: Sequence[Member], inside: str) -> dict[s
 
 
 @contextmanager
-def _members(path: Path) -> Iterator[list[Member]]:
+def _members(path: Path, passed: PassedOver) -> Iterator[list[Member]]:
     if path.is_dir():
-        yield list(_in_folder(path))
+        yield list(_in_folder(path, passed))
         return
     if not path.is_file():
         raise InputError(f"no distilled set at {path}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield _in_zip(path, archive)
-    # RuntimeError: encrypted; NotImplementedError: a compression that zipfile does not know.
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        archive = zipfile.ZipFile(path)
+    except Exception as error:  # the file may be anything: struct.error, UnicodeDecodeError, …
         raise InputError(f"{path} cannot be read: {error}; it must be a folder or a zip file of images") from None
+    with archive:
+        yield _in_zip(path, archive, passed)
 
 
-def _in_folder(root: Path) -> Iterator[Member]:
-    for folder, _, names in os.walk(root, onerror=_raise):
-        for name in names:
+def _in_folder(root: Path, passed: PassedOver) -> Iterator[Member]:
+    for folder, folders, names in os.walk(root, onerror=_raise):
+        for name in (*folders, *names):
             file = Path(folder) / name
             relative = PurePosixPath(file.relative_to(root).as_posix())
-            if not _is_image(relative):
-                continue
-            if file.is_symlink():
+            taken = _is_taken(relative, name in folders, passed)
+            if taken and file.is_symlink():
                 raise InputError(f"{file} is a symbolic link; a release must hold its images itself")
-            yield Member(relative, partial(_read_file, file))
+            if taken and not file.is_dir():
+                yield Member(relative, partial(_read_file, file))
+        folders[:] = [name for name in folders if not hidden(name)]
 
 
 def _raise(error: OSError) -> None:
@@ -218,8 +221,8 @@ def _read_file(file: Path, most: int) -> bytes:
         raise InputError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _in_zip(path: Path, archive: zipfile.ZipFile) -> list[Member]:
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+def _in_zip(path: Path, archive: zipfile.ZipFile, passed: PassedOver) -> list[Member]:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir() or "\0" in entry.orig_filename]
     if len(entries) > MOST_MEMBERS:
         raise InputError(f"{path} has {len(entries):,} members; at most {MOST_MEMBERS:,} are read")
     twice = [name for name, count in Counter(entry.filename for entry in entries).items() if count > 1]
@@ -228,25 +231,58 @@ def _in_zip(path: Path, archive: zipfile.ZipFile) -> list[Member]:
     members = []
     for entry in entries:
         name = PurePosixPath(entry.filename)
-        if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or ":" in name.parts[0]:
-            raise InputError(f"{path} has a member {entry.filename!r} that leads out of it; it is not read")
-        if _is_image(name):
+        if reason := _refused(entry, name):
+            raise InputError(f"{path} has a member {entry.filename[:SHOWN_NAME]!r} {reason}; it is not read")
+        if _is_taken(name, False, passed):
             members.append(Member(name, partial(_read_entry, path, archive, entry)))
     return members
 
 
+def _refused(entry: zipfile.ZipInfo, name: PurePosixPath) -> str:
+    """Why a member makes the whole file suspect; empty where it does not."""
+    if not name.parts or "\0" in entry.orig_filename:
+        return "whose name is none"
+    if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or ":" in name.parts[0]:
+        return "that leads out of it"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "that is a symbolic link"
+    if entry.flag_bits & ENCRYPTED:
+        return "that is encrypted"
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others unpack without a limit
+        return "that is neither stored nor deflated"
+    return ""
+
+
 def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
-    # What the directory claims is not believed: no more than that is unpacked.
-    with archive.open(entry) as opened:
-        return _at_most(opened.read(most + 1), most, f"{path}: {entry.filename}")
+    name = f"{path}: {entry.filename}"
+    if entry.file_size > most:
+        raise _too_large(name, most)
+    try:
+        # What the directory claims is not believed: no more than that is unpacked.
+        with archive.open(entry) as opened:
+            return _at_most(opened.read(most + 1), most, name)
+    except InputError:
+        raise
+    except Exception as error:  # as where the file is opened
+        raise InputError(f"{name} cannot be read: {error}; is the file whole?") from None
 
 
 def _at_most(content: bytes, most: int, name: str) -> bytes:
     if len(content) > most:
-        raise InputError(f"{name} is larger than an image of that size can be: more than {most:,} bytes")
+        raise _too_large(name, most)
     return content
 
 
-def _is_image(path: PurePosixPath) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
-    return not hidden and len(path.parts) >= 2 and path.suffix.lower() in SUFFIXES
+def _too_large(name: str, most: int) -> InputError:
+    return InputError(f"{name} is larger than an image of that size can be: more than {most:,} bytes")
+
+
+def _is_taken(path: PurePosixPath, folder: bool, passed: PassedOver) -> bool:
+    """Whether it is an image in a class folder, or a folder that is looked into; what is not is counted."""
+    if any(map(hidden, path.parts)):
+        passed.add(path, "hidden")
+        return False
+    if folder or (len(path.parts) >= 2 and is_image(path)):
+        return True
+    passed.add(path, "" if not is_image(path) else "beside the class folders")
+    return False

@@ -83,13 +83,14 @@ def command(
         dataset=dataset, teacher=list(teacher), student=list(student), regime=list(regime), seeds=seeds,
         set=parse_sets(sets), device=device, row=[row],
     )  # fmt: skip
-    data = resolve(said, registry).dataset.component.load(Services(Store(default_store())))
+    data = resolve(said, registry).dataset.component.load(Services(Store(default_store()))).checked()
     found = read_release(release, data.class_names, data.image_size, folders, inside)
     initializer["sha256"] = found.sha256
     experiment = resolve(said.model_copy(update={"ipc": found.ipc, "row": [row]}), registry)
     open_folder(out, experiment)
     _save(out, experiment, data, found)
-    for note in (found.order, *found.notes):
+    read = (f"{data.name}: {note}" for note in (data.summary, *data.notes))
+    for note in (*read, found.order, *found.notes):
         click.echo(f"note: {note}")
     _ask_teacher(experiment, data, found, registry)
     click.echo(f"{out}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {out}")

@@ -64,6 +64,8 @@ def command(
     registry = load_registry()
     state = read_checkpoint(checkpoint)
     data = load_named_dataset(dataset, registry, parse_sets(sets))
+    for note in (data.summary, *data.notes):
+        click.echo(f"note: {data.name}: {note}")
     teacher = Teacher(
         architecture=model,
         state=state,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from delt_host.component import Component
+from delt_host.data.levels import Levels
+from delt_host.errors import InputError
 from delt_host.reader import ImageReader
 from delt_host.services import NONE, Services
 
@@ -65,6 +67,25 @@ class RealData:
     def num_classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def summary(self) -> str:
+        """How much there is, in a line."""
+        return f"{self.num_classes} classes, {len(self.train)} training and {len(self.test)} test images"
+
+    def checked(self) -> RealData:
+        """Itself; InputError where a class has no training image, or none to test with."""
+        check_classes(self.name, self.class_names, self.train, self.test)
+        return self
+
+
+def check_classes(name: str, class_names: Sequence[str], train: Split, test: Split) -> None:
+    """InputError where a class of a dataset has no training image, or none to test with."""
+    for kind, split in (("training", train), ("test", test)):
+        counts = torch.bincount(split.targets, minlength=len(class_names))
+        if int(counts.min()) == 0:
+            empty = class_names[int(counts.argmin())]
+            raise InputError(f"class {empty!r} of {name} has no {kind} image that can be read")
+
 
 class Dataset(Component):
     """A dataset's options (where it lies, its image size); `load` reads it."""
@@ -99,12 +120,15 @@ class ReadingReport:
     converted: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     resized: int = 0
+    levels: Levels = field(default_factory=Levels)
+    """Which value is white where values have more than 8 bits."""
 
     def notes(self) -> tuple[str, ...]:
         lines = []
         if self.converted:
             kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.converted.items()))
-            lines.append(f"converted to RGB: {kinds}")
+            white = f"; {self.levels.white:g} is white" if self.levels.white else ""
+            lines.append(f"converted to RGB: {kinds}{white}")
         if self.skipped:
             shown = ", ".join(self.skipped[:3]) + (", …" if len(self.skipped) > 3 else "")
             lines.append(f"skipped {len(self.skipped)} bad images: {shown}")

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from delt_host.code_identity import code_of
-from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split
-from delt_host.data.decode import decode, decode_all
+from delt_host.data.base import MemorySplit, ReadingReport, RealData, Split, check_classes
+from delt_host.data.decode import BadImage, decode, decode_all
 from delt_host.data.index import Index, add, index
+from delt_host.data.levels import Levels
 from delt_host.entry import INDEX, key_of
 from delt_host.errors import InputError, RunError
 from delt_host.resume import Checkpoint
@@ -24,6 +25,7 @@ from delt_host.services import NONE, Services
 KINDS = ("train", "test")
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
 STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory
+LEVELS_SAMPLE = 100  # images of a split that say what 16 bits mean, likewise
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,18 @@ class Files:
 class FileSplit(Split):
     """A split read from files on demand, in threads. InputError for a file that is another than when it was looked at."""
 
-    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int, contents: Index) -> None:
-        self.paths, self.targets, self.size, self.contents = list(paths), targets, size, contents
+    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int, contents: Index, levels: Levels) -> None:
+        self.paths, self.targets, self.size, self.contents, self.levels = list(paths), targets, size, contents, levels
 
     def read(self, indices: Tensor) -> Tensor:
-        images, _ = decode_all([self.paths[i] for i in indices.tolist()], self.size)
+        report = ReadingReport(levels=self.levels)
+        images, _ = decode_all([self.paths[i] for i in indices.tolist()], self.size, report)
         for place in indices.tolist():
             check_still(self.contents, place, self.paths[place])
         return images
 
     def original(self, index: int) -> Tensor:
-        image = decode(self.paths[index])
+        image = decode(self.paths[index], ReadingReport(levels=self.levels))
         check_still(self.contents, index, self.paths[index])
         return image
 
@@ -55,12 +58,14 @@ class FileSplit(Split):
 class OriginalsSplit(MemorySplit):
     """A split in memory whose images can also be had at their own resolution, from their files."""
 
-    def __init__(self, images: Tensor, targets: Tensor, paths: Sequence[Path], contents: Index) -> None:
+    def __init__(
+        self, images: Tensor, targets: Tensor, paths: Sequence[Path], contents: Index, white: float = 0.0
+    ) -> None:
         super().__init__(images, targets)
-        self.paths, self.contents = list(paths), contents
+        self.paths, self.contents, self.white = list(paths), contents, white
 
     def original(self, index: int) -> Tensor:
-        image = decode(self.paths[index])
+        image = decode(self.paths[index], ReadingReport(levels=Levels(self.white)))
         check_still(self.contents, index, self.paths[index])
         return image
 
@@ -85,21 +90,19 @@ def load_files(
     skip_bad_images: bool = False,
     notes: Sequence[str] = (),
     services: Services = NONE,
+    white: float = 0.0,
 ) -> RealData:
     """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None.
 
+    `white` is the value that is white in images of more than 8 bits a value; 0: 16 bits to the full, if the data use them.
     Decoded images, and what lies in which file, are kept in the store of `services`.
 
     Its fingerprint is of contents. Names of files count only by the order that they give to the images of a class.
     """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
     load = _on_demand if needed > IN_MEMORY else _in_memory
-    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, services, name)
-    for kind, split in zip(("training", "test"), splits, strict=True):
-        counts = torch.bincount(split.targets, minlength=len(class_names))
-        if int(counts.min()) == 0:
-            empty = class_names[int(counts.argmin())]
-            raise InputError(f"class {empty!r} of {name} has no {kind} image that can be read")
+    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, services, name, white)
+    check_classes(name, class_names, *splits)
     mean, std = statistics or mean_and_std(splits[0])
     return RealData(name, tuple(class_names), size, mean, std, *splits, fingerprint, (*notes, *report.notes()))
 
@@ -139,22 +142,29 @@ def _on_demand(
     skip_bad_images: bool,
     services: Services,
     name: str,
+    white: float,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
-    report, splits = ReadingReport(), []
-    parts: list[object] = [list(class_names), size, code_of(decode_all)]
+    report, splits = ReadingReport(levels=Levels(white)), []
+    parts: list[object] = [list(class_names), size, white, code_of(decode_all)]
     for files, found in zip((train, test), _indexed(train, test, services, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
-        good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report)]
+        good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report, size)]
         found = found.at(torch.tensor(good, dtype=torch.int64))
-        splits.append(FileSplit([paths[i] for i in good], targets[good], size, found))
+        splits.append(FileSplit([paths[i] for i in good], targets[good], size, found, report.levels))
         parts += [targets[good].tolist(), found.digest()]
+    if not skip_bad_images:  # else all were decoded
+        for split in splits:
+            sample = split.paths[:: max(len(split) // LEVELS_SAMPLE, 1)]
+            decode_all(sample, size, ReadingReport(levels=report.levels))
+    for split in splits:
+        split.levels = report.levels.settle()
     return (splits[0], splits[1]), key_of(parts), report
 
 
-def _readable(path: Path, report: ReadingReport) -> bool:
+def _readable(path: Path, report: ReadingReport, size: int) -> bool:
     try:
-        decode(path, report)
-    except InputError:
+        decode(path, report, size)
+    except BadImage:
         report.skipped.append(str(path))
         return False
     return True
@@ -168,16 +178,17 @@ def _in_memory(
     skip_bad_images: bool,
     services: Services,
     name: str,
+    white: float,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
     indices = _indexed(train, test, services, name)
-    content: list[object] = [size, code_of(decode_all), *(each.digest() for each in indices)]
-    decoded, report = _decoded((train, test), size, skip_bad_images, indices, content, services, name)
+    content: list[object] = [size, white, code_of(decode_all), *(each.digest() for each in indices)]
+    decoded, report = _decoded((train, test), size, skip_bad_images, indices, content, services, name, white)
     splits = []
     for kind, files, found in zip(KINDS, (train, test), indices, strict=True):
         good = decoded[f"{kind}.kept"]
         paths = [files.paths[i] for i in good.tolist()]
         splits.append(
-            OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths, found.at(good))
+            OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths, found.at(good), white)
         )
     fingerprint = fingerprint_of(class_names, *splits)
     # Patches are cut from the images as they are in their files, which the pixels at another size do not tell.
@@ -192,16 +203,18 @@ def _decoded(
     content: list[object],
     services: Services,
     name: str,
+    white: float,
 ) -> tuple[dict[str, Tensor], ReadingReport]:
     """Images (N, 3, size, size) and kept places (N,) of both splits, decoded or as an earlier run has kept them."""
     decoded: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
 
     def work(_checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        report, tensors = ReadingReport(), dict[str, Tensor]()
+        report, tensors = ReadingReport(levels=Levels(white)), dict[str, Tensor]()
         with services.observer.stage("decode", name, sum(len(files.paths) for files in splits), "images"):
             for kind, files in zip(KINDS, splits, strict=True):
                 images, good = decode_all(files.paths, size, report, skip_bad_images, services.observer.advance)
                 tensors |= {f"{kind}.images": images, f"{kind}.kept": good}
+        report.levels.check()
         # Files that changed meanwhile are not what the key says. Those of this moment are read again.
         again = _indexed(*splits, Services(services.store))
         for files, before, after in zip(splits, indices, again, strict=True):
@@ -221,7 +234,7 @@ def _decoded(
                 raise
             services.observer.note(str(error))  # there was no room for them, which costs the next run its time
             ((tensors, facts),) = decoded
-    report = ReadingReport(dict(facts["converted"]), resized=facts["resized"])
+    report = ReadingReport(dict(facts["converted"]), resized=facts["resized"], levels=Levels(white))
     for kind, files in zip(KINDS, splits, strict=True):
         taken = set(tensors[f"{kind}.kept"].tolist())
         report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]

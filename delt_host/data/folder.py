@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
 from pydantic import Field
 
 from delt_host.data.base import Dataset, RealData
-from delt_host.data.decode import FORMATS, image_files
+from delt_host.data.decode import size_of
 from delt_host.data.files import Files, load_files
+from delt_host.data.walk import READ, PassedOver, folders_in, images_in
 from delt_host.errors import InputError
 from delt_host.services import NONE, Services
 
@@ -33,6 +35,8 @@ class ImageFolder(Dataset):
     """Leave out images that cannot be read, and count them."""
     follow_links: bool = False
     """Read symbolic links that lead out of the folder too."""
+    white: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """The value that is white in images of more than 8 bits a value, 4095 for 12 bits; 0: 16 bits to the full."""
 
     @property
     def published_as(self) -> str:
@@ -47,60 +51,62 @@ class ImageFolder(Dataset):
             raise InputError(f"{root} has no folder train/ with a folder for each class")
         if test is None:
             raise InputError(f"{root} has neither test/ nor val/ with a folder for each class")
-        train_files, names = class_files(root / "train", within=None if self.follow_links else root)
-        test_files, test_names = class_files(test, within=None if self.follow_links else root)
+        passed, within = PassedOver(), None if self.follow_links else root
+        train_files, names = class_files(root / "train", passed, within)
+        test_files, test_names = class_files(test, passed, within)
         for name in sorted(set(names) ^ set(test_names)):
             here, there = ("train", test.name) if name in names else (test.name, "train")
-            raise InputError(f"class {name!r} of {root} is in {here}/ but not in {there}/")
+            near = [other for other in {*names, *test_names} - {name} if other.casefold() == name.casefold()]
+            hint = f", which has {near[0]!r}" if near else ""
+            raise InputError(f"class {name!r} of {root} is in {here}/ but not in {there}/{hint}")
         size = self.image_size or _own_size(train_files.paths)
         notes = [] if self.image_size else [f"images are taken at {size} px (--set dataset.image_size=… for another)"]
+        notes += [*alike(names), *passed.notes()]
         return load_files(
-            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes, services
-        )
+            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes, services,
+            white=self.white,
+        )  # fmt: skip
 
 
-def class_files(split: Path, subfolder: str = "", within: Path | None = None) -> tuple[Files, list[str]]:
-    """The image files of a split's class folders and the class names; InputError for an empty one.
+def class_files(split: Path, passed: PassedOver, within: Path | None = None) -> tuple[Files, list[str]]:
+    """The image files of a split's class folders, those in folders below included, and the class names in composed Unicode,
+    sorted; what is no image is counted in `passed`. InputError for a class without images, and for two of one name.
 
     Symbolic links must lead to something `within` that folder, where it is given.
     """
-    names = sorted(entry.name for entry in split.iterdir() if entry.is_dir())
-    if not names:
+    found: dict[str, Path] = {}
+    for folder in folders_in(split, passed):
+        try:
+            folder.name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"a class folder's name in {split} is not UTF-8: {folder.name!r}; rename it") from None
+        # macOS writes an accent as a character of its own: the same name in both splits is the same class.
+        if (name := unicodedata.normalize("NFC", folder.name)) in found:
+            raise InputError(f"{split} has two folders {name!r}, their accents coded in two ways; rename or join them")
+        found[name] = folder
+    if not found:
         raise InputError(f"{split} has no class folders")
     paths: list[Path] = []
     targets: list[int] = []
-    for label, name in enumerate(names):
-        folder = split / name / subfolder
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"a class folder's name in {split} is not UTF-8: {name!r}; rename it") from None
-        found = image_files(folder) if folder.is_dir() else []
-        if not found:
-            raise InputError(f"the class folder {folder} has no images (png, jpg, webp, bmp, tiff)")
-        if within is not None:
-            _check_links([folder, *found], within)
-        paths += found
-        targets += [label] * len(found)
+    for label, name in enumerate(names := sorted(found)):
+        images = images_in(found[name], passed, within)
+        if not images:
+            raise InputError(f"the class folder {found[name]} has no images ({READ})")
+        paths += images
+        targets += [label] * len(images)
     return Files(paths, targets), names
 
 
-def _check_links(paths: list[Path], within: Path) -> None:
-    home = within.resolve()
-    for path in paths:
-        if path.is_symlink() and not path.resolve().is_relative_to(home):
-            raise InputError(
-                f"{path} is a symbolic link that leads out of {within}; to read such links: --set dataset.follow_links=true"
-            )
+def alike(names: Sequence[str]) -> list[str]:
+    """A note where two classes differ in case alone."""
+    by_case: dict[str, str] = {}
+    for name in names:
+        if (other := by_case.setdefault(name.casefold(), name)) != name:
+            return [f"classes {other!r} and {name!r} differ in upper and lower case alone: they are taken as two"]
+    return []
 
 
 def _own_size(paths: list[Path]) -> int:
-    sizes: Counter[tuple[int, int]] = Counter()
-    for path in paths[:: max(len(paths) // SAMPLE, 1)]:
-        try:
-            with Image.open(path, formats=FORMATS) as image:
-                sizes[image.size] += 1
-        except OSError:
-            continue  # decoding names the file, or counts it
+    sizes = Counter(filter(None, map(size_of, paths[:: max(len(paths) // SAMPLE, 1)])))
     (width, height), _ = sizes.most_common(1)[0] if sizes else ((0, 1), 0)
     return width if width == height and len(sizes) == 1 else DEFAULT_SIZE

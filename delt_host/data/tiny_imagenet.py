@@ -8,8 +8,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from delt_host.data.base import Dataset, RealData
-from delt_host.data.decode import image_files
 from delt_host.data.files import Files, load_files
+from delt_host.data.walk import PassedOver, images_in
 from delt_host.errors import InputError
 from delt_host.services import NONE, Services
 
@@ -38,18 +38,27 @@ class TinyImageNet(Dataset):
                     "--dataset tiny-imagenet:PATH"
                 )
         names = sorted((root / "wnids.txt").read_text(encoding="utf-8").split())
-        train, test = _train_files(root, names), _validation_files(root, names)
+        passed = PassedOver()
+        train, test = _train_files(root, names, passed), _validation_files(root, names)
         return load_files(
-            "tiny-imagenet", names, train, test, self.image_size, STATISTICS, self.skip_bad_images, services=services
+            "tiny-imagenet",
+            names,
+            train,
+            test,
+            self.image_size,
+            STATISTICS,
+            self.skip_bad_images,
+            passed.notes(),
+            services,
         )
 
 
-def _train_files(root: Path, names: list[str]) -> Files:
+def _train_files(root: Path, names: list[str], passed: PassedOver) -> Files:
     paths: list[Path] = []
     targets: list[int] = []
     for label, name in enumerate(names):
         folder = root / "train" / name / "images"
-        found = image_files(folder) if folder.is_dir() else []
+        found = images_in(folder, passed) if folder.is_dir() else []
         if not found:
             raise InputError(f"the class folder {folder} has no images")
         paths += found

@@ -14,6 +14,7 @@ from torchvision import datasets
 
 from delt_host.data.base import IMAGENET_MEAN, IMAGENET_STD, Dataset, MemorySplit, RealData
 from delt_host.data.files import Files, fingerprint_of, load_files
+from delt_host.data.walk import hidden
 from delt_host.errors import InputError
 from delt_host.services import NONE, Services
 
@@ -152,4 +153,6 @@ class ImageNet100(ImageNet):
 
 
 def _files(samples: Sequence[tuple[str, int]]) -> Files:
-    return Files([Path(path) for path, _ in samples], [target for _, target in samples])
+    """Without what another system hides among images, which torchvision takes."""
+    seen = [(Path(path), target) for path, target in samples if not hidden(Path(path).name)]
+    return Files([path for path, _ in seen], [target for _, target in seen])

@@ -157,3 +157,17 @@ def _check_forward(network: nn.Module, name: str, num_classes: int, image_size: 
         network.train(training)
     if shape != (2, num_classes):
         raise InputError(f"model {name} gives {shape} for two images, not (2, {num_classes}): it is no classifier")
+
+
+def check_trains_on_one(network: nn.Module, name: str, image_size: int) -> None:
+    """InputError for a network that cannot be trained on batches of one image, as BatchNorm over maps of 1 x 1 cannot."""
+    network.train()
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"model {name} cannot be trained on a batch of one image ({reason}): --set protocol.batch_size=2 or more, "
+            "or a higher --ipc"
+        ) from None

@@ -92,7 +92,14 @@ def _results(experiment: Experiment, problem: Problem, measurements: Sequence[Me
         rows.setdefault(measurement.row.label, []).append(measurement)
     results = Results(
         recipe=experiment.table(),
-        data=DataRecord(name=data.name, fingerprint=data.fingerprint, notes=data.notes),
+        data=DataRecord(
+            name=data.name,
+            fingerprint=data.fingerprint,
+            classes=data.num_classes,
+            training_images=len(data.train),
+            test_images=len(data.test),
+            notes=data.notes,
+        ),
         teachers=tuple(
             TeacherRecord(name=each.called, **each.facts(), fingerprint=each.fingerprint) for each in problem.teachers
         ),

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from delt_host import batching
 from delt_host.budget import check_stretchable, pace_steps, with_budget
 from delt_host.components import Cost, Distilled
 from delt_host.compute import keep_freed_memory
@@ -26,7 +27,7 @@ from delt_host.errors import InputError, RunError
 from delt_host.experiment import Column, Experiment, Named, Row
 from delt_host.host import Host
 from delt_host.measurement import Measurement
-from delt_host.models import build_model
+from delt_host.models import build_model, check_trains_on_one
 from delt_host.plan import Plan
 from delt_host.problem import Problem
 from delt_host.recover import check_plan
@@ -250,10 +251,10 @@ def _failed(course: Course, evaluator: Named[Any], regime: str, student: int, er
 
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
-    """The dataset, its notes passed on."""
+    """The dataset, how much there is and its notes passed on. InputError where a class has no image to train or test with."""
     with host.observer.stage("load", dataset.name, 0, "images"):
-        data = dataset.component.load(Services(host.store, host.observer))
-    for note in data.notes:
+        data = dataset.component.load(Services(host.store, host.observer)).checked()
+    for note in (data.summary, *data.notes):
         host.observer.note(f"{data.name}: {note}")
     return data
 
@@ -276,9 +277,13 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
     """InputError for a student, or a teacher to squeeze, that does not exist or cannot take the images: now, not after an
     hour of distilling."""
     students = [model for named in experiment.evaluators for model in named.component.trainings]
+    images = experiment.ipc * data.num_classes
+    sizes = {column.protocol.component.batch_for(experiment.ipc, data.num_classes) for column in experiment.regimes}
     for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
         with isolated_rng(0, "check"):
-            build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
+            network = build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
+            if model in students and any(batching.single(images, size) for size in sizes):
+                check_trains_on_one(network, model, data.image_size)
 
 
 def _plans(experiment: Experiment, problem: Problem, host: Host) -> dict[str, Plan]:
