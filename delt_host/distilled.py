@@ -144,7 +144,9 @@ class HardLabelled(Dataset[tuple[Any, int]]):
 def load(path: str | Path, forms: Forms | None = None) -> DistilledSet:
     """Read a `distilled.safetensors`, or the folder that holds one, with the soft labels beside it.
 
-    `forms` gives a plugin's form by name; by default all plugins are imported to find it. InputError where it is missing, damaged or something else.
+    `forms` gives a plugin's form by name; by default all plugins are imported to find it.
+
+    InputError where it is missing, damaged or something else.
     """
     from delt_host.artifact.soft_labels import read_labels
 

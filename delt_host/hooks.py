@@ -45,13 +45,18 @@ def offers(plugin: Any, module: str, others: Iterable[str]) -> tuple[list[Offer]
     """All that a plugin's own hooks give, and a sentence for each hook in it that nobody will call.
 
     `module` is the one that the entry point names, `others` those of all other plugins. A hook belongs to the plugin that
-    defines it: one that came along with ``from … import *`` is left to its own. TypeError, InputError or whatever a hook raises.
+    defines it: one that came along with ``from … import *`` is left to its own.
+    TypeError, InputError, or whatever a hook raises.
     """
     functions, notes = _hooks(plugin, module, frozenset(others) - {module})
-    found = [(HOOKS[hook], name, thing) for hook, function in functions for name, thing in _called(hook, function)]
-    for kind, name, thing in found:
-        if problem := _problem(kind, name, thing):
-            raise TypeError(f"{kind} {name!r} {problem}")
+    found = []
+    for hook, function in functions:
+        for name, thing in _called(hook, function):
+            if problem := _problem(HOOKS[hook], name, thing):
+                raise TypeError(
+                    f"{HOOKS[hook]} {name!r} {problem}{_at(thing if isinstance(thing, type) else function)}"
+                )
+            found.append((HOOKS[hook], name, thing))
     return found, notes
 
 
@@ -66,9 +71,9 @@ def _hooks(plugin: Any, module: str, others: frozenset[str]) -> tuple[list[tuple
             continue
         hook = (marked or {}).get("specname") or attribute
         if hook not in HOOKS:
-            raise unknown("hook", hook, HOOKS)
+            raise InputError(f"{unknown('hook', hook, HOOKS)}{_at(function)}")
         if marked is None:
-            raise TypeError(f"{hook} is no hook: write @hookimpl over it")
+            raise TypeError(f"{hook} is no hook: write @hookimpl over it{_at(function)}")
         theirs = any(_is_below(home, other) for other in others)
         if _is_below(home, module) or (not theirs and home.partition(".")[0] == module.partition(".")[0]):
             own.append((hook, function))
@@ -85,17 +90,18 @@ def _called(hook: str, function: Callable[[], Any]) -> Iterator[tuple[str, Any]]
     parameters = inspect.signature(function).parameters.values()
     asked = [each.name for each in parameters if each.default is each.empty and each.kind not in (2, 4)]  # no *args
     if asked:
-        raise TypeError(f"{hook}() is called without arguments, and asks for {', '.join(asked)}")
+        raise TypeError(f"{hook}() is called without arguments, and asks for {', '.join(asked)}{_at(function)}")
     given = function()
     if not isinstance(given, Mapping):
         missing = ": is its `return` missing?" if given is None else ""
         raise TypeError(
-            f"{hook}() must return a dict from names to what they stand for, not {_kind_of(given)}{missing}"
+            f"{hook}() must return a dict from names to what they stand for, not {_kind_of(given)}{missing}{_at(function)}"
         )
     for name in given:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise TypeError(
-                f"{hook}() has the name {name!r:.60}: a name is typed, and made of letters, digits and any of _ . + - after them"
+                f"{hook}() has the name {name!r:.60}: it is typed, so letters and digits with _ . + - among them"
+                f"{_at(function)}"
             )
     yield from given.items()
 
@@ -124,15 +130,24 @@ def _problem(kind: str, name: str, thing: Any) -> str:
     return ""
 
 
+def _at(thing: Any) -> str:
+    """Where a function or class is written, to go at the end of a sentence."""
+    try:
+        file, (_, line) = inspect.getsourcefile(thing), inspect.getsourcelines(thing)
+    except (OSError, TypeError):
+        return ""
+    return f", at {file}:{line}"
+
+
 def _kind_of(thing: Any) -> str:
     return "None" if thing is None else f"a {type(thing).__name__}"
 
 
 def told(error: BaseException, module: str) -> str:
     """What a plugin raised, in one sentence with the file and the line in it that this came from."""
-    said = str(error) if isinstance(error, InputError) else sentence(error)
+    said = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else sentence(error)
     place = _place(error, module)
-    return f"{said}, at {place}" if place else said
+    return f"{said}, at {place}" if place and ", at " not in said else said
 
 
 def trace(error: BaseException, module: str) -> str:
@@ -156,9 +171,9 @@ def _place(error: BaseException, module: str) -> str:
 
 
 def _is_the_loaders(file: str) -> bool:
-    parts = file.replace("\\", "/").split("/")
+    folders = file.replace("\\", "/").split("/")[-3:-1]
     return (
         file.startswith("<frozen")
-        or parts[-2:-1] in (["delt_host"], ["importlib"])
-        or parts[-3:-1] == ["importlib", "metadata"]
+        or folders[-1:] in (["delt_host"], ["importlib"])
+        or folders == ["importlib", "metadata"]
     )

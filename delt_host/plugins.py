@@ -85,9 +85,8 @@ class Clash:
         distributions = list(dict.fromkeys(offer.plugin.distribution for offer in self.offers))
         one_of = " or ".join(f"--prefer {name}" for name in distributions)
         way_out = f"choose one with {one_of}" if len(distributions) > 1 else f"leave one out with -p {NOT}NAME"
-        return (
-            f"{len(self.offers)} plugins provide the {self.kind} {self.name!r}: {' and '.join(from_where)}; {way_out}"
-        )
+        count = "two" if len(self.offers) == 2 else str(len(self.offers))
+        return f"{count} plugins provide the {self.kind} {self.name!r}: {' and '.join(from_where)}; {way_out}"
 
     def refuse(self, *_arguments: Any) -> NoReturn:
         raise InputError(str(self))
@@ -150,6 +149,11 @@ class Registry:
         """By name; under a name that several provide, what raises InputError when it is called."""
         clashing = {name: clash.refuse for (of, name), clash in self.clashes.items() if of == kind}
         return {name: entry.thing for name, entry in self.provided[kind].items()} | clashing
+
+    def source_of_model(self, name: str) -> str:
+        """The distribution, with its version, whose plugin provides a network; empty where it is no plugin's."""
+        entry = self.provided["model"].get(name)
+        return "" if entry is None or entry.plugin is HOST else f"{entry.plugin.distribution} {entry.plugin.version}"
 
     def dangling(self) -> list[str]:
         """A sentence for each method and regime that names a component which nobody provides."""

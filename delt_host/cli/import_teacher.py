@@ -74,6 +74,7 @@ def command(
         std=_channels(std, "--std") or data.std,
         image_size=data.image_size,
         recipe={"imported from": checkpoint.name},
+        plugin=registry.source_of_model(model),
     )
     teacher.check_fits(data)
     teacher = measured(teacher, data, Compute.choose(device or "auto"), registry.things("model"))

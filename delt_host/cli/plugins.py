@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -55,5 +56,7 @@ def _list(as_json: bool, chosen: tuple[str, ...], prefer: tuple[str, ...]) -> No
         text = "; ".join(given)
         table.add_row(plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text)
     Console().print(table)
+    for trace in (plugin["trace"] for plugin in plugins if plugin["trace"] and "--debug" in sys.argv):
+        click.echo(trace, err=True)
     for note in found["notes"]:
         click.echo(f"note: {note}", err=True)

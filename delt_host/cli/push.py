@@ -58,9 +58,8 @@ def command(
         raise InputError("--repo must be USER/NAME, of letters, digits, dots, dashes and underscores")
     _check_endpoint(endpoint)
     files = files_of(folder)
-    load(
-        folder, lambda name: options.loaded(plugins, prefer).get("form", name)
-    )  # damaged or mismatched files are refused here, not by those who download them
+    # Damaged or mismatched files are refused here, not by those who download them.
+    load(folder, lambda name: options.loaded(plugins, prefer).get("form", name))
     if licence_of(folder / "README.md") == UNKNOWN:
         raise InputError(
             f"{folder / 'README.md'} names no licence: the source's decides; fill in `license:` in its head, or export "

@@ -104,9 +104,8 @@ def command(
     chosen_table = load_table(table)
     wanted = [*only, *(f"ipc={value}" for value in ipc), *(f"student={value}" for value in student)]
     cells = select(chosen_table, wanted)
-    mine = cell.Mine(
-        cell.mapped(dataset, "--dataset"), _teachers(teacher), parse_sets(sets), plugins=plugins, prefer=prefer, **said
-    )
+    own_sets, own_teachers = cell.mapped(dataset, "--dataset"), _teachers(teacher)
+    mine = cell.Mine(own_sets, own_teachers, parse_sets(sets), plugins=plugins, prefer=prefer, **said)
     registry = options.loaded(plugins, prefer)
     readings = reading or tuple(chosen_table.file.readings)
     compute.use_threads(threads)

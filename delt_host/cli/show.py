@@ -21,13 +21,13 @@ def command(name: str, plugins: tuple[str, ...], prefer: tuple[str, ...], as_jso
     from delt_host.errors import InputError, unknown
 
     found = catalogue(plugins, prefer)
-    for note in found["notes"]:
-        click.echo(f"note: {note}", err=True)
     things = found["things"]
     records = [entries[name] for entries in things.values() if name in entries]
     clashes = [clash["said"] for clash in found["clashes"] if clash["name"] == name]
     if clashes and not records:
         raise InputError("; ".join(clashes))
+    for note in found["notes"]:
+        click.echo(f"note: {note}", err=True)
     if not records:
         raise unknown("name", name, {known for entries in things.values() for known in entries})
     if as_json:
