@@ -49,7 +49,7 @@ def _check_split(name: str, split: Split, data: RealData) -> None:
     wrong = [label for label in there if not 0 <= label < data.num_classes]
     assert not wrong, f"{name}.targets name the class {wrong[:1]}, and there are {data.num_classes}, counted from 0"
     missing = sorted(set(range(data.num_classes)) - set(there))
-    assert not missing, f"{name} has no image of class {data.class_names[missing[0]]!r}" if missing else ""
+    assert not missing, f"{name} has no image of class {data.class_names[missing[0]]!r}"
     some = torch.arange(min(len(split), MOST))
     images = split.read(some)
     wanted = (len(some), 3, size, size)

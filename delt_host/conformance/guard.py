@@ -1,9 +1,10 @@
-"""Whatever is wrong with a component ends in one AssertionError of one sentence, and what it changed of the process is set back."""
+"""Whatever is wrong ends in one AssertionError of one sentence, and what a component changed of the process is set back."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         failed = error
-    drawn = [whose for whose, (read, _) in GENERATORS.items() if repr(read()) != repr(generators[whose])]
+    drawn = [whose for whose, (read, _) in GENERATORS.items() if _bits(read()) != _bits(generators[whose])]
     changed = [what for what, (read, _) in PROCESS.items() if read() != process[what]]
     for whose, (_, write) in GENERATORS.items():
         write(generators[whose])
@@ -90,6 +91,10 @@ def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
         raise failed
 
 
+def _bits(state: Any) -> bytes:
+    return bytes(state.numpy()) if isinstance(state, torch.Tensor) else pickle.dumps(state)
+
+
 def _looks(thing: Any, problem: Problem) -> dict[str, str]:
     """Digests of what no component may change."""
     data = problem.data
@@ -98,9 +103,8 @@ def _looks(thing: Any, problem: Problem) -> dict[str, str]:
         "problem.data.train": _digest(data.train.read(every), data.train.targets),
         "a teacher's weights": _digest(*(each for teacher in problem.teachers for each in teacher.state.values())),
     }
-    networks = {key: network for key, network in problem.services.built.items()}
     for teacher in problem.teachers:
-        for key, network in networks.items():
+        for key, network in problem.services.built.items():
             if key[0] == teacher.fingerprint and not _as_loaded(network, teacher.state):
                 found["a teacher's weights"] += " network"
     if isinstance(thing, Component):

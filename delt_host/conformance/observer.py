@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ def results(_observer: type[Observer], _problem: Problem) -> dict[str, Any]:
 
 def examine(observer: type[Observer], problem: Problem) -> None:
     """Hears a run to its end, failures too, and writes into the run's folder alone."""
-    before = set(os.listdir())
+    before = set(Path().iterdir())
     with tempfile.TemporaryDirectory() as folder, observer(Path(folder)) as hearing:  # type: ignore[call-arg]
         hearing.expect(())
         hearing.cached("squeeze", "convnet3")
@@ -30,7 +29,7 @@ def examine(observer: type[Observer], problem: Problem) -> None:
         known = {"row": "a row", "regime": "hard", "evaluator": "student", "set": 0}
         hearing.scored(Score(**known, scores={"top1": 50.0}), real_distilled(problem))
         hearing.scored(Score(**known, scores={}, failure="it failed"), None)
-    left = sorted(set(os.listdir()) - before)
+    left = sorted(set(Path().iterdir()) - before)
     assert not left, (
         f"{observer.__name__}: leaves {left[0]} in the working folder; write into the folder that it is made with"
     )
