@@ -61,7 +61,8 @@ def offers(plugin: Any, module: str, others: Iterable[str]) -> tuple[list[Offer]
 
 
 def _hooks(plugin: Any, module: str, others: frozenset[str]) -> tuple[list[tuple[str, Callable[[], Any]]], list[str]]:
-    own, notes = [], []
+    own: list[tuple[str, Callable[[], Any]]] = []
+    notes: list[str] = []
     for attribute in dir(plugin):
         function = getattr(plugin, attribute, None)
         if not inspect.isroutine(function):

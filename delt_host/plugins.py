@@ -186,7 +186,8 @@ def load_registry(plugins: Iterable[str] = (), prefer: Iterable[str] = ()) -> Re
             raise unknown("plugin", name, known)
     preferred = _preferred(prefer, points)
     only = load if os.environ.get(NO_AUTOLOAD) else None
-    registry, collected = Registry(), {}
+    registry = Registry()
+    collected: dict[tuple[str, str], list[Provided]] = {}
     modules = {point.module for point in points}
     for kind, entries in registry.provided.items():
         collected |= {(kind, name): [entry] for name, entry in entries.items()}

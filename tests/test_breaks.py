@@ -214,7 +214,7 @@ class Growing(Initializer):
 @breaks("it raised IndexError: tuple index out of range, at ")
 class NeedsTeacher(Initializer):
     def initialize(self, problem, classes):
-        problem.teachers[0]
+        assert problem.teachers[0]
         return Start(noise(problem, classes))
 
 
@@ -452,7 +452,7 @@ class PlainLoss(Matcher):
 @breaks("bind() gives NoneType, not a function of views")
 class NoMatch(Matcher):
     def bind(self, problem):
-        pull
+        _ = pull
 
 
 @breaks("it returned no loss term")

@@ -38,10 +38,12 @@ def in_another_process(contract: str, thing: Any, problem: Problem) -> dict[str,
     try:
         asked = pickle.dumps((contract, thing, replace(problem, services=Services(None))))
     except Exception as error:
-        return _skipped(name, sentence(error))
+        _skipped(name, sentence(error))
+        return None
     home = (thing if hasattr(thing, "__qualname__") else type(thing)).__module__
     if home == "__main__":
-        return _skipped(name, "it is defined in a cell or a script")
+        _skipped(name, "it is defined in a cell or a script")
+        return None
     path = [str(Path(place).absolute()) for place in sys.path]
     with tempfile.TemporaryDirectory() as folder:
         request = {"path": path, "threads": torch.get_num_threads(), "asked": asked}
@@ -53,7 +55,10 @@ def in_another_process(contract: str, thing: Any, problem: Problem) -> dict[str,
         server.stdout.readline()
         file = Path(folder) / "answer"
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"error": "it ends the process"}
-    return _skipped(name, found["cannot"]) if "cannot" in found else found
+    if "cannot" in found:
+        _skipped(name, found["cannot"])
+        return None
+    return found
 
 
 def _skipped(name: str, why: str) -> None:
