@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -32,9 +33,11 @@ NO_OPTIONS = ("model", "observer")
 Record = dict[str, Any]
 
 
-def catalogue() -> Record:
-    """`plugins`: each with what it provides, by kind; `things`: by kind and name, each with its options. JSON-able."""
-    began, file, surroundings = time.time_ns(), default_store() / FILE, _surroundings()
+def catalogue(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> Record:
+    """`plugins`: each with what it provides, by kind; `things`: by kind and name, each with its options; `clashes`: names that
+    several provide; `notes`. JSON-able. Arguments are those of `load_registry`."""
+    began, file = time.time_ns(), default_store() / FILE
+    surroundings = {**_surroundings(), "chosen": [list(plugins), list(prefer)]}
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["surroundings"] == surroundings and all(_look(path) == seen for path, seen in kept["files"].items()):
@@ -43,9 +46,12 @@ def catalogue() -> Record:
         pass
     from delt_host.plugins import load_registry
 
-    registry = load_registry()
+    registry = load_registry(plugins, prefer)
     # Through JSON, so that the first answer is the same as those that follow.
-    found: Record = json.loads(json.dumps({"plugins": _plugins(registry), "things": _things(registry)}, default=str))
+    clashes = [{"kind": kind, "name": name, "said": str(clash)} for (kind, name), clash in registry.clashes.items()]
+    said = {"clashes": clashes, "notes": registry.notes()}
+    listed = {"plugins": _plugins(registry), "things": _things(registry), **said}
+    found: Record = json.loads(json.dumps(listed, default=str))
     files = _imported()
     edited = any(seen[1:] > [began] for seen in files.values())  # meanwhile: what was imported may be older
     if not edited and not any(plugin["broken"] for plugin in found["plugins"]):
@@ -97,18 +103,25 @@ def _plugins(registry: Registry) -> list[Record]:
                 for kind, entries in registry.provided.items()
                 if (names := sorted(name for name, entry in entries.items() if entry.plugin == plugin))
             },
+            "clashes": {
+                kind: names
+                for kind in registry.provided
+                if (
+                    names := [
+                        clash.name for clash in registry.clashes.values() if clash.kind == kind and plugin in clash.by
+                    ]
+                )
+            },
         }
         for plugin in registry.plugins
     ]
 
 
 def _things(registry: Registry) -> dict[str, dict[str, Record]]:
-    from delt_host.data import DATASETS
-
-    things = {kind: registry.things(kind) for kind in registry.provided if kind not in NO_OPTIONS}
-    things["dataset"] = {**DATASETS, **things["dataset"]}
     return {
-        kind: {name: _describe(kind, name, thing) for name, thing in named.items()} for kind, named in things.items()
+        kind: {name: _describe(kind, name, entry.thing) for name, entry in entries.items()}
+        for kind, entries in registry.provided.items()
+        if kind not in NO_OPTIONS
     }
 
 

@@ -82,6 +82,15 @@ def look_at(modules: Iterable[str]) -> None:
             _follow(module, set(), set())
 
 
+def modules_of(thing: Any) -> frozenset[str]:
+    """The modules whose code counts for a class or function."""
+    modules = set[str]()
+    for part in _with_bases(_unwrapped(thing)):
+        with suppress(LookupError, RecursionError):
+            _follow(part.__module__, modules, set())
+    return frozenset(modules)
+
+
 def why_unknown(code: str) -> str:
     """What could not be looked at, where that is so."""
     return code.partition(" ")[2] if code.startswith(UNKEPT) else ""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FILE = "distilled.safetensors"
 METADATA = "delt_host.distilled"
+Forms = Callable[[str], type[Form]]
+"""A form by its name; InputError where there is none."""
 FORMAT = 1
 
 
@@ -139,8 +141,10 @@ class HardLabelled(Dataset[tuple[Any, int]]):
         return image, int(self.targets[place])
 
 
-def load(path: str | Path) -> DistilledSet:
+def load(path: str | Path, forms: Forms | None = None) -> DistilledSet:
     """Read a `distilled.safetensors`, or the folder that holds one, with the soft labels beside it.
+
+    `forms` gives a plugin's form by name; by default all plugins are imported to find it.
 
     InputError where it is missing, damaged or something else.
     """
@@ -162,7 +166,7 @@ def load(path: str | Path) -> DistilledSet:
     about = build(_Header, header, f"the distilled set {path}")
     if about.format > FORMAT:
         raise InputError(f"the distilled set {path} is of format {about.format}; this delt-host reads up to {FORMAT}")
-    made = _distilled(path, tensors, about)
+    made = _distilled(path, tensors, about, forms or _installed)
     names, normalization = about.class_names, Normalization(about.mean, about.std)
     return DistilledSet(
         made, names, normalization, about.about, about.form, read_labels(path.parent, made, len(about.class_names))
@@ -183,8 +187,8 @@ class _Header(BaseModel):
     about: dict[str, Any] = Field(default_factory=dict)
 
 
-def _distilled(path: Path, tensors: dict[str, Tensor], header: _Header) -> Distilled:
-    form = _form(path, header)
+def _distilled(path: Path, tensors: dict[str, Tensor], header: _Header, forms: Forms) -> Distilled:
+    form = _form(path, header, forms)
     packed = {name: tensor for name, tensor in tensors.items() if name not in RESERVED}
     targets = tensors.get("targets", torch.empty(0))
     _check_targets(path, targets, len(header.class_names))
@@ -212,15 +216,20 @@ def _distilled(path: Path, tensors: dict[str, Tensor], header: _Header) -> Disti
     )
 
 
-def _form(path: Path, header: _Header) -> Form:
+def _installed(form: str) -> type[Form]:
+    from delt_host.plugins import load_registry
+
+    found: type[Form] = load_registry().get("form", form)
+    return found
+
+
+def _form(path: Path, header: _Header, forms: Forms) -> Form:
     """The form that the file is in; plugins are imported where it is not one of the host's own."""
     if header.form in FORMS:
         cls = FORMS[header.form]
     else:
-        from delt_host.plugins import load_registry
-
         try:
-            cls = load_registry().get("form", header.form)
+            cls = forms(header.form)
         except InputError as error:
             raise InputError(f"the distilled set {path} is stored in a form that is not installed: {error}") from None
     return build(cls, header.options, f"the form {header.form} of {path}")

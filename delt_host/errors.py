@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 600  # characters of a sentence that is not ours
+
 
 class InputError(Exception):
     """Something the user gave is wrong: one sentence saying what, where, and what would be right (exit code 2)."""
@@ -12,6 +14,24 @@ class InputError(Exception):
 
 class RunError(Exception):
     """The input was fine, yet the work failed: a diverging loss, a plugin that broke its contract (exit code 1)."""
+
+
+def sentence(error: BaseException) -> str:
+    """Whatever was raised, on one line: ours in their own words, pydantic's by option and without addresses, others with their
+    type.
+
+    >>> sentence(KeyError("weight"))
+    "KeyError: 'weight'"
+    """
+    if isinstance(error, InputError | RunError | AssertionError) and str(error):
+        said = str(error)
+    elif callable(problems := getattr(error, "errors", None)) and hasattr(error, "title"):  # without importing pydantic
+        first = problems(include_url=False)[0]
+        said = f"{'.'.join(map(str, (error.title, *first['loc'])))}: {first['msg'].removeprefix('Value error, ')}"
+    else:
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    said = " ".join(said.split())
+    return said if len(said) <= LONGEST else f"{said[:LONGEST]} …"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -180,6 +180,10 @@ class Experiment:
     """Of the processor, for each piece of work: sums are rounded by how they are divided."""
     strict: bool = False
     """Whether no result is used that was made with another number of threads or other versions of libraries."""
+    plugins: tuple[str, ...] = ()
+    """Those that are loaded or left out by name, as ``-p`` takes them."""
+    prefer: tuple[str, ...] = ()
+    """Distributions whose things are taken where several plugins provide one name."""
     match: Budget | None = None
     """The budget that all rows are brought to; None: each has its own."""
     ceiling_epochs: int = 0
@@ -201,6 +205,8 @@ class Experiment:
             "stack": self.stack,
             "threads": self.threads,
             "strict": self.strict,
+            "plugins": list(self.plugins),
+            "prefer": list(self.prefer),
             "ceiling_epochs": self.ceiling_epochs,
             "match": str(self.match) if self.match else None,
             "dataset": self.dataset.table(),

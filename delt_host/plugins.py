@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, NoReturn
 
-import pluggy
-
-from delt_host import __version__, hookspecs
+from delt_host import __version__
 from delt_host.code_identity import look_at
-from delt_host.components import CONTRACTS, STAGES
+from delt_host.data import DATASETS
 from delt_host.errors import InputError, unknown
-from delt_host.form import FORMS, Form
-from delt_host.former import now_written
+from delt_host.form import FORMS
+from delt_host.hooks import CLASSES as CLASSES
+from delt_host.hooks import KINDS, offers, told, trace
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
-from delt_host.network_source import Frozen, NetworkSource
-from delt_host.observer import Observer
+from delt_host.models import MODELS
+from delt_host.network_source import Frozen
 from delt_host.ordinary import Ordinary
-from delt_host.protocols import PROTOCOLS, Protocol
-from delt_host.squeezer import Squeezer
+from delt_host.protocols import PROTOCOLS
 
-KINDS = (*STAGES, "form", "network_source", "protocol", "regime", "squeezer", "method", "dataset", "model", "observer")
-CLASSES: dict[str, type] = {
-    **CONTRACTS,
-    "form": Form,
-    "network_source": NetworkSource,
-    "protocol": Protocol,
-    "squeezer": Squeezer,
-    "observer": Observer,
-}
 OWN: dict[str, dict[str, Any]] = {
+    "dataset": DATASETS,
     "form": FORMS,
+    "model": MODELS,
     "network_source": {"frozen": Frozen},
     "protocol": PROTOCOLS,
     "squeezer": {"ordinary": Ordinary},
 }
 """What the host itself provides, by kind and name."""
+NOT = "no:"
+"""Before the name of a plugin that is not to be loaded."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +46,18 @@ class Plugin:
     version: str
     module: str
     problem: str = ""
-    """Why it is not in use: `blocked`, or the last line of the traceback of its import."""
+    """Why it is not in use: `blocked`, or what went wrong, with file and line."""
     broken: bool = False
     """Whether it is out of use without anybody having asked for that."""
+    trace: str = ""
+    """Where it is broken, its own part of the traceback."""
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} ({self.module})"
+
+    @property
+    def file(self) -> str:
+        return getattr(sys.modules.get(self.module), "__file__", None) or "?"
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,30 @@ class Provided:
 
     thing: Any
     plugin: Plugin
+
+
+@dataclass(frozen=True)
+class Clash:
+    """One name that several plugins provide. It is an error where somebody asks for it."""
+
+    kind: str
+    name: str
+    offers: tuple[Provided, ...]
+
+    @property
+    def by(self) -> list[Plugin]:
+        return [offer.plugin for offer in self.offers]
+
+    def __str__(self) -> str:
+        from_where = [f"{offer.plugin} at {offer.plugin.file}" for offer in self.offers]
+        distributions = list(dict.fromkeys(offer.plugin.distribution for offer in self.offers))
+        one_of = " or ".join(f"--prefer {name}" for name in distributions)
+        way_out = f"choose one with {one_of}" if len(distributions) > 1 else f"leave one out with -p {NOT}NAME"
+        count = "two" if len(self.offers) == 2 else str(len(self.offers))
+        return f"{count} plugins provide the {self.kind} {self.name!r}: {' and '.join(from_where)}; {way_out}"
+
+    def refuse(self, *_arguments: Any) -> NoReturn:
+        raise InputError(str(self))
 
 
 HOST = Plugin("host", "delt-host", __version__, "delt_host")
@@ -82,20 +105,27 @@ class Registry:
 
     plugins: list[Plugin] = field(default_factory=list)
     provided: dict[str, dict[str, Provided]] = field(default_factory=_own)
+    """Names that one plugin provides, or one that is preferred."""
+    clashes: dict[tuple[str, str], Clash] = field(default_factory=dict)
+    """All others."""
+    remarks: list[str] = field(default_factory=list)
 
     def notes(self) -> list[str]:
-        """A sentence for each plugin that cannot be used."""
-        return [
+        """A sentence for each plugin that cannot be used, each name that is provided twice, and the like."""
+        broken = [
             f"plugin {p.name} of {p.distribution} {p.version} is left out: {p.problem}"
             for p in self.plugins
             if p.broken
         ]
+        return [*broken, *map(str, self.clashes.values()), *self.remarks]
 
     def get(self, kind: str, name: str) -> Any:
         """What `name` stands for; InputError with the nearest name, and with broken plugins as a hint."""
         return self.provider(kind, name).thing
 
     def provider(self, kind: str, name: str) -> Provided:
+        if clash := self.clashes.get((kind, name)):
+            clash.refuse()
         try:
             return self.provided[kind][name]
         except KeyError:
@@ -113,91 +143,123 @@ class Registry:
         return next((kind for kind, cls in CLASSES.items() if is_class and issubclass(option, cls)), None)
 
     def names(self, kind: str) -> list[str]:
-        return sorted(self.provided[kind])
+        return sorted({*self.provided[kind], *(name for of, name in self.clashes if of == kind)})
 
     def things(self, kind: str) -> dict[str, Any]:
-        return {name: entry.thing for name, entry in self.provided[kind].items()}
+        """By name; under a name that several provide, what raises InputError when it is called."""
+        clashing = {name: clash.refuse for (of, name), clash in self.clashes.items() if of == kind}
+        return {name: entry.thing for name, entry in self.provided[kind].items()} | clashing
+
+    def source_of_model(self, name: str) -> str:
+        """The distribution, with its version, whose plugin provides a network; empty where it is no plugin's."""
+        entry = self.provided["model"].get(name)
+        return "" if entry is None or entry.plugin is HOST else f"{entry.plugin.distribution} {entry.plugin.version}"
+
+    def dangling(self) -> list[str]:
+        """A sentence for each method and regime that names a component which nobody provides."""
+        found = []
+        for kind in ("method", "regime"):
+            for name, entry in self.provided[kind].items():
+                choices = {of: getattr(entry.thing, of, None) for of in (*KINDS[:5], "form", "protocol")}
+                found += [
+                    f"{kind} {name} of {entry.plugin} names the {of} {choice.name!r}, which nobody provides"
+                    for of, choice in choices.items()
+                    if choice is not None and choice.name not in self.names(of)
+                ]
+        return found
 
 
-def load_registry(load: Iterable[str] = (), block: Iterable[str] = (), prefer: Iterable[str] = ()) -> Registry:
-    """Import every installed plugin, but for the blocked ones, and collect what they provide.
+def load_registry(plugins: Iterable[str] = (), prefer: Iterable[str] = ()) -> Registry:
+    """Import every installed plugin and collect what they provide.
 
-    With ``DELT_HOST_DISABLE_PLUGIN_AUTOLOAD`` set, only those named in `load`. A plugin that fails to import is
-    recorded and skipped. Two that claim one name are an InputError unless one's distribution is in `prefer`.
+    `plugins` are words as ``-p`` takes them: ``no:NAME`` leaves one out, and with ``DELT_HOST_DISABLE_PLUGIN_AUTOLOAD`` set
+    only those that are named are loaded. A plugin that fails to import is recorded and skipped. A name that two provide is a
+    clash, unless one's distribution is in `prefer`, the first before the later ones. InputError for a plugin or distribution
+    that is not there.
     """
-    only = set(load) if os.environ.get(NO_AUTOLOAD) else None
-    found = {point.name: point for point in entry_points(group=GROUP)}
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value, _distribution(point)))
+    words = list(plugins)
+    block = {word.removeprefix(NOT) for word in words if word.startswith(NOT)}
+    load = {word for word in words if not word.startswith(NOT)} - block
     for name in (*load, *block):
-        if name not in found:
-            raise unknown("plugin", name, found)
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
+        if name not in (known := {point.name for point in points}):
+            raise unknown("plugin", name, known)
+    preferred = _preferred(prefer, points)
+    only = load if os.environ.get(NO_AUTOLOAD) else None
     registry = Registry()
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        plugin = _describe(point)
-        if point.name in set(block):
-            registry.plugins.append(_idle(plugin, "blocked"))
+    collected: dict[tuple[str, str], list[Provided]] = {}
+    modules = {point.module for point in points}
+    for kind, entries in registry.provided.items():
+        collected |= {(kind, name): [entry] for name, entry in entries.items()}
+    for point in points:
+        plugin = Plugin(point.name, _distribution(point), point.dist.version if point.dist else "?", point.module)
+        if point.name in block:
+            plugin = replace(plugin, problem="blocked")
         elif only is not None and point.name not in only:
-            registry.plugins.append(_idle(plugin, f"not loaded: {NO_AUTOLOAD} is set"))
+            plugin = replace(plugin, problem=f"not loaded: {NO_AUTOLOAD} is set")
         else:
-            registry.plugins.append(_load(manager, point, plugin, registry, set(prefer)))
+            plugin, found = _load(point, plugin, modules, registry.remarks.append)
+            for key, offer in found.items():
+                collected.setdefault(key, []).append(offer)
+        registry.plugins.append(plugin)
+    _settle(registry, collected, preferred)
     look_at(plugin.module for plugin in registry.plugins if not plugin.problem)
     return registry
 
 
 def _load(
-    manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin, registry: Registry, prefer: set[str]
-) -> Plugin:
+    point: EntryPoint, plugin: Plugin, modules: Iterable[str], remark: Callable[[str], None]
+) -> tuple[Plugin, dict[tuple[str, str], Provided]]:
     try:
-        module = point.load()
-        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
-        manager.check_pending()
-        offers = [(kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()]
-        for kind, name, thing in offers:
-            if kind in CLASSES and not (isinstance(thing, type) and issubclass(thing, CLASSES[kind])):
-                raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
-            if said := now_written(kind, thing):
-                raise TypeError(f"{kind} {name!r} {said}")
-            if kind == "network_source" and thing.model_fields["name"].default != name:
-                raise TypeError(f"{kind} {name!r} needs the option `name: Literal[{name!r}] = {name!r}`")
-    except Exception as error:  # a plugin may fail in any way and must not take the host down
-        manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
-            f"{plugin.distribution}:{plugin.name}"
-        ) else None
-        return _idle(plugin, traceback.format_exception_only(error)[-1].strip(), broken=True)
-    for kind, name, thing in offers:
-        _add(registry, kind, name, Provided(thing, plugin), prefer)
-    return plugin
+        found, notes = offers(point.load(), point.module, modules)
+    except (Exception, SystemExit) as error:  # a plugin may fail in any way and must not take the host down
+        broken = replace(plugin, problem=told(error, point.module), broken=True, trace=trace(error, point.module))
+        return broken, {}
+    for note in notes:
+        remark(f"plugin {plugin.name} of {plugin.distribution} {plugin.version}: {note}")
+    return plugin, {(kind, name): Provided(thing, plugin) for kind, name, thing in found}
 
 
-def _call(manager: pluggy.PluginManager, module: Any, kind: str) -> dict[str, Any]:
-    hook = getattr(manager.hook, f"delt_{kind}s")
-    others = [other for other in manager.get_plugins() if other is not module]
-    results = manager.subset_hook_caller(hook.name, others)()
-    return dict(results[0]) if results else {}
+def _settle(registry: Registry, collected: dict[tuple[str, str], list[Provided]], preferred: dict[str, str]) -> None:
+    """Give each name to whom it belongs, or record the clash."""
+    idle = dict(preferred)
+    for (kind, name), all_offers in collected.items():
+        things = {id(offer.thing): offer for offer in reversed(all_offers)}  # one thing, given twice, is no clash
+        offered = [offer for offer in all_offers if things[id(offer.thing)] is offer]
+        if len(offered) == 1:
+            registry.provided[kind][name] = offered[0]
+            continue
+        for wanted in preferred:
+            theirs = [offer for offer in offered if _plain(offer.plugin.distribution) == wanted]
+            if theirs:
+                idle.pop(wanted, None)
+                offered = theirs
+                break
+        if len(offered) == 1:
+            registry.provided[kind][name] = offered[0]
+        else:
+            registry.provided[kind].pop(name, None)
+            registry.clashes[kind, name] = Clash(kind, name, tuple(offered))
+    registry.remarks += [
+        f"--prefer {word} settles nothing: it provides no name that another plugin provides too"
+        for word in idle.values()
+    ]
 
 
-def _add(registry: Registry, kind: str, name: str, offer: Provided, prefer: set[str]) -> None:
-    there = registry.provided[kind].get(name)
-    if there is None or offer.plugin.distribution in prefer:
-        registry.provided[kind][name] = offer
-    elif there.plugin.distribution not in prefer:
-        files = [getattr(sys.modules.get(p.plugin.module), "__file__", "?") for p in (there, offer)]
-        raise InputError(
-            f"two plugins provide the {kind} {name!r}: {there.plugin} at {files[0]} and {offer.plugin} at {files[1]}; "
-            f"choose one with --prefer {there.plugin.distribution} or --prefer {offer.plugin.distribution}"
-        )
+def _preferred(prefer: Iterable[str], points: Iterable[EntryPoint]) -> dict[str, str]:
+    """The words by the plain spelling of the distribution that they name."""
+    known = {_plain(HOST.distribution): HOST.distribution} | {_plain(name := _distribution(p)): name for p in points}
+    words = {_plain(word): word for word in prefer}
+    for plain, word in words.items():
+        if plain not in known:
+            raise unknown("distribution with plugins", word, known.values())
+    return words
 
 
-def _describe(point: EntryPoint) -> Plugin:
-    distribution = point.dist
-    return Plugin(
-        name=point.name,
-        distribution=distribution.name if distribution else "?",
-        version=distribution.version if distribution else "?",
-        module=point.module,
-    )
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "?"
 
 
-def _idle(plugin: Plugin, why: str, broken: bool = False) -> Plugin:
-    return replace(plugin, problem=why, broken=broken)
+def _plain(distribution: str) -> str:
+    """A distribution's name as the packaging tools compare it: `My_Plugin` is `my-plugin`."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()

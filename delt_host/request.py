@@ -47,6 +47,10 @@ class Request(BaseModel):
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """New methods of this recipe by name; see `delt_host.methods.Method`."""
     row: list[dict[str, Any]] = Field(default_factory=list)
+    plugins: list[str] = Field(default_factory=list)
+    """Plugins by name to load, or as ``no:NAME`` to leave out."""
+    prefer: list[str] = Field(default_factory=list)
+    """Distributions whose things are taken where several plugins provide one name, the first before the later ones."""
     device: str | None = None
     precision: str | None = None
     stack: int | None = None
@@ -56,7 +60,9 @@ class Request(BaseModel):
     ceiling: bool = False
     ceiling_epochs: int | None = None
 
-    @field_validator("method", "baseline", "control", "student", "evaluator", "teacher", "regime", mode="before")
+    @field_validator(
+        "method", "baseline", "control", "student", "evaluator", "teacher", "regime", "plugins", "prefer", mode="before"
+    )
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | dict) else value
@@ -92,9 +98,11 @@ class Request(BaseModel):
         return build(cls, table, where)
 
     def updated(self, other: Request) -> Request:
-        """This request with everything that `other` says put over it; `set` is merged."""
+        """This request with everything that `other` says put over it; `set` is merged, and what is said of each plugin."""
         said = {name: getattr(other, name) for name in other.model_fields_set if getattr(other, name) not in (None, [])}
         said["set"] = {**self.set, **other.set}
+        words = {word.removeprefix("no:"): word for word in (*self.plugins, *other.plugins)}
+        said |= {"plugins": list(words.values()), "prefer": list(dict.fromkeys([*other.prefer, *self.prefer]))}
         said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict")}
         return self.model_copy(update=said)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,10 +16,9 @@ import torch
 from delt_host.asked_teachers import TeacherMaker
 from delt_host.columns import ColumnMaker
 from delt_host.compute import Compute
-from delt_host.data import DATASETS
 from delt_host.data.base import Dataset, RealData
 from delt_host.entry import default_store
-from delt_host.errors import InputError, unknown
+from delt_host.errors import InputError
 from delt_host.experiment import Budget, Experiment, Named
 from delt_host.methods import Method
 from delt_host.options import build
@@ -44,8 +44,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     sets = SetOptions(request.set)
     dataset_name, dataset = _dataset(request.dataset, registry, sets)
     suggested, known_as = dict(dataset.suggested), dataset.published_as or dataset_name
-    if known_as not in (datasets := {**DATASETS, **registry.things("dataset")}):
-        raise unknown("dataset", known_as, datasets)
+    registry.get("dataset", known_as)
     ipc = request.ipc if request.ipc is not None else int(suggested.get("ipc", DEFAULT_IPC))
     _check_count("--ipc", ipc)
     maker = RowMaker(registry, known_as, ipc, suggested, sets, _swaps(request))
@@ -88,6 +87,8 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         stack=compute.stack,
         threads=threads,
         strict=request.strict,
+        plugins=tuple(request.plugins),
+        prefer=tuple(request.prefer),
         match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
         notes=tuple(maker.notes),
@@ -109,19 +110,16 @@ def _with_methods(registry: Registry, defined: Mapping[str, Mapping[str, Any]]) 
         if name in methods:
             raise InputError(f"the recipe defines a method {name!r}, which {methods[name].plugin} provides; rename it")
         methods[name] = Provided(build(Method, {"summary": "", **table}, f"the recipe's methods.{name}"), recipe)
-    return Registry(registry.plugins, {**registry.provided, "method": methods})
+    return replace(registry, provided={**registry.provided, "method": methods})
 
 
 def _dataset(given: Any, registry: Registry, sets: SetOptions) -> tuple[str, Dataset]:
-    table = {**DATASETS, **registry.things("dataset")}
     if isinstance(given, str):
         name, _, place = given.partition(":")
         options = {"": place} if place else {}
     else:
         name, options = named_table({} if given is None else given, "the dataset of the recipe", DEFAULT_DATASET)
-    if name not in table:
-        raise unknown("dataset", name, table)
-    cls = table[name]
+    cls: type[Dataset] = registry.get("dataset", name)
     if "" in options:
         if not cls.location:
             raise InputError(f"dataset {name} is read from no place; leave out ':{options['']}'")

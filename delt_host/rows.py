@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from delt_host.component import Component
 from delt_host.components import Matcher
-from delt_host.errors import InputError
+from delt_host.errors import InputError, unknown
 from delt_host.experiment import Named, Role, Row
 from delt_host.methods import WRITE_INSTEAD, Choice, Method, refuse_former
 from delt_host.options import build, parse_assignment
@@ -110,6 +110,8 @@ class RowMaker:
         published = method.published(self.dataset, self.ipc)
         for stage in PARTS:
             choice: Choice | None = getattr(method, stage)
+            if choice is not None and stage not in chosen and choice.name not in self.registry.names(stage):
+                raise InputError(f"method {name}: {unknown(stage, choice.name, self.registry.names(stage))}")
             wanted = chosen.get(stage, published.get(stage))
             if wanted and (choice is None or wanted != choice.name):
                 nothing = wanted == NOTHING and stage in ("scheduler", "matcher")

@@ -25,7 +25,7 @@ from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.entry import digest
 from delt_host.errors import InputError
-from delt_host.models import Builder, build_model
+from delt_host.models import Builder, build_model, check_model
 from delt_host.normalization import Normalization
 from delt_host.options import build
 from delt_host.seeding import isolated_rng
@@ -48,6 +48,8 @@ class Teacher:
     accuracy: float = float("nan")
     """Top-1 in percent on the test split of `dataset`."""
     dataset: str = ""
+    plugin: str = ""
+    """The distribution whose plugin provides its network, with its version; empty: ours, torchvision's or timm's."""
     name: str = ""
     """What components of a run ask for it by; empty: its architecture's. It is the run's, and not in the file."""
 
@@ -96,6 +98,16 @@ class Teacher:
         if normalization is not None and normalization != self.normalization:
             model = Renormalized(model, normalization, self.normalization)
         return compute.place(model).eval().requires_grad_(False)
+
+    def check_known(self, models: Mapping[str, Builder], where: str) -> None:
+        """InputError where nobody here can build its network, with the plugin that could."""
+        try:
+            check_model(self.architecture, models)
+        except InputError as error:
+            whose = (
+                f", of the plugin {self.plugin}, which is not in use here: install it" if self.plugin else f": {error}"
+            )
+            raise InputError(f"{where} is a {self.architecture!r}{whose}") from None
 
     def check_fits(self, data: RealData) -> None:
         """InputError unless this teacher's classes (in any order) and image size are the dataset's."""
@@ -158,7 +170,7 @@ class Teacher:
 
     def facts(self) -> dict[str, Any]:
         """All but the weights, JSON-able."""
-        names = ("architecture", "class_names", "mean", "std", "image_size", "recipe", "accuracy", "dataset")
+        names = ("architecture", "class_names", "mean", "std", "image_size", "recipe", "accuracy", "dataset", "plugin")
         return {name: getattr(self, name) for name in names}
 
 
@@ -181,6 +193,7 @@ class _Facts(BaseModel):
     recipe: dict[str, Any] = Field(default_factory=dict)
     accuracy: float = float("nan")
     dataset: str = ""
+    plugin: str = ""
 
 
 class Reordered(nn.Module):

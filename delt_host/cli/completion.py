@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -47,23 +47,39 @@ def command(shell: str) -> None:
 def names(*kinds: str, files: bool = False) -> Completer:
     """Complete the names of these kinds; with `files`, a file where no name fits."""
 
-    def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        found = sorted({name for kind in kinds for name in known(kind) if name.startswith(incomplete)})
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        words = ctx.params.get("plugins") or ()
+        blocked = {word.removeprefix("no:") for word in words if word.startswith("no:")}
+        incomplete, prefix = _without_prefix(incomplete) if kinds == ("plugin",) else (incomplete, "")
+        found = sorted({name for kind in kinds for name in known(kind, blocked) if name.startswith(incomplete)})
+        found = [prefix + name for name in found]
         return [CompletionItem(name) for name in found] or [CompletionItem(incomplete, type="file")] * files
 
     return complete
 
 
-def known(kind: str) -> Iterator[str]:
-    """The installed names of a kind: method, a stage, regime, dataset, model, protocol, or plugin."""
+def distributions(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the distributions that have plugins."""
+    found = {point.dist.name for point in entry_points(group="delt_host") if point.dist}
+    return [CompletionItem(name) for name in sorted(found) if name.startswith(incomplete)]
+
+
+def known(kind: str, blocked: Collection[str] = ()) -> Iterator[str]:
+    """The installed names of a kind: method, a stage, regime, dataset, model, protocol, or plugin; without those of blocked
+    plugins."""
     if kind in OWN:
         file, table = OWN[kind]
         yield from _keys(Path(__file__).parents[1] / file, table)
     for point in entry_points(group="delt_host"):
         if kind == "plugin":
             yield point.name
-        elif source := _source(point.module):
+        elif point.name not in blocked and (source := _source(point.module)):
             yield from _keys(source, f"delt_{kind}s")
+
+
+def _without_prefix(word: str) -> tuple[str, str]:
+    """``no:NAME`` as the name and what stands before it."""
+    return (word[3:], "no:") if word.startswith("no:") else (word, "")
 
 
 def _source(module: str) -> Path | None:

@@ -6,23 +6,26 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from delt_host.cli import options
 from delt_host.errors import RunError
 
 
 @click.command("doctor")
+@options.plugins
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(as_json: bool) -> None:
+def command(plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
     """Say what a run would see here, and what is wrong; exit code 1 where something is."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    seen, wrong = examine()
+    seen, wrong = examine(plugins, prefer)
     if as_json:
         click.echo(json.dumps({**seen, "wrong": wrong}, indent=1))
     else:
@@ -34,7 +37,7 @@ def command(as_json: bool) -> None:
         raise RunError("; ".join(wrong))
 
 
-def examine() -> tuple[dict[str, Any], list[str]]:
+def examine(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
     """What there is by name, and a sentence for each thing that is wrong."""
     from importlib.metadata import version
 
@@ -64,12 +67,13 @@ def examine() -> tuple[dict[str, Any], list[str]]:
     except InputError as error:
         seen["store"] = "cannot be used"
         wrong.append(str(error))
-    registry = load_registry()
+    registry = load_registry(plugins, prefer)
     idle = [plugin for plugin in registry.plugins if plugin.problem]
     counts = {kind: len(entries) for kind, entries in registry.provided.items() if entries}
     seen["plugins"] = f"{len(registry.plugins) - len(idle)} in use: " + ", ".join(
         f"{count} {kind}s" for kind, count in counts.items()
     )
-    wrong += [f"plugin {plugin.name} of {plugin} is not in use: {plugin.problem}" for plugin in idle]
+    wrong += [f"plugin {plugin.name} of {plugin} is not in use: {plugin.problem}" for plugin in idle if plugin.broken]
+    wrong += [*map(str, registry.clashes.values()), *registry.remarks, *registry.dangling()]
     seen["runs"] = f"{len(list(Path('runs').glob('*/experiment.toml')))} in runs/"
     return seen, wrong

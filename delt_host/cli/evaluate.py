@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 @options.threads
 @options.strict
 @options.store
+@options.plugins
 @click.option("--out", type=click.Path(path_type=Path), help="Where results go (default RUN/evaluations/NAMES).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the tables and errors.")
 @click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
@@ -66,6 +67,8 @@ def command(
     teacher: tuple[str, ...],
     regime: tuple[str, ...],
     sets: tuple[str, ...],
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
     store: Path | None,
     out: Path | None,
     quiet: bool,
@@ -83,7 +86,6 @@ def command(
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
     from delt_host.host import Host
-    from delt_host.plugins import load_registry
     from delt_host.report import folder, page, table
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
@@ -92,24 +94,28 @@ def command(
 
     if not (run / "experiment.toml").is_file():
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
-    registry, console = load_registry(), Console()
+    console = Console()
     there = Request.from_recipe(run / "experiment.toml")
     asked = Request(
         evaluator=list(evaluator) or (["student"] if student else []),
         student=list(student),
         regime=there.regimes_named(regime),
         set=parse_sets(sets),
+        plugins=list(plugins),
+        prefer=list(prefer),
         **said,
     )
-    experiment = resolve(there.with_teachers(teacher).updated(asked), registry, makes_images=False)
+    request = there.with_teachers(teacher).updated(asked)
     observer = observer_for(Console(stderr=True), quiet)
+    registry = options.loaded(request.plugins, request.prefer, observer.note)
+    experiment = resolve(request, registry, makes_images=False)
     path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
     compute.use_threads(experiment.threads)
     kept = Store(store or default_store(), observer.note, strict=experiment.strict)
     host = Host(registry, kept, observer, path)
     folder.open_folder(path, experiment)
     with observer:
-        comparison = story.prepare_run(experiment, host, saved=folder.SavedSets(run))
+        comparison = story.prepare_run(experiment, host, saved=folder.SavedSets(run, registry))
         experiment, problem = comparison.experiment, comparison.problem
         _note_other_teachers(run, problem)
         measurements = list(story.run(comparison))

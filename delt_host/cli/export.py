@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ from delt_host.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from delt_host.experiment import Column
+    from delt_host.form import Form
     from delt_host.problem import Problem
+    from delt_host.request import Request
     from delt_host.stages.story import Comparison
 
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--teacher", metavar="FILE", help="Where the run's teacher lies now, if not in the store; for --labels.")
 @options.device
 @options.store
+@options.plugins
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only errors.")
 def command(
     source: Path,
@@ -51,6 +54,8 @@ def command(
     teacher: str | None,
     device: str | None,
     store: Path | None,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
     quiet: bool,
 ) -> None:
     """Write one distilled set to a folder that can be used without delt-host, its teacher and its store.
@@ -62,19 +67,22 @@ def command(
     from delt_host.artifact.card import measured
     from delt_host.distilled import load
     from delt_host.report.folder import slug
+    from delt_host.request import Request
     from delt_host.units import size
 
+    asked = Request(plugins=list(plugins), prefer=list(prefer))
     if not (source / "experiment.toml").is_file():
         if row is not None or seed is not None:
             raise InputError(f"{source} is not the folder of a run: --row and --seed have no place here")
-        distilled, scores, write = load(source), [], None
+        distilled, scores, write = load(source, _forms(asked)), [], None
         if labels and distilled.soft_labels is None:
             raise InputError(f"{source} has no soft labels; give the run's folder, from which they can be made")
     else:
         chosen, number = _choose(source, row, seed)
-        distilled = load(source / slug(chosen) / f"seed-{number}")
+        ran = Request.from_recipe(source / "experiment.toml").updated(asked)
+        distilled = load(source / slug(chosen) / f"seed-{number}", _forms(ran))
         scores = measured(source, chosen)
-        places = {"dataset": dataset, "teacher": teacher, "device": device}
+        places = {"dataset": dataset, "teacher": teacher, "device": device, "plugins": plugins, "prefer": prefer}
         write = _Labels(source, chosen, number, regime, distilled.about, places, store, quiet) if labels else None
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
@@ -85,6 +93,16 @@ def command(
         click.echo(
             f"  the card is {folder / 'README.md'}" + ("; its licence is to be filled in" * (licence == "unknown"))
         )
+
+
+def _forms(request: Request) -> Callable[[str], type[Form]]:
+    """A plugin's form by its name, of the plugins that are chosen."""
+
+    def form(name: str) -> type[Form]:
+        found: type[Form] = options.loaded(request.plugins, request.prefer).get("form", name)
+        return found
+
+    return form
 
 
 def _choose(run: Path, label: str | None, seed: int | None) -> tuple[str, int]:
@@ -133,7 +151,6 @@ class _Labels:
         from delt_host.cli.progress import observer_for
         from delt_host.entry import default_store
         from delt_host.host import Host
-        from delt_host.plugins import load_registry
         from delt_host.report.folder import SavedSets
         from delt_host.request import Request
         from delt_host.resolve import resolve
@@ -141,12 +158,13 @@ class _Labels:
         from delt_host.stages.step import do
         from delt_host.store import Store
 
-        registry = load_registry()
         places = dict(self.places)
         ran = Request.from_recipe(self.run / "experiment.toml").with_teachers(
             [t] if (t := places.pop("teacher")) else []
         )
-        experiment = resolve(ran.updated(Request(**places)), registry)
+        request = ran.updated(Request(**{key: value for key, value in places.items() if value}))
+        registry = options.loaded(request.plugins, request.prefer)
+        experiment = resolve(request, registry)
         row = next(row for row in experiment.rows if row.label == self.label)
         experiment = replace(experiment, rows=(row,), seeds=(self.seed,), students=1, match=None)
         observer = observer_for(Console(stderr=True), self.quiet)
@@ -154,7 +172,7 @@ class _Labels:
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
         host = Host(registry, kept, observer, folder)
         with observer:
-            comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run))
+            comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run, registry))
             problem = comparison.problem
             self._check_teacher(problem)
             column = self._column(comparison)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, regimes, …"
 )
 @options.device
+@options.plugins
 def command(
     release: Path,
     dataset: str,
@@ -47,6 +48,8 @@ def command(
     seeds: str | None,
     sets: tuple[str, ...],
     device: str | None,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
 ) -> None:
     """Read a published set at PATH, a folder or zip file with a folder of images for each class, for evaluation here.
 
@@ -56,7 +59,6 @@ def command(
     from delt_host.artifact.release import read_release
     from delt_host.cli.import_teacher import read_names
     from delt_host.entry import default_store
-    from delt_host.plugins import load_registry
     from delt_host.report.folder import open_folder
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
@@ -65,7 +67,7 @@ def command(
 
     if (out / "experiment.toml").exists():
         raise InputError(f"{out} is the folder of a run already; choose another with --out")
-    registry = load_registry()
+    registry = options.loaded(plugins, prefer)
     folders = read_names(class_names) if class_names else ()
     initializer = {
         "name": "imported",
@@ -81,7 +83,7 @@ def command(
     }
     said = Request(
         dataset=dataset, teacher=list(teacher), student=list(student), regime=list(regime), seeds=seeds,
-        set=parse_sets(sets), device=device, row=[row],
+        set=parse_sets(sets), device=device, row=[row], plugins=list(plugins), prefer=list(prefer),
     )  # fmt: skip
     data = resolve(said, registry).dataset.component.load(Services(Store(default_store()))).checked()
     found = read_release(release, data.class_names, data.image_size, folders, inside)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
 @click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default: CHECKPOINT's name).")
 @options.device
+@options.plugins
 def command(
     checkpoint: Path,
     model: str,
@@ -46,6 +47,8 @@ def command(
     sets: tuple[str, ...],
     out: Path | None,
     device: str | None,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
 ) -> None:
     """Make a teacher from CHECKPOINT (safetensors, or a torch file read weights-only in a process of its own).
 
@@ -53,7 +56,6 @@ def command(
     """
     from delt_host.checkpoint import read_checkpoint
     from delt_host.compute import Compute
-    from delt_host.plugins import load_registry
     from delt_host.request import parse_sets
     from delt_host.resolve import load_named_dataset
     from delt_host.squeeze import measured
@@ -61,7 +63,7 @@ def command(
 
     path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors")
     check_new(path)
-    registry = load_registry()
+    registry = options.loaded(plugins, prefer)
     state = read_checkpoint(checkpoint)
     data = load_named_dataset(dataset, registry, parse_sets(sets))
     for note in (data.summary, *data.notes):
@@ -74,6 +76,7 @@ def command(
         std=_channels(std, "--std") or data.std,
         image_size=data.image_size,
         recipe={"imported from": checkpoint.name},
+        plugin=registry.source_of_model(model),
     )
     teacher.check_fits(data)
     teacher = measured(teacher, data, Compute.choose(device or "auto"), registry.things("model"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from delt_host.cli.completion import names
+from delt_host.cli.completion import distributions, names
 from delt_host.errors import InputError
+
+if TYPE_CHECKING:
+    from delt_host.plugins import Registry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,6 +49,43 @@ strict = click.option(
     "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
 store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+
+
+def plugins(command: Command) -> Command:
+    """`-p` and `--prefer`, of every command that loads plugins; its parameters are called `plugins` and `prefer`."""
+    prefer = click.option(
+        "--prefer",
+        multiple=True,
+        metavar="DISTRIBUTION",
+        help="Whose it is where several plugins provide one name.",
+        shell_complete=distributions,
+    )
+    chosen = click.option(
+        "-p",
+        "plugins",
+        multiple=True,
+        metavar="[no:]NAME",
+        help="Load a plugin; no:NAME leaves it out.",
+        shell_complete=names("plugin"),
+    )
+    return chosen(prefer(command))
+
+
+def loaded(plugins: Iterable[str], prefer: Iterable[str], tell: Callable[[str], None] | None = None) -> Registry:
+    """The installed plugins, chosen so. `tell` is told of what is broken or clashes, on standard error by default; with
+    ``--debug`` the tracebacks of plugins that fail to import come before."""
+    from delt_host.plugins import load_registry
+
+    registry = load_registry(plugins, prefer)
+    for broken in (plugin for plugin in registry.plugins if plugin.trace and "--debug" in sys.argv):
+        click.echo(broken.trace, err=True)
+    for note in registry.notes():
+        (tell or _note)(note)
+    return registry
+
+
+def _note(text: str) -> None:
+    click.echo(f"note: {text}", err=True)
 
 
 def regime(about: str) -> Callable[[Command], Command]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
+from delt_host.cli import options
+
 
 @click.group("plugins", invoke_without_command=True)
+@options.plugins
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
     """List installed plugins, their distribution and version, what each provides, and what is broken."""
     if ctx.invoked_subcommand is None:
-        _list(as_json)
+        _list(as_json, plugins, prefer)
 
 
 @command.command("new")
@@ -32,13 +36,14 @@ def new(name: str, kind: str, folder: Path) -> None:
     click.echo(f"next: cd {folder / name} && pytest && pip install -e .")
 
 
-def _list(as_json: bool) -> None:
+def _list(as_json: bool, chosen: tuple[str, ...], prefer: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from delt_host.catalogue import catalogue
 
-    plugins = catalogue()["plugins"]
+    found = catalogue(chosen, prefer)
+    plugins = found["plugins"]
     if as_json:
         click.echo(json.dumps(plugins, indent=1))
         return
@@ -46,6 +51,12 @@ def _list(as_json: bool) -> None:
     for heading in ("plugin", "distribution", "version", "provides"):
         table.add_column(heading, overflow="fold")
     for plugin in plugins:
-        text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin["provides"].items())
+        given = [f"{kind}: {', '.join(names)}" for kind, names in plugin["provides"].items()]
+        given += [f"clashes: {kind} {', '.join(names)}" for kind, names in plugin["clashes"].items()]
+        text = "; ".join(given)
         table.add_row(plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text)
     Console().print(table)
+    for trace in (plugin["trace"] for plugin in plugins if plugin["trace"] and "--debug" in sys.argv):
+        click.echo(trace, err=True)
+    for note in found["notes"]:
+        click.echo(f"note: {note}", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from delt_host.cli import options
 from delt_host.errors import InputError, RunError
 
 # What an export writes; nothing else that lies in the folder leaves the machine.
@@ -26,7 +27,17 @@ PATTERNS = (
 @click.option("--private", is_flag=True, help="Make the repository private.")
 @click.option("--message", default="Upload a distilled set", show_default=True, help="The commit's message.")
 @click.option("--dry-run", is_flag=True, help="Print what would be uploaded; upload nothing.")
-def command(folder: Path, repo: str, endpoint: str | None, private: bool, message: str, dry_run: bool) -> None:
+@options.plugins
+def command(
+    folder: Path,
+    repo: str,
+    endpoint: str | None,
+    private: bool,
+    message: str,
+    dry_run: bool,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
+) -> None:
     """Upload FOLDER, which `delt-host export` wrote, as a dataset.
 
     The token is the hub client's own: its login, or HF_TOKEN. The card must name a licence.
@@ -47,7 +58,8 @@ def command(folder: Path, repo: str, endpoint: str | None, private: bool, messag
         raise InputError("--repo must be USER/NAME, of letters, digits, dots, dashes and underscores")
     _check_endpoint(endpoint)
     files = files_of(folder)
-    load(folder)  # damaged or mismatched files are refused here, not by those who download them
+    # Damaged or mismatched files are refused here, not by those who download them.
+    load(folder, lambda name: options.loaded(plugins, prefer).get("form", name))
     if licence_of(folder / "README.md") == UNKNOWN:
         raise InputError(
             f"{folder / 'README.md'} names no licence: the source's decides; fill in `license:` in its head, or export "

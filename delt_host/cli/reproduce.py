@@ -48,6 +48,7 @@ from delt_host.errors import InputError, RunError
 @options.stack
 @options.threads
 @options.store
+@options.plugins
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -70,6 +71,8 @@ def command(
     sets: tuple[str, ...],
     threads: int | None,
     store: Path | None,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
     out: Path,
     dry_run: bool,
     quiet: bool,
@@ -92,7 +95,6 @@ def command(
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
     from delt_host.host import Host
-    from delt_host.plugins import load_registry
     from delt_host.reproduce import cell, forecast, measure, records, show
     from delt_host.reproduce.table import load_table, select
     from delt_host.request import parse_sets
@@ -102,8 +104,9 @@ def command(
     chosen_table = load_table(table)
     wanted = [*only, *(f"ipc={value}" for value in ipc), *(f"student={value}" for value in student)]
     cells = select(chosen_table, wanted)
-    mine = cell.Mine(cell.mapped(dataset, "--dataset"), _teachers(teacher), parse_sets(sets), **said)
-    registry = load_registry()
+    own_sets, own_teachers = cell.mapped(dataset, "--dataset"), _teachers(teacher)
+    mine = cell.Mine(own_sets, own_teachers, parse_sets(sets), plugins=plugins, prefer=prefer, **said)
+    registry = options.loaded(plugins, prefer)
     readings = reading or tuple(chosen_table.file.readings)
     compute.use_threads(threads)
     jobs = cell.jobs(chosen_table, cells, readings, scale, mine, registry)

@@ -105,15 +105,7 @@ from delt_host.errors import RunError
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME).")
 @click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
-@click.option(
-    "-p",
-    "plugins",
-    multiple=True,
-    metavar="[no:]NAME",
-    help="Load a plugin; no:NAME leaves it out.",
-    shell_complete=names("plugin"),
-)
-@click.option("--prefer", multiple=True, metavar="DISTRIBUTION", help="Whose component wins a clash of names.")
+@options.plugins
 @click.option("--observer", "-o", "observers", multiple=True, metavar="NAME", help="Also tell this one: tensorboard, …")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
 @click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
@@ -129,8 +121,6 @@ def command(
     engine: str,
     address: str | None,
     dry_run: bool,
-    plugins: tuple[str, ...],
-    prefer: tuple[str, ...],
     observers: tuple[str, ...],
     quiet: bool,
     as_json: bool,
@@ -149,28 +139,23 @@ def command(
         from delt_host.engines import engine_for, work
         from delt_host.entry import default_store
         from delt_host.observer import with_others
-        from delt_host.plugins import load_registry
         from delt_host.request import Request, parse_sets
         from delt_host.resolve import resolve
         from delt_host.store import Store
 
-        chosen = {
-            "load": tuple(p for p in plugins if not p.startswith("no:")),
-            "block": tuple(p.removeprefix("no:") for p in plugins if p.startswith("no:")),
-            "prefer": prefer,
-        }
-        registry = load_registry(**chosen)
         elsewhere = engine_for(engine, address)
-        wanted = {name: registry.provider("observer", name) for name in observers}
-        lists = {
-            name: list(said.pop(name)) for name in ("method", "baseline", "student", "evaluator", "teacher", "regime")
-        }
+        listed = ("method", "baseline", "student", "evaluator", "teacher", "regime", "plugins", "prefer")
+        lists = {name: list(said.pop(name)) for name in listed}
         settings = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
         request = Request(**said, **lists, set=settings, control=controls)
-        experiment = resolve(Request.from_recipe(recipe).updated(request) if recipe else request, registry)
+        request = Request.from_recipe(recipe).updated(request) if recipe else request
+        notes: list[str] = []
+        registry = options.loaded(request.plugins, request.prefer, notes.append)
+        wanted = {name: registry.provider("observer", name) for name in observers}
+        experiment = resolve(request, registry)
     observer = observer_for(errors, quiet)
-    for note in (*registry.notes(), *experiment.notes):
+    for note in (*notes, *experiment.notes):
         observer.note(note)
 
     from delt_host import compute, estimate
@@ -196,7 +181,7 @@ def command(
         comparison = story.prepare_run(experiment, host)
         experiment, problem = comparison.experiment, comparison.problem
         if elsewhere is not None:
-            description = work.Description(work.recipe_of(experiment), threads, **chosen)
+            description = work.Description(work.recipe_of(experiment), threads)
             if tasks := work.tasks(comparison):
                 host.observer.expect(())  # the engine says how far it is
                 elsewhere.fill(tasks, description, problem, host)

@@ -7,19 +7,27 @@ from typing import Any
 
 import click
 
+from delt_host.cli import options
 from delt_host.cli.completion import STAGES, names
 
 
 @click.command("show")
 @click.argument("name", shell_complete=names("method", *STAGES, "form", "regime", "protocol", "dataset"))
+@options.plugins
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(name: str, as_json: bool) -> None:
+def command(name: str, plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
     """Print what NAME is (a method, component, regime, protocol or dataset), with its options, defaults, types and source."""
     from delt_host.catalogue import catalogue
-    from delt_host.errors import unknown
+    from delt_host.errors import InputError, unknown
 
-    things = catalogue()["things"]
+    found = catalogue(plugins, prefer)
+    things = found["things"]
     records = [entries[name] for entries in things.values() if name in entries]
+    clashes = [clash["said"] for clash in found["clashes"] if clash["name"] == name]
+    if clashes and not records:
+        raise InputError("; ".join(clashes))
+    for note in found["notes"]:
+        click.echo(f"note: {note}", err=True)
     if not records:
         raise unknown("name", name, {known for entries in things.values() for known in entries})
     if as_json:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 @options.threads
 @options.strict
 @options.store
+@options.plugins
 @click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default MODEL.teacher.safetensors).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the files' names and errors.")
 def command(
@@ -53,6 +54,8 @@ def command(
     threads: int | None,
     strict: bool,
     store: Path | None,
+    plugins: tuple[str, ...],
+    prefer: tuple[str, ...],
     out: Path | None,
     quiet: bool,
 ) -> None:
@@ -66,24 +69,24 @@ def command(
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
     from delt_host.host import Host
-    from delt_host.plugins import load_registry
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
     from delt_host.stages import story, teachers
     from delt_host.store import Store
 
-    registry, settings = load_registry(), parse_sets(sets)
+    settings = parse_sets(sets)
     for key in settings:
         if key.partition(".")[0] not in ("teacher", "dataset"):
             raise InputError(f"--set {key} has no place here; only options of teacher and dataset do")
     request = Request(
         dataset=dataset, teacher=list(teacher), method=list(method), set=settings, device=device,
-        precision=precision, threads=threads, strict=strict,
+        precision=precision, threads=threads, strict=strict, plugins=list(plugins), prefer=list(prefer),
     )  # fmt: skip
     if recipe is not None:
         request = Request.from_recipe(recipe).updated(request)
     elif not method:
         request = request.updated(Request(method=["random-real"]))  # the least that is an experiment
+    registry = options.loaded(request.plugins, request.prefer)
     experiment = resolve(request, registry)
     if not experiment.teachers:
         raise InputError("there is no teacher to squeeze")

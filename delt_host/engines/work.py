@@ -62,9 +62,6 @@ class Description:
     """The experiment, every option set."""
     threads: int
     """Of the processor, for each piece: sums are rounded by how they are divided."""
-    load: tuple[str, ...] = ()
-    block: tuple[str, ...] = ()
-    prefer: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -134,9 +131,10 @@ class Worker:
     ) -> None:
         """`data` and `teachers` are read from where the recipe says they lie unless they are given."""
         torch.set_num_threads(description.threads)
-        registry = load_registry(description.load, description.block, description.prefer)
+        request = Request.from_table(description.recipe, "the description of the run")
+        registry = load_registry(request.plugins, request.prefer)
         self.host = Host(registry, store, Observer())
-        experiment = resolve(Request.from_table(description.recipe, "the description of the run"), registry)
+        experiment = resolve(request, registry)
         store.strict = experiment.strict
         self.comparison = prepare_run(experiment, self.host, data, teachers)
 

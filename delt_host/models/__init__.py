@@ -76,7 +76,8 @@ def _unknown(name: str, own: Mapping[str, Builder]) -> InputError:
     near = difflib.get_close_matches(name.rpartition(":")[2], everything, n=NEAREST, cutoff=0.5)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return InputError(
-        f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, and any of torchvision or timm"
+        f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, any of torchvision or timm, "
+        "and those of installed plugins: is one missing?"
     )
 
 

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from delt_host.errors import InputError, RunError
 from delt_host.experiment import Column, Experiment, Row
 from delt_host.host import Host
 from delt_host.measurement import Measurement, row_record
+from delt_host.plugins import Registry
 from delt_host.problem import Problem
 from delt_host.reader import ImageReader
 from delt_host.results import (
@@ -144,15 +146,15 @@ def _regime(column: Column) -> RegimeRecord:
 class SavedSets:
     """The distilled sets that a run left in its folder, by row and seed."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, registry: Registry) -> None:
+        self.path, self.registry = path, registry
 
     def __call__(self, data: RealData, row: Row, seed: int) -> Distilled:
         """RunError where there is none, InputError for one of other classes or size."""
         file = self.path / slug(row.label) / f"seed-{seed}" / "distilled.safetensors"
         if not file.is_file():
             raise RunError(f"no distilled set at {file}: the row has failed there, or has no such seed")
-        found = load(file)
+        found = load(file, partial(self.registry.get, "form"))
         if found.class_names != data.class_names:
             raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")
         if found.image_size != data.image_size:

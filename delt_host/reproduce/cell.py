@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from delt_host.data import DATASETS
 from delt_host.entry import digest
 from delt_host.errors import InputError, unknown
 from delt_host.experiment import Experiment, Named
@@ -40,6 +39,8 @@ class Mine:
     device: str | None = None
     precision: str | None = None
     stack: int | None = None
+    plugins: tuple[str, ...] = ()
+    prefer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ def job(
         device=mine.device,
         precision=mine.precision,
         stack=mine.stack,
+        plugins=list(mine.plugins),
+        prefer=list(mine.prefer),
     )
     try:
         bare = resolve(request.model_copy(update={"set": own}), registry)
@@ -175,8 +178,8 @@ def _dataset(name: str | None, mine: Mine, registry: Registry) -> str | dict[str
     if name is None or name not in mine.datasets:
         return name
     own, _, place = mine.datasets[name].partition(":")
-    known = {**DATASETS, **registry.things("dataset")}
-    published = {"published": name} if own in known and "published" in known[own].model_fields else {}
+    known = own in registry.names("dataset")  # who reads the recipe says what is wrong with a name that is not
+    published = {"published": name} if known and "published" in registry.get("dataset", own).model_fields else {}
     return {"name": own, **({"": place} if place else {}), **published}
 
 

@@ -17,6 +17,9 @@ from delt_host.stages.course import Course
 from delt_host.stages.prepare import preparations
 from delt_host.stages.step import Made, Step
 
+FAR = 100.0
+"""What no normalised pixel is, and many a one of 0 to 255 is."""
+
 
 def initialize(course: Course) -> Iterator[Step]:
     """One step after what it prepares, or none where the set is there already."""
@@ -63,6 +66,8 @@ def check_start(start: object, problem: Problem, classes: int) -> None:
     """RunError unless it is what was asked for, for so many classes."""
     if not isinstance(start, Start):
         raise RunError(f"it gave a {type(start).__name__}; return a Start, of images, uint8 or normalised float32")
+    if not isinstance(start.images, Tensor):
+        raise RunError(f"it gave images as a {type(start.images).__name__}, not a tensor")
     images, count = start.images, classes * problem.count
     wanted = (count, 3, problem.image_size, problem.image_size)
     if tuple(images.shape) != wanted:
@@ -73,6 +78,8 @@ def check_start(start: object, problem: Problem, classes: int) -> None:
         raise RunError(f"it gave images of {images.dtype}; give uint8, or float32 normalised")
     if images.is_floating_point() and not bool(torch.isfinite(images).all()):
         raise RunError("it gave pixels that are not finite")
+    if images.is_floating_point() and (far := float(images.abs().max()) if images.numel() else 0.0) > FAR:
+        raise RunError(f"it gave pixels of up to {far:.0f}; give uint8, or float32 normalised by problem.normalization")
     _check_learned("labels", start.labels, (classes * problem.units, problem.num_classes))
     _check_learned("a learning rate", start.learning_rate, ())
 

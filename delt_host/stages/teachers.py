@@ -50,6 +50,7 @@ def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, 
     """The teacher as far as it is known before anything runs: from its file, from the store, or awaited."""
     if isinstance(asked.made_by, Path):
         teacher = Teacher.load(asked.made_by)
+        teacher.check_known(host.registry.things("model"), f"the teacher {asked.made_by}")
         teacher.check_fits(data)
         return dataclasses.replace(teacher, name=asked.name)
     step = _squeezing(experiment, asked, asked.made_by, data, host, "")
@@ -87,7 +88,7 @@ def _squeezing(
     def make(checkpoint: Checkpoint) -> Made:
         with host.running("squeezer", named):
             teacher = squeeze(data, squeezer, compute, models, host.observer.advance, checkpoint)
-        return teacher.state, teacher.facts()
+        return teacher.state, {**teacher.facts(), "plugin": host.registry.source_of_model(teacher.architecture)}
 
     with host.running("squeezer", named):
         images = round(squeezer.passes(data))

@@ -1,10 +1,11 @@
-"""What the conformance kit asks of a squeezer: see `delt_host.testing`."""
+"""What the conformance kit asks of a squeezer."""
 
 from __future__ import annotations
 
 import math
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -19,7 +20,11 @@ class _Stopped(Exception):
     pass
 
 
-def check_squeezer(squeezer: Squeezer, problem: Problem) -> None:
+def results(squeezer: Squeezer, problem: Problem) -> dict[str, Any]:
+    return dict(_trained(squeezer, problem, Checkpoint(None), lambda _done, _losses: None))
+
+
+def examine(squeezer: Squeezer, problem: Problem) -> None:
     """Finite weights that fit the network, the same under the same options, and after a kill; epochs that rise; images told."""
     name, told = type(squeezer).__name__, list[int]()
     weights = _trained(squeezer, problem, Checkpoint(None), lambda done, _losses: told.append(done))

@@ -1,0 +1,139 @@
+"""What components are checked on: the handwritten digits at 8 px, teachers with random weights, and values made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from delt_host.component import Asking
+from delt_host.components import Cost, Distilled, Relabeler, Start, Views
+from delt_host.compute import Compute
+from delt_host.data.base import RealData, Split
+from delt_host.data.digits import Digits
+from delt_host.models import build_model
+from delt_host.plan import Curve, Group, Phase, Plan
+from delt_host.problem import Problem
+from delt_host.protocols import Protocol
+from delt_host.seeding import isolated_rng
+from delt_host.teacher import Awaited, Teacher
+
+
+def random_teacher(data: RealData, model: str = "convnet3", seed: int = 0) -> Teacher:
+    """A teacher with random weights, and BatchNorm statistics that are not the trivial 0 and 1."""
+    with isolated_rng(seed, "test teacher"):
+        network = build_model(model, data.num_classes, data.image_size)
+        for name, buffer in network.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(0, 0.3)
+            if name.endswith("running_var"):
+                buffer.uniform_(0.3, 2.0)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    return Teacher(model, state, data.class_names, data.mean, data.std, data.image_size)
+
+
+def small_problem(ipc: int = 4, seed: int = 0, teacher: str = "convnet3", **protocol: Any) -> Problem:
+    """The handwritten digits at 8 px, a random teacher, three epochs of student training, float32 on the CPU."""
+    data = Digits(image_size=8).load()
+    settings = Protocol(**{"epochs": 3, **protocol})
+    return Problem(data, (random_teacher(data, teacher),), ipc, seed, settings, Compute("cpu", "fp32"))
+
+
+def problem_for(thing: Any) -> Problem:
+    """A small one, with the teachers that a component asks for by the names of their models."""
+    problem = small_problem()
+    if not isinstance(thing, Asking) or not thing.teachers:
+        return problem
+    return replace(problem, teachers=tuple(random_teacher(problem.data, name) for name in thing.teachers))
+
+
+class Sealed(Split):
+    """A split whose images nobody may look at, and perhaps not its classes either."""
+
+    def __init__(self, split: Split, what: str, targets: bool) -> None:
+        self._what, self._open = what, split.targets if targets else None
+
+    @property
+    def targets(self) -> Tensor:  # type: ignore[override]
+        if self._open is None:
+            raise AssertionError(self._what)
+        return self._open
+
+    def read(self, indices: Tensor) -> Tensor:
+        raise AssertionError(self._what)
+
+    def original(self, index: int) -> Tensor:
+        raise AssertionError(self._what)
+
+
+def without_tests(problem: Problem) -> Problem:
+    """The problem whose test images cannot be read: test data choose nothing."""
+    said = "looks at problem.data.test, and test data choose nothing: use problem.data.train"
+    return problem.of_data(replace(problem.data, test=Sealed(problem.data.test, said, targets=False)))
+
+
+def before_teachers(problem: Problem) -> Problem:
+    """The problem as it is planned with: teachers are still to be squeezed, and no image is read."""
+    said = "reads images, and plans are made before there are any to look at"
+    data = replace(problem.data, train=Sealed(problem.data.train, said, targets=True))
+    return replace(problem.of_data(data), teachers=tuple(map(awaited, problem.teachers)))
+
+
+def awaited(teacher: Teacher) -> Teacher:
+    """The teacher as far as it is known before it is squeezed."""
+    known = {each.name: getattr(teacher, each.name) for each in fields(teacher)}
+    return Awaited(**{**known, "state": {}})
+
+
+def views_of(problem: Problem, images: Tensor, targets: Tensor, iteration: int = 0, **others: Any) -> Views:
+    """What a matcher is given in an iteration of group 0, for a test of its loss: images (B, 3, S, S), not augmented, and the
+    problem's network; `others` replace single fields."""
+    given: dict[str, Any] = {
+        "images": images,
+        "targets": targets,
+        "groups": 1,
+        "iteration": iteration,
+        "generator": partial(problem.generator, "match", 0, iteration),
+        "memory": {},
+        "index": torch.arange(len(images)),
+        "current": lambda: (images.detach(), targets),
+        "augment": lambda real: real,
+    }
+    if "network" not in others:
+        given["network"] = problem.network
+    return Views(**{**given, **others})
+
+
+def two_groups(problem: Problem, iterations: int) -> Plan:
+    """So many iterations each over the first and the second half of the images."""
+    rates, crop = {"images": Curve.constant(0.05)}, Curve.constant(0.5)
+    half = problem.num_units // 2
+    groups = tuple(
+        Group(images=units, phases=(Phase(active=len(units), iterations=iterations, rates=rates, min_crop=crop),))
+        for units in (tuple(range(half)), tuple(range(half, problem.num_units)))
+    )
+    return Plan(groups=groups)
+
+
+def real_start(problem: Problem) -> Start:
+    """The first images of every class."""
+    places = [problem.data.train.of_class(label)[: problem.count] for label in range(problem.num_classes)]
+    return Start(problem.data.train.read(torch.cat(places)))
+
+
+def real_distilled(problem: Problem) -> Distilled:
+    return Distilled.of(real_start(problem).images, problem.targets(), Cost())
+
+
+def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    return len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class OneHot(Relabeler):
+    """The class: the plainest labels there are."""
+
+    asks: ClassVar[Literal["class", "image", "view"]] = "class"
