@@ -37,13 +37,16 @@ _KEY = re.compile(rf"[0-9a-f]{{{KEY_LENGTH}}}")
 
 @dataclass(frozen=True)
 class Item:
-    """An entry, a checkpoint, or what a killed process left."""
+    """An entry, a file of the host's, what a killed process left, or a folder that cannot be listed."""
 
     stage: str
     path: Path
     size_bytes: int
     last_used: float
     """Seconds since the epoch: when it was written or read last."""
+
+    closed: RunError | None = None
+    """What to say of a folder that cannot be listed; nothing of it is removed."""
 
     @property
     def days(self) -> float:
@@ -57,15 +60,22 @@ class Item:
 
 def items(root: Path) -> Iterator[Item]:
     """Everything in the store by stage; checkpoints as `unfinished`, remains of interrupted writes as `left over`, what lies
-    in which file as `index`, the names of what is installed as `catalogue`. RunError for a folder that cannot be listed."""
+    in which file as `index`, the names of what is installed as `catalogue`. RunError where the store cannot be listed."""
     for place in _within(root):
-        if place.name in FILES:
-            yield from _items((FILES[place.name], file) for file in _within(place))
-        elif place.name == CATALOGUE or place.name.startswith(WRITING):
-            yield from _items([("catalogue", place)])
-        elif not place.name.startswith("."):
-            entries = [path for path in _within(place) if _KEY.fullmatch(path.name) and path.is_dir()]
-            yield from _items((place.name, path) for path in entries)
+        try:
+            yield from _of_folder(place)
+        except RunError as error:
+            yield Item(place.name, place, 0, time.time(), error)
+
+
+def _of_folder(place: Path) -> Iterator[Item]:
+    if place.name in FILES:
+        yield from _items((FILES[place.name], file) for file in _within(place))
+    elif place.name == CATALOGUE or place.name.startswith(WRITING):
+        yield from _items([("catalogue", place)])
+    elif not place.name.startswith("."):
+        entries = [path for path in _within(place) if _KEY.fullmatch(path.name)]
+        yield from _items((place.name, path) for path in entries)
 
 
 def _within(folder: Path) -> list[Path]:
@@ -81,20 +91,30 @@ def _within(folder: Path) -> list[Path]:
 
 def _items(found: Iterable[tuple[str, Path]]) -> Iterator[Item]:
     for stage, path in found:
-        with suppress(FileNotFoundError):  # gone meanwhile
+        try:
             seen = path.lstat()
-            size, used = seen.st_size * (not stat.S_ISDIR(seen.st_mode)), seen.st_mtime
-            for folder, _, names in os.walk(path):
-                for name in names:
+        except FileNotFoundError:  # gone meanwhile
+            continue
+        except OSError as error:
+            raise unread(path.parent, error) from None
+        is_folder = stat.S_ISDIR(seen.st_mode)
+        if _KEY.fullmatch(path.name) and stage not in FILES.values() and not is_folder:
+            continue
+        size, used = seen.st_size * (not is_folder), seen.st_mtime
+        for folder, _, names in os.walk(path):
+            for name in names:
+                with suppress(OSError):
                     seen = Path(folder, name).lstat()
                     size, used = size + seen.st_size, max(used, seen.st_mtime)
-            yield Item(LEFT_OVER if path.name.startswith(WRITING) else stage, path, size, used)
+        yield Item(LEFT_OVER if path.name.startswith(WRITING) else stage, path, size, used)
 
 
 def checked(root: Path) -> Iterator[tuple[Item, Damaged | RunError | None]]:
     """All that has a checksum, with what is wrong: damaged, or not to be read now."""
     for item in items(root):
-        if not (item.is_entry or item.stage in SEALED):
+        if item.closed is not None:
+            yield item, item.closed
+        if item.closed is not None or not (item.is_entry or item.stage in SEALED):
             continue
         try:
             _check(item)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -26,6 +27,7 @@ from delt_host import files, lock
 from delt_host.entry import (
     CHOOSE,
     FACTS,
+    INDEX,
     KEY_LENGTH,
     LOCKS,
     TENSORS,
@@ -49,6 +51,7 @@ from delt_host.resume import EVERY, Checkpoint
 
 ROOM = "make room, for one with delt-host store prune; the same command goes on from what is kept"
 
+STAGE = re.compile(r"[a-z][a-z0-9_-]*")  # not two that differ in case alone, which some file systems take for one
 LITTLE_ROOM = 2**24  # bytes on the disk, with which nothing more is begun
 
 
@@ -95,7 +98,9 @@ class Store:
             raise InputError(f"the store {root} cannot be written: {reason(error)}; {CHOOSE}") from None
 
     def key(self, stage: str, inputs: Mapping[str, Any]) -> str:
-        """What the stage's result for these inputs is found by."""
+        """What the stage's result for these inputs is found by. RunError for a stage that cannot be a folder's name."""
+        if not STAGE.fullmatch(stage) or stage == INDEX:
+            raise RunError(f"no stage can be called {stage!r}: small letters, digits, - and _, and not {INDEX}")
         key = key_of({"stage": stage, "inputs": inputs} | ({"made": made()} if self.strict else {}))
         return key[: KEY_LENGTH + len(UNKEPT) * key.startswith(UNKEPT)]
 

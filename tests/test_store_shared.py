@@ -131,7 +131,7 @@ def test_a_lock_and_a_checkpoint_of_a_killed_process_are_taken_over_by_another_u
     process.wait()
     assert second.stdout.readline() == "goes on\n"
     go.touch()
-    _said, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert not list(store.glob(".locks/*"))
     left = list(store.glob(".unfinished/*"))
@@ -143,12 +143,15 @@ def test_what_cannot_be_read_is_named_and_left(tmp_path: Path, monkeypatch: pyte
     go.touch()
     as_user(ONE, 0o077, store, go, code=TAKES_LONG)
     (facts,) = store.glob("slow/*/facts.json")
-    for closed in (facts, facts.parent):
+    for closed in (facts, facts.parent, facts.parents[1]):
         before = closed.stat().st_mode
         closed.chmod(0)
         verified = as_user(TWO, 0o022, "store", "verify", "--remove", "--store", store, cwd=tmp_path)
         assert verified.returncode == 1 and "1 cannot be read" in verified.stderr
-        assert f"{facts.parent} cannot be read: Permission denied; it is left as it is" in verified.stdout
+        named = closed if closed == facts.parents[1] else facts.parent
+        assert f"{named} cannot be read: Permission denied; it is left as it is" in verified.stdout
+        pruned = as_user(TWO, 0o022, "store", "prune", "--older-than", "1", "-y", "--store", store, cwd=tmp_path)
+        assert pruned.returncode == 0 and "nothing to remove" in pruned.stdout
         used = as_user(TWO, 0o022, store, go, code=TAKES_LONG)
         assert used.returncode == 1
         assert f"RunError: {facts.parent} cannot be read: Permission denied; it is left as it is" in used.stderr

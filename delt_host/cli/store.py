@@ -101,6 +101,8 @@ def prune(
 def _goes(item: Any, older_than: float | None, stages: tuple[str, ...]) -> bool:
     from delt_host import housekeeping
 
+    if item.closed is not None:
+        return False
     if item.stage == housekeeping.LEFT_OVER:  # anything younger may be written just now
         return bool(item.days > 1)
     if item.stage == housekeeping.LOCK:
