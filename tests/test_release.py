@@ -8,6 +8,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -197,7 +198,13 @@ def test_a_damaged_an_encrypted_and_a_lying_zip_file_are_refused(tmp_path: Path)
         at = encrypted.index(start) + (6 if start == b"PK\x03\x04" else 8)
         encrypted[at] |= 1
     path.write_bytes(bytes(encrypted))
-    with pytest.raises(InputError, match="cannot be read.*encrypted"):
+    with pytest.raises(InputError, match="that is encrypted"):
+        read_release(path, NAMES, SIZE)
+    lying = bytearray(whole)  # of a size that it has not, in the directory
+    at = lying.index(b"PK\x01\x02") + 24
+    lying[at : at + 4] = struct.pack("<I", 40)
+    path.write_bytes(bytes(lying))
+    with pytest.raises(InputError, match="cannot be (read|taken)"):
         read_release(path, NAMES, SIZE)
     with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive, pytest.warns(UserWarning):
         archive.writestr("bird/x.png", b"1")
@@ -299,3 +306,52 @@ def test_a_teacher_tells_that_the_order_of_classes_is_another(digits: RealData, 
         assert result.exit_code == 0, result.output
         said[shift] = result.output
     assert "near chance" not in said[0] and "is near chance: are the folders numbered in another class order" in said[1]
+
+
+def zip_with(path: Path, name: str, **about: Any) -> Path:
+    """A whole set with one member more, of which something is said."""
+    release(path, {"airplane": [1], "bird": [2], "sea lion": [3]})
+    entry = zipfile.ZipInfo(name)
+    for key, value in about.items():
+        setattr(entry, key, value)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(entry, png(picture(9)))
+    return path
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_only_stored_and_deflated_members_are_unpacked(tmp_path: Path, method: int) -> None:
+    path = zip_with(tmp_path / "set.zip", "bird/x.png", compress_type=method)
+    with pytest.raises(InputError, match="a member 'bird/x.png' that is neither stored nor deflated; it is not read"):
+        read_release(path, NAMES, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "wrong"),
+    [
+        (".", {}, "a member '.' whose name is none"),
+        ("bird/x.png", {"external_attr": 0o120777 << 16}, "that is a symbolic link"),
+        ("bird/Q.png", {}, "whose name is none"),
+    ],
+    ids=["dot", "link", "NUL"],
+)
+def test_members_that_are_no_files_are_refused(tmp_path: Path, name: str, about: dict[str, Any], wrong: str) -> None:
+    path = zip_with(tmp_path / "set.zip", name, **about)
+    path.write_bytes(path.read_bytes().replace(b"bird/Q.png", b"bird/\0.png"))
+    with pytest.raises(InputError, match=wrong):
+        read_release(path, NAMES, SIZE)
+
+
+@pytest.mark.parametrize("kind", ["folder", "set.zip"])
+def test_what_is_passed_over_in_a_release_is_counted(tmp_path: Path, kind: str) -> None:
+    path = release(tmp_path / kind, {"airplane": [1], "bird": [2], "sea lion": [3]})
+    extra = {"bird/notes.txt": b"x", "bird/.ipynb_checkpoints/a.png": png(picture(9)), "a.png": png(picture(9))}
+    for name, content in extra.items():
+        if kind == "folder":
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).write_bytes(content)
+        else:
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr(name, content)
+    (note,) = read_release(path, NAMES, SIZE).notes
+    assert all(part in note for part in ("1 hidden (", "1 .txt (bird/notes.txt)", "1 beside the class folders (a.png)"))

@@ -56,7 +56,8 @@ class ImageFolder(Dataset):
         test_files, test_names = class_files(test, passed, within)
         for name in sorted(set(names) ^ set(test_names)):
             here, there = ("train", test.name) if name in names else (test.name, "train")
-            near = [other for other in {*names, *test_names} - {name} if other.casefold() == name.casefold()]
+            others = sorted(set(test_names if here == "train" else names) ^ set(names).intersection(test_names))
+            near = [other for other in others if other.casefold() == name.casefold()]
             hint = f", which has {near[0]!r}" if near else ""
             raise InputError(f"class {name!r} of {root} is in {here}/ but not in {there}/{hint}")
         size = self.image_size or _own_size(train_files.paths)
