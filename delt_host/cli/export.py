@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("source", metavar="RUN_OR_SET", type=click.Path(path_type=Path))
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="The new folder.")
+@click.argument("source", metavar="RUN_OR_SET", type=options.Place())
+@click.option("--to", "folder", required=True, type=options.Place(), help="The new folder.")
 @click.option(
     "--format",
     "form",
@@ -61,10 +61,11 @@ def command(
     from delt_host.artifact import export
     from delt_host.artifact.card import measured
     from delt_host.distilled import load
-    from delt_host.report.folder import slug
+    from delt_host.report.own_sets import SavedSets
+    from delt_host.report.place import is_run, locked
     from delt_host.units import size
 
-    if not (source / "experiment.toml").is_file():
+    if not is_run(source):
         if row is not None or seed is not None:
             raise InputError(f"{source} is not the folder of a run: --row and --seed have no place here")
         distilled, scores, write = load(source), [], None
@@ -72,18 +73,22 @@ def command(
             raise InputError(f"{source} has no soft labels; give the run's folder, from which they can be made")
     else:
         chosen, number = _choose(source, row, seed)
-        distilled = load(source / slug(chosen) / f"seed-{number}")
+        click.get_current_context().with_resource(locked(source, shared=True))
+        distilled = SavedSets(source).read(chosen, number)
         scores = measured(source, chosen)
         places = {"dataset": dataset, "teacher": teacher, "device": device}
         write = _Labels(source, chosen, number, regime, distilled.about, places, store, quiet) if labels else None
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
-        click.echo(f"{folder}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}")
+        click.echo(
+            f"{options.shown(folder)}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}"
+        )
         if made.soft_labels is not None:
             click.echo(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
         click.echo(
-            f"  the card is {folder / 'README.md'}" + ("; its licence is to be filled in" * (licence == "unknown"))
+            f"  the card is {options.shown(folder / 'README.md')}"
+            + ("; its licence is to be filled in" * (licence == "unknown"))
         )
 
 
@@ -134,7 +139,7 @@ class _Labels:
         from delt_host.entry import default_store
         from delt_host.host import Host
         from delt_host.plugins import load_registry
-        from delt_host.report.folder import SavedSets
+        from delt_host.report.own_sets import SavedSets
         from delt_host.request import Request
         from delt_host.resolve import resolve
         from delt_host.stages import story

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +11,36 @@ from typing import Any, TypeVar
 import click
 
 from delt_host.cli.completion import names
-from delt_host.errors import InputError
+from delt_host.errors import InputError, writing_to
+
+
+class Place(click.Path):
+    """A path, absolute from the start: a component may change the working folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return Path(super().convert(value, param, ctx)).absolute()
+
+
+def shown(path: Path) -> str:
+    """As short as it may be written here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def check_new(path: Path, ways: str = "--out") -> None:
+    """InputError where there is something already, or no file can be made: before hours of work, and not after them."""
+    if os.path.lexists(path):
+        raise InputError(f"{shown(path)} exists already; name another file with {ways}")
+    from delt_host import files
+
+    with writing_to(path):
+        files.make_folders(path.parent)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,7 +75,7 @@ threads = click.option(
 strict = click.option(
     "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
-store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+store = click.option("--store", type=Place(), help="Where finished stages are kept.")
 
 
 def regime(about: str) -> Callable[[Command], Command]:

@@ -50,7 +50,7 @@ from delt_host.errors import InputError, RunError
 @options.store
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     default=Path("results"),
     show_default=True,
     help="Where finished cells are kept.",
