@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,16 +110,17 @@ def command(
     measurements: list[Any] = []
 
     def so_far() -> Any:
-        results = partial(folder.results_of, experiment, problem, measurements, host, "evaluate")
-        return results(whole=False) if measurements else None
+        if not measurements:
+            return None
+        return folder.results_of(experiment, problem, measurements, host, "evaluate", whole=False)
 
     with place.locked(run, shared=True):
         saved = SavedSets(run)
-        sets = saved.records(experiment)
+        ours = saved.records(experiment)
         name = slug("-".join(named.name for named in experiment.evaluators))
-        path = out or place.evaluation_place(run, name, experiment, sets)
+        path = out or place.evaluation_place(run, name, experiment, ours)
         host = Host(registry, kept, observer, path)
-        with place.taken(path, experiment, "evaluate", sets=sets, store=kept.root):
+        with place.taken(path, experiment, "evaluate", sets=ours, store=kept.root):
             with finished_so_far(console, as_json, so_far), observer:
                 comparison = story.prepare_run(experiment, host, saved=saved)
                 experiment, problem = comparison.experiment, comparison.problem
@@ -129,7 +129,7 @@ def command(
                     measurements.append(measurement)
                 results = folder.results_of(experiment, problem, measurements, host, "evaluate")
             with told_anyway(console, as_json, results):
-                results = folder.write_results(path, results, sets)
+                results = folder.write_results(path, results, ours)
             tell(console, as_json, path, results)
     if failed := sorted({score.row for score in results.scores if score.failure}):
         raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")

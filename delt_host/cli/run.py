@@ -199,7 +199,7 @@ def command(
     def so_far() -> Any:
         return folder.results_of(experiment, problem, measurements, host, whole=False) if measurements else None
 
-    with place.taken(path, experiment, force=force, store=kept.root):
+    with place.taken(path, experiment, force=force, store=kept.root, new=out is None):
         with finished_so_far(console, as_json, so_far), with_others(observer, wanted, path) as host.observer:
             comparison = story.prepare_run(experiment, host)
             experiment, problem = comparison.experiment, comparison.problem

@@ -22,7 +22,7 @@ from delt_host.compare import compare
 from delt_host.derived import derived
 from delt_host.distilled import FILE as SET
 from delt_host.distilled import DistilledSet, load
-from delt_host.errors import InputError, writing_to
+from delt_host.errors import InputError, RunError, writing_to
 from delt_host.experiment import Column, Experiment
 from delt_host.folder_names import numbered
 from delt_host.host import Host
@@ -40,8 +40,10 @@ from delt_host.results import (
     ProtocolRecord,
     RegimeRecord,
     Results,
+    Score,
     SetRecord,
     TeacherRecord,
+    read_results,
 )
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
@@ -61,6 +63,7 @@ def write_run(
     At every moment the folder holds a former run of this recipe whole, or this one: a set that differs from a former one goes
     beside it, and the former one is removed when the results no longer name it. RunError where something cannot be written.
     """
+    check_nothing_lost(path, results)
     names, records = folders([row.label for row in results.rows]), dict[tuple[str, int], SetRecord]()
     for measurement in measurements:
         place = measurement.row.label, measurement.seed
@@ -81,12 +84,30 @@ def write_run(
 
 def write_results(path: Path, results: Results, sets: Sequence[SetRecord]) -> Results:
     """Write `results.json` with the sets that it is of; a page that shows others goes. RunError where that fails."""
+    check_nothing_lost(path, results)
     results = results.model_copy(update={"sets": tuple(sets)})
     with writing_to(path / RESULTS):
         if results_change(path, results):
             (path / PAGE).unlink(missing_ok=True)
             results.write(path)
     return results
+
+
+def check_nothing_lost(path: Path, results: Results) -> None:
+    """RunError where these results have failures in place of scores that the folder has of the same recipe."""
+    try:
+        former = read_results(path)
+    except InputError:
+        return
+    failed = {_place(score) for score in results.scores if score.failure}
+    if lost := sorted({score.row for score in former.scores if not score.failure and _place(score) in failed}):
+        raise RunError(
+            f"failed: {', '.join(lost)}; {path} has their former scores, and is left as it was; the same command goes on"
+        )
+
+
+def _place(score: Score) -> tuple[str, ...]:
+    return score.row, score.regime, score.evaluator, str(score.set), str(score.student), score.split
 
 
 def _save_set(

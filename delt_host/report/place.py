@@ -59,11 +59,13 @@ def taken(
     force: bool = False,
     sets: Sequence[SetRecord] = (),
     store: Path | None = None,
+    new: bool = False,
 ) -> Iterator[None]:
     """The folder for this experiment, and for this process alone, as long as the block lasts; its `experiment.toml` is there.
 
     It is made, or is empty, or holds the same recipe; `force` first removes what a run of another recipe wrote. `sets` are
-    those that an evaluation scores. InputError for anything else, and where the folder cannot be written or another process
+    those that an evaluation scores; a `new` folder, made for it or here, goes again where the user is to change something.
+    InputError for anything else, and where the folder cannot be written or another process
     writes into it.
     """
     if store is not None and path.resolve().is_relative_to(store.resolve()):
@@ -71,10 +73,10 @@ def taken(
             f"{path} lies in the store {store}, which lists and prunes what is in it; choose another --out"
         )
     if path.is_symlink() and not path.exists():
-        raise InputError(f"{path} is a link to {os.readlink(path)}, which does not exist; choose another with --out")
+        raise InputError(f"{path} is a link to {path.readlink()}, which does not exist; choose another with --out")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, and a folder is needed; choose another with --out")
-    new = not path.exists()
+    new = new or not path.exists()
     with writing_to(path):
         files.make_folders(path)
     with locked(path):
@@ -91,12 +93,15 @@ def taken(
             with writing_to(path):
                 if not _same_recipe(path, experiment):
                     files.write(path / RECIPE, experiment.to_toml())
-        except BaseException:
-            if new:
-                with suppress(OSError):
-                    path.rmdir()
+            yield
+        except InputError:
+            if new and [each.name for each in path.iterdir()] == [RECIPE]:
+                _remove(path, [RECIPE])
             raise
-        yield
+        finally:
+            if new:
+                with suppress(OSError):  # what could not even be begun
+                    path.rmdir()
 
 
 def is_run(path: Path) -> bool:
