@@ -63,7 +63,7 @@ def _run(place: Path, failure: Failure | None, former: bool) -> int:
     sys.argv = ["delt-host", *SMALL, "--out", str(place / "run"), "--store", str(place / "store")]
     lib, log = ctypes.CDLL(None), str(place.with_suffix(".calls")).encode()
     nth, code, stays = (failure.nth, failure.code, failure.stays) if failure else (0, 0, False)
-    lib.failing_disk(str(place).encode(), ctypes.c_long(nth), code, int(stays), log)
+    lib.failing_disk(f"{place}/".encode(), ctypes.c_long(nth), code, int(stays), log)
     real = seeding.seed_for
     other = (lambda seed, *more: real(seed + 1, *more)) if former else real  # other code: other images
     try:

@@ -94,6 +94,8 @@ def command(
 
     if not place.is_run(run):
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
+    if out is not None and out.resolve() == run.resolve():
+        raise InputError(f"{run} is the folder of the run itself; choose another with --out")
     registry, console = load_registry(), Console()
     there = Request.from_recipe(run / "experiment.toml")
     asked = Request(

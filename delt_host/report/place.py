@@ -72,12 +72,12 @@ def taken(
         raise InputError(
             f"{path} lies in the store {store}, which lists and prunes what is in it; choose another --out"
         )
-    if path.is_symlink() and not path.exists():
-        raise InputError(f"{path} is a link to {path.readlink()}, which does not exist; choose another with --out")
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file, and a folder is needed; choose another with --out")
-    new = new or not path.exists()
     with writing_to(path):
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist; choose another with --out")
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file, and a folder is needed; choose another with --out")
+        new = new or not path.exists()
         files.make_folders(path)
     with locked(path):
         spare = [store] if store is not None else []
