@@ -73,4 +73,5 @@ class Checkpoint:
     def clear(self) -> None:
         """The stage is finished."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # the stage's result is kept, and nobody asks for this any more
+                self.path.unlink(missing_ok=True)

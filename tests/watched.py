@@ -24,7 +24,7 @@ def changed(event: str, arguments: tuple[Any, ...]) -> str | None:
         given = arguments[0]
     else:
         return None
-    return os.path.abspath(os.fsdecode(given)) if isinstance(given, str | bytes | os.PathLike) else None
+    return str(Path(os.fsdecode(given)).absolute()) if isinstance(given, str | bytes | os.PathLike) else None
 
 
 def ours() -> str:
