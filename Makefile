@@ -1,7 +1,7 @@
 # One command for each habit; CI runs the same ones.
 PYTHON ?= python
 
-.PHONY: install test lint types docs site keys bench fix
+.PHONY: install test lint types docs site keys failing-disk bench fix
 
 install:  ## the package, with what tests, lint and types need
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -24,6 +24,9 @@ site:  ## the documentation as a site in site/; a link or anchor that leads nowh
 
 keys:  ## what an edit recomputes and what not, by real commands in two processes; six minutes
 	$(PYTHON) benchmarks/recomputed.py
+
+failing-disk:  ## every write of a run failed once, by real processes over a finished run; needs gcc, on Linux; a quarter of an hour
+	$(PYTHON) benchmarks/failing_disk.py
 
 bench:  ## every stage against a plain reference, paired, on this machine; ten minutes
 	$(PYTHON) benchmarks/table.py --json docs/results/performance.json

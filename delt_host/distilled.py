@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors
-import safetensors.torch
 import torch
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from delt_host import files
 from delt_host.components import Cost, Distilled
-from delt_host.entry import WRITING
 from delt_host.errors import InputError, RunError
 from delt_host.form import FORMS, Form
 from delt_host.normalization import Normalization
@@ -93,7 +91,7 @@ class DistilledSet:
         return DataLoader(self.soft_labels.epoch(epoch), batch_size=None, **options)
 
     def save(self, path: Path) -> None:
-        """Write it beside `path` and rename it; what the form packed is copied as it is. RunError where that fails."""
+        """Write it whole or not at all; what the form packed is copied as it is. RunError where that fails."""
         made = self.distilled
         if len(made.parts) != 1:
             raise RunError(f"a set of {len(made.parts)} parts cannot be written to {path}")
@@ -109,19 +107,9 @@ class DistilledSet:
         }
         learned = {name: each for name in LEARNED if (each := getattr(made, name)) is not None}
         tensors = {**made.parts[0].packed, **learned, "targets": made.targets}
-        beside = path.with_name(f"{WRITING}{path.name}-{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                beside.touch()
-                mode = beside.stat().st_mode  # that of any new file; safetensors makes private ones
-                contiguous = {name: each.contiguous() for name, each in tensors.items()}
-                safetensors.torch.save_file(contiguous, beside, metadata={METADATA: json.dumps(header)})
-                beside.chmod(mode)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
-        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+            files.write_tensors(path, tensors, {METADATA: json.dumps(header)})
+        except (OSError, RuntimeError) as error:
             raise RunError(f"the distilled set cannot be written to {path}: {error}") from None
 
 

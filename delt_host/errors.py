@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_OF_THE_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_OF_THE_PLACE |= {errno.EEXIST, errno.ENOTEMPTY, errno.ENOENT, errno.EINVAL}
 
 LONGEST = 600  # characters of a sentence that is not ours
 
@@ -44,3 +50,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return InputError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")
+
+
+@contextmanager
+def writing_to(place: Path, option: str = "--out") -> Iterator[None]:
+    """Say what could not be written: InputError where another place would do, RunError where the system failed."""
+    try:
+        yield
+    except OSError as error:
+        said = f"{place} cannot be written: {error.strerror or error}"
+        if error.errno in _OF_THE_PLACE:
+            raise InputError(f"{said}; choose another with {option}") from None
+        raise RunError(f"{said}; what was there before still is") from None

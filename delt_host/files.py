@@ -88,6 +88,11 @@ def making_folder(place: Path, within: Path | None = None, like: Path | None = N
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def is_free(place: Path) -> bool:
+    """Whether nothing is there, or an empty folder: what a folder may be made in place of."""
+    return not os.path.lexists(place) or (place.is_dir() and next(place.iterdir(), None) is None)
+
+
 def make_folders(folder: Path, like: Path | None = None) -> None:
     """The folder and those above it, as far as they are missing; with the permissions of `like` where it is given."""
     if not folder.is_dir():
@@ -109,6 +114,12 @@ def sync(path: Path) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Bring all files of a folder to the disk: one by one as they are written, many small ones would take minutes."""
+    for path in folder.rglob("*"):
+        sync(path)
 
 
 def _make(folder: Path, like: Path | None) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from statistics import fmean
 
 import safetensors
-import safetensors.torch
 import torch
 from pydantic import BaseModel, FiniteFloat
 from torch import Tensor
 
+from delt_host import files
 from delt_host.components import Start
 from delt_host.errors import InputError, RunError
 from delt_host.latents import Latents
@@ -49,12 +49,11 @@ class History:
     curves: tuple[LossCurve, ...] = ()
 
     def save(self, path: Path) -> None:
-        tensors = {"iterations": self.iterations, "images": self.images, "start": self.start.contiguous()}
+        tensors = {"iterations": self.iterations, "images": self.images, "start": self.start}
         text = json.dumps({"curves": [curve.model_dump() for curve in self.curves]})
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(safetensors.torch.save(tensors, metadata={METADATA: text}))
-        except (OSError, safetensors.SafetensorError) as error:
+            files.write_tensors(path, tensors, {METADATA: text})
+        except (OSError, RuntimeError) as error:
             raise RunError(f"the history of a set cannot be written to {path}: {error}") from None
 
 

@@ -83,8 +83,8 @@ class Ordinary(Squeezer):
         if found:
             done = _restore(found, model, optimizer, schedule)
             progress(done * images_a_step, {})
-        else:
-            yield Snapshot(0, model)
+        if done % steps == 0:  # a checkpoint of an epoch's end may be all that is left of its snapshot
+            yield Snapshot(done // steps, model)
         for epoch in range(done // steps, self.epochs):
             model.train()
             rng = generator(self.seed, "squeeze", epoch)

@@ -197,6 +197,19 @@ class Score(_Record):
     """Where the scores are from: `measured`, by this run or by an earlier one whose scores were in the store."""
 
 
+class SetRecord(_Record):
+    """A distilled set that scores are of."""
+
+    row: str
+    """Its `label`."""
+    set: NonNegativeInt
+    """The seed that starts and recovery were drawn from."""
+    folder: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*/seed-[0-9]+(-[0-9]+)?$")
+    """Where its files are in the run's folder; of an evaluation, in the folder of the run whose sets it scored."""
+    fingerprint: str
+    """SHA-256 of its images, as its file says: a set with another one is not what was scored."""
+
+
 class Difference(_Record):
     """A row's headline scores minus another's, paired by set: for each row that is a method, with every other row."""
 
@@ -269,6 +282,8 @@ class Results(_Record):
     """What repeats the run: the tables of experiment.toml."""
     repeatable: bool = True
     """Whether the recipe repeats it; always true."""
+    made_by: Literal["run", "evaluate"] = "run"
+    """The command: `evaluate` scored sets that a run or an import had left."""
     data: DataRecord
     teachers: tuple[TeacherRecord, ...]
     """The first gives the normalisation, and is whom components ask that name none; there may be none."""
@@ -278,6 +293,8 @@ class Results(_Record):
     """In the order of the table."""
     scores: tuple[Score, ...]
     """One for each row, regime, evaluator, set, student and split, in the order in which they were found."""
+    sets: tuple[SetRecord, ...] = ()
+    """Those of the rows that did not fail; the ceiling has none."""
     differences: tuple[Difference, ...]
     environment: Environment
     plugins: tuple[PluginRecord, ...]
@@ -287,9 +304,14 @@ class Results(_Record):
         return self.model_dump(mode="json")
 
     def write(self, run: Path) -> None:
-        """Write it into a run's folder."""
-        text = json.dumps(self.table(), indent=1, allow_nan=False)
-        (run / FILE).write_text(text + "\n", encoding="utf-8")
+        """Write it into a run's folder, in place of what was there. OSError where that fails."""
+        from delt_host import files  # it imports torch
+
+        files.write(run / FILE, self.text())
+
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(self.table(), indent=1, allow_nan=False) + "\n"
 
 
 def read_results(run: Path) -> Results:
@@ -297,10 +319,12 @@ def read_results(run: Path) -> Results:
     file = run / FILE
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         there = "is not finished" if (run / "experiment.toml").is_file() else "is not the folder of a run"
         raise InputError(f"{run} {there}: it has no {FILE}") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read: {error}") from None
     if not isinstance(table, dict):
         raise InputError(f"{file} cannot be read: it is no table")

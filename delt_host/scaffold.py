@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import keyword
 import re
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from string import Template
 
-from delt_host.errors import InputError, unknown
+from delt_host import files
+from delt_host.errors import InputError, unknown, writing_to
 
 KINDS = ("initializer", "scheduler", "matcher", "relabeler", "evaluator", "squeezer", "method", "dataset")
 
@@ -30,7 +31,7 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
     if keyword.iskeyword(module):
         raise InputError(f"{name!r} is a word of Python's own; take another, as in my-{name}")
     target = folder / name
-    if target.exists():
+    if not files.is_free(target):
         raise InputError(f"{target} exists already; choose another name or --to another folder")
     command = COMMANDS.get(kind, f"delt-host run --method delt --{kind} $name --baseline delt")
     words = {
@@ -47,14 +48,8 @@ def write_package(name: str, kind: str, folder: Path) -> list[Path]:
         f"{module}.py": f"{kind}.py",
         f"tests/test_{module}.py": test,
     }
-    written = []
-    for path, template in contents.items():
-        text = files("delt_host").joinpath("templates", f"{template}.txt").read_text(encoding="utf-8")
-        file = target / path
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(Template(text).substitute(words), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {file}: {error.strerror}") from None
-        written.append(file)
-    return written
+    with writing_to(target, "--to"), files.making_folder(target) as package:
+        for path, template in contents.items():
+            text = resources.files("delt_host").joinpath("templates", f"{template}.txt").read_text(encoding="utf-8")
+            files.write(package / path, Template(text).substitute(words))
+    return [target / path for path in contents]

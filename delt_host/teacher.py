@@ -20,11 +20,12 @@ import torch
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from delt_host import files
 from delt_host.checkpoint import fit_state
 from delt_host.compute import Compute
 from delt_host.data.base import RealData
 from delt_host.entry import digest
-from delt_host.errors import InputError
+from delt_host.errors import InputError, writing_to
 from delt_host.models import Builder, build_model, check_model
 from delt_host.normalization import Normalization
 from delt_host.options import build
@@ -123,13 +124,12 @@ class Teacher:
             )
 
     def save(self, path: Path) -> None:
-        """Write the artifact as one safetensors file, whose header holds all but the weights."""
-        state = {name: tensor.contiguous() for name, tensor in self.state.items()}
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(safetensors.torch.save(state, metadata={METADATA: json.dumps(self.facts())}))
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InputError(f"the teacher cannot be written to {path}: {error}") from None
+        """Write the artifact as one safetensors file, whose header holds all but the weights, or nothing.
+
+        InputError or RunError where that fails.
+        """
+        with writing_to(path):
+            files.write_tensors(path, self.state, {METADATA: json.dumps(self.facts())})
 
     @classmethod
     def load(cls, path: Path) -> Teacher:

@@ -27,7 +27,7 @@ class TensorBoard(Observer):
                 "--observer tensorboard needs the package tensorboard: pip install 'delt-host[tensorboard]'"
             ) from None
         self.make, self.folder = SummaryWriter, folder / "tensorboard"
-        self.writers: dict[str, Any] = {}
+        self.writers: dict[str, Any] = {}  # by what they are of
         self.running: tuple[str, str] | None = None  # the stage and its detail
         self.done = 0
 
@@ -75,12 +75,12 @@ class TensorBoard(Observer):
         return make_grid(shown, nrow=few, padding=2, pad_value=255)
 
     def _writer(self, detail: str) -> Any:
-        from delt_host.report.folder import slug
+        from delt_host.folder_names import distinct
 
-        name = slug(detail)
-        if name not in self.writers:
-            self.writers[name] = self.make(str(self.folder / name))
-        return self.writers[name]
+        if detail not in self.writers:
+            name = distinct([*self.writers, detail])[detail]
+            self.writers[detail] = self.make(str(self.folder / name))
+        return self.writers[detail]
 
 
 @hookimpl

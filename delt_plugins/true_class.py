@@ -24,7 +24,8 @@ def true_class_scores(problem: Problem) -> Prepared:
             done = len(found[0]["scores"])
             scores[:done] = found[0]["scores"]
             problem.advance(done)
-        for indices in torch.arange(done, len(train)).split(BATCH):
+        left = torch.arange(done, len(train)).split(BATCH) if done < len(train) else ()  # an empty one would be a batch
+        for indices in left:
             probabilities = problem.teacher_logits(problem.normalization.normalize(train.read(indices))).softmax(dim=1)
             scores[indices] = probabilities.gather(1, train.targets[indices, None])[:, 0]
             problem.advance(len(indices))

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from delt_host.compare import paired, sentence
+from delt_host.folder_names import slug
 from delt_host.lines import Summary
-from delt_host.report.folder import slug
 from delt_host.units import duration, size
 
 

@@ -130,6 +130,7 @@ def test_mistakes_are_named(small_run: Path, tmp_path: Path) -> None:
     assert "has no soft labels; give the run's folder" in said("export", "made/delt/seed-0", "--to", "out", "--labels")
     assert "--row and --seed have no place" in said("export", "made/delt/seed-0", "--to", "out", "--seed", "0")
     (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "thesis.txt").write_text("mine")
     assert "exists already" in said("export", "made", "--to", "there")
     (tmp_path / "file").write_text("")
     assert "cannot be written" in said("export", "made", "--to", "file/out")

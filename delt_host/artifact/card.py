@@ -22,12 +22,17 @@ SCORE = ("evaluator", "regime", "protocol", "score", "unit", "mean", "std", "n",
 
 def measured(run: Path, label: str) -> list[dict[str, Any]]:
     """What the run and its later evaluations measured for a row: `SCORE`'s keys. Empty where nothing is finished."""
-    found = []
+    found: list[dict[str, Any]] = []
+    own: dict[int, str] | None = None  # the sets' fingerprints, as the run's results have them
     for folder in (run, *sorted((run / "evaluations").glob("*"))):
         try:
             results = read_results(folder)
         except InputError:
             continue  # not finished, or of another format
+        sets = {each.set: each.fingerprint for each in results.sets if each.row == label}
+        own = sets if own is None else own
+        if any(own.get(seed) != fingerprint for seed, fingerprint in sets.items()):
+            continue  # of sets that are there no more
         found += [_score(line) for line in lines(results) if line.row.label == label]
     return found
 

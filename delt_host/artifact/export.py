@@ -7,9 +7,7 @@ import json
 import re
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,17 +15,17 @@ from typing import Any, Literal
 from PIL import Image
 from torch import Tensor
 
+from delt_host import files
 from delt_host.artifact.card import UNKNOWN, card
 from delt_host.artifact.soft_labels import read_labels
 from delt_host.distilled import FILE, DistilledSet
-from delt_host.errors import InputError
+from delt_host.errors import InputError, writing_to
+from delt_host.folder_names import LONGEST, RESERVED
 
 Form = Literal["images", "webdataset", "safetensors"]
 FORMS: tuple[Form, ...] = ("images", "webdataset", "safetensors")
 SPLIT, CLASSES = "train", "classes.json"
 SHARD_BYTES = 256 * 2**20
-LONGEST_NAME = 100  # bytes of a folder's name; file systems take 255
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 FILES = {
     "images": f"- `{SPLIT}/CLASS/PLACE.png`: the images, lossless; PLACE is the image's place in the set",
@@ -48,40 +46,25 @@ def export(
     `write_soft_labels` puts files of labels into a folder; without it those beside the set go along. InputError where
     the folder is there already or cannot be written.
     """
-    if folder.exists():
+    if not files.is_free(folder):
         raise InputError(f"{folder} exists already; choose another with --to")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with _whole(folder) as place:
-            replace(distilled, soft_labels=None).save(place / FILE)
-            if write_soft_labels is not None:
-                write_soft_labels(place)
-            elif distilled.soft_labels is not None:
-                for block in distilled.soft_labels.blocks:
-                    shutil.copy(block.path, place)
-            made = distilled.distilled
-            complete = replace(distilled, soft_labels=read_labels(place, made, len(distilled.class_names)))
-            if form == "images":
-                write_images(complete, place)
-            elif form == "webdataset":
-                write_shards(complete, place)
-            text = card(complete, scores, form, licence, _files(complete, form))
-            (place / "README.md").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}; choose another with --to") from None
+    with writing_to(folder, "--to"), files.making_folder(folder) as place:
+        replace(distilled, soft_labels=None).save(place / FILE)
+        if write_soft_labels is not None:
+            write_soft_labels(place)
+        elif distilled.soft_labels is not None:
+            for block in distilled.soft_labels.blocks:
+                shutil.copy(block.path, place)
+        made = distilled.distilled
+        complete = replace(distilled, soft_labels=read_labels(place, made, len(distilled.class_names)))
+        if form == "images":
+            write_images(complete, place)
+        elif form == "webdataset":
+            write_shards(complete, place)
+        text = card(complete, scores, form, licence, _files(complete, form))
+        (place / "README.md").write_text(text, encoding="utf-8")
+        files.sync_all(place)
     return replace(distilled, soft_labels=read_labels(folder, made, len(distilled.class_names)))
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that takes its place when all went well, and is gone otherwise."""
-    place = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield place
-        place.chmod(0o755)
-        place.rename(folder)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def class_folders(names: Sequence[str]) -> list[str]:
@@ -90,12 +73,12 @@ def class_folders(names: Sequence[str]) -> list[str]:
     Names stay as they are where they are safe on every file system and in alphabetical order; otherwise each has its
     index in front.
     """
-    safe = [re.sub(r"[^\w. -]+", "-", name).strip(" .-")[:LONGEST_NAME] for name in names]
+    safe = [re.sub(r"[^\w. -]+", "-", name).strip(" .-")[:LONGEST] for name in names]
     kept = safe == list(names) == sorted(names) and len({name.casefold() for name in names}) == len(names)
-    if kept and all(len(n.encode()) <= LONGEST_NAME and not RESERVED.fullmatch(n) for n in names):
+    if kept and all(len(n.encode()) <= LONGEST and not RESERVED.fullmatch(n) for n in names):
         return list(names)
     digits = len(str(len(names) - 1))
-    short = [name.encode()[:LONGEST_NAME].decode(errors="ignore") for name in safe]
+    short = [name.encode()[:LONGEST].decode(errors="ignore") for name in safe]
     return [f"{index:0{digits}d}-{name}".rstrip(" .-") for index, name in enumerate(short)]
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import safetensors
-import safetensors.torch
 import torch
 from pydantic import BaseModel, Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from delt_host import files
 from delt_host.artifact.packing import PER_IMAGE, PER_VIEW, answers, as_kept
 from delt_host.components import Batch, Distilled
 from delt_host.errors import InputError, RunError
@@ -213,8 +213,8 @@ def _write_block(path: Path, header: Header, epochs: Sequence[Mapping[str, Tenso
     if PER_IMAGE in epochs[0]:
         tensors[PER_IMAGE] = epochs[0][PER_IMAGE].contiguous()
     try:
-        path.write_bytes(safetensors.torch.save(tensors, metadata={METADATA: header.model_dump_json()}))
-    except (OSError, safetensors.SafetensorError) as error:
+        files.write_tensors(path, tensors, {METADATA: header.model_dump_json()})
+    except (OSError, RuntimeError) as error:
         raise RunError(f"the labels cannot be written to {path}: {error}") from None
     return path
 

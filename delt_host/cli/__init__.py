@@ -81,16 +81,19 @@ def main() -> None:
     """Run the command line; exit code 2 for bad input, 1 for a failure, 130 when interrupted."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    from delt_host.cli.interrupt import code_of, interruptible
+
     try:
-        cli.main([a for a in arguments if a != "--debug"], prog_name="delt-host", standalone_mode=False)
+        with interruptible():
+            cli.main([a for a in arguments if a != "--debug"], prog_name="delt-host", standalone_mode=False)
     except click.UsageError as error:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; every finished stage is kept, the same command goes on from there", 130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        _fail("interrupted; every finished stage is kept, the same command goes on from there", code_of(error))
     except InputError as error:
         if debug:
             raise

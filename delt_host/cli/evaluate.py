@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import click
 
 from delt_host.cli import options
 from delt_host.cli.completion import names
+from delt_host.cli.outcome import finished_so_far, tell, told_anyway
 from delt_host.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=options.Place())
 @click.option(
     "--evaluator",
     "-e",
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 @options.strict
 @options.store
 @options.plugins
-@click.option("--out", type=click.Path(path_type=Path), help="Where results go (default RUN/evaluations/NAMES).")
+@click.option("--out", type=options.Place(), help="Where results go (default RUN/evaluations/NAMES).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the tables and errors.")
 @click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
 def command(
@@ -85,15 +86,19 @@ def command(
     from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
+    from delt_host.folder_names import slug
     from delt_host.host import Host
-    from delt_host.report import folder, page, table
+    from delt_host.report import folder, place
+    from delt_host.report.own_sets import SavedSets
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
     from delt_host.stages import story
     from delt_host.store import Store
 
-    if not (run / "experiment.toml").is_file():
+    if not place.is_run(run):
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
+    if out is not None and out.resolve() == run.resolve():
+        raise InputError(f"{run} is the folder of the run itself; choose another with --out")
     console = Console()
     there = Request.from_recipe(run / "experiment.toml")
     asked = Request(
@@ -109,23 +114,32 @@ def command(
     observer = observer_for(Console(stderr=True), quiet)
     registry = options.loaded(request.plugins, request.prefer, observer.note)
     experiment = resolve(request, registry, makes_images=False)
-    path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
     compute.use_threads(experiment.threads)
     kept = Store(store or default_store(), observer.note, strict=experiment.strict)
-    host = Host(registry, kept, observer, path)
-    folder.open_folder(path, experiment)
-    with observer:
-        comparison = story.prepare_run(experiment, host, saved=folder.SavedSets(run, registry))
-        experiment, problem = comparison.experiment, comparison.problem
-        _note_other_teachers(run, problem)
-        measurements = list(story.run(comparison))
-        results = folder.write_results(path, experiment, problem, measurements, host, with_sets=False)
-    page.write_page(path)
-    if as_json:
-        click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
-    else:
-        table.show(console, results)
-        console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
+    measurements: list[Any] = []
+
+    def so_far() -> Any:
+        if not measurements:
+            return None
+        return folder.results_of(experiment, problem, measurements, host, "evaluate", whole=False)
+
+    with place.locked(run, shared=True):
+        saved = SavedSets(run, partial(registry.get, "form"))
+        ours = saved.records(experiment)
+        name = slug("-".join(named.name for named in experiment.evaluators))
+        path = out or place.evaluation_place(run, name, experiment, ours)
+        host = Host(registry, kept, observer, path)
+        with place.taken(path, experiment, "evaluate", sets=ours, store=kept.root):
+            with finished_so_far(console, as_json, so_far), observer:
+                comparison = story.prepare_run(experiment, host, saved=saved)
+                experiment, problem = comparison.experiment, comparison.problem
+                _note_other_teachers(run, problem)
+                for measurement in story.run(comparison):
+                    measurements.append(measurement)
+                results = folder.results_of(experiment, problem, measurements, host, "evaluate")
+            with told_anyway(console, as_json, results):
+                results = folder.write_results(path, results, ours)
+            tell(console, as_json, path, results)
     if failed := sorted({score.row for score in results.scores if score.failure}):
         raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("source", metavar="RUN_OR_SET", type=click.Path(path_type=Path))
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="The new folder.")
+@click.argument("source", metavar="RUN_OR_SET", type=options.Place())
+@click.option("--to", "folder", required=True, type=options.Place(), help="The new folder.")
 @click.option(
     "--format",
     "form",
@@ -66,12 +67,13 @@ def command(
     from delt_host.artifact import export
     from delt_host.artifact.card import measured
     from delt_host.distilled import load
-    from delt_host.report.folder import slug
+    from delt_host.report.own_sets import SavedSets
+    from delt_host.report.place import is_run, locked
     from delt_host.request import Request
     from delt_host.units import size
 
     asked = Request(plugins=list(plugins), prefer=list(prefer))
-    if not (source / "experiment.toml").is_file():
+    if not is_run(source):
         if row is not None or seed is not None:
             raise InputError(f"{source} is not the folder of a run: --row and --seed have no place here")
         distilled, scores, write = load(source, _forms(asked)), [], None
@@ -80,18 +82,22 @@ def command(
     else:
         chosen, number = _choose(source, row, seed)
         ran = Request.from_recipe(source / "experiment.toml").updated(asked)
-        distilled = load(source / slug(chosen) / f"seed-{number}", _forms(ran))
+        click.get_current_context().with_resource(locked(source, shared=True))
+        distilled = SavedSets(source, _forms(ran)).read(chosen, number)
         scores = measured(source, chosen)
         places = {"dataset": dataset, "teacher": teacher, "device": device, "plugins": plugins, "prefer": prefer}
         write = _Labels(source, chosen, number, regime, distilled.about, places, store, quiet) if labels else None
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
-        click.echo(f"{folder}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}")
+        click.echo(
+            f"{options.shown(folder)}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}"
+        )
         if made.soft_labels is not None:
             click.echo(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
         click.echo(
-            f"  the card is {folder / 'README.md'}" + ("; its licence is to be filled in" * (licence == "unknown"))
+            f"  the card is {options.shown(folder / 'README.md')}"
+            + ("; its licence is to be filled in" * (licence == "unknown"))
         )
 
 
@@ -151,7 +157,7 @@ class _Labels:
         from delt_host.cli.progress import observer_for
         from delt_host.entry import default_store
         from delt_host.host import Host
-        from delt_host.report.folder import SavedSets
+        from delt_host.report.own_sets import SavedSets
         from delt_host.request import Request
         from delt_host.resolve import resolve
         from delt_host.stages import story
@@ -172,7 +178,7 @@ class _Labels:
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
         host = Host(registry, kept, observer, folder)
         with observer:
-            comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run, registry))
+            comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run, partial(registry.get, "form")))
             problem = comparison.problem
             self._check_teacher(problem)
             column = self._column(comparison)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from delt_host.cli import options
-from delt_host.errors import InputError
+from delt_host.errors import InputError, writing_to
 
 if TYPE_CHECKING:
     from delt_host.artifact.release import Release
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("release", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("release", metavar="PATH", type=options.Place())
 @click.option("--dataset", required=True, metavar="NAME[:PATH]", help="The dataset that was distilled; it tests.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run's new folder.")
+@click.option("--out", required=True, type=options.Place(), help="The run's new folder.")
 @click.option("--label", metavar="NAME", help="The row's name in tables (default: PATH's).")
-@click.option(
-    "--class-names", type=click.Path(path_type=Path), help="A text file: the folders in class order, one a line."
-)
+@click.option("--class-names", type=options.Place(), help="A text file: the folders in class order, one a line.")
 @click.option("--inside", metavar="FOLDER", default="", help="The folder in PATH that holds the class folders.")
 @click.option("--teacher", multiple=True, metavar="MODEL|FILE", help="The teacher that labels the images.")
 @click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
@@ -56,17 +54,17 @@ def command(
     Folders are matched with the dataset's classes by name, or by number in the dataset's class order, which is said.
     Images must be of the dataset's size and as many of each class. A zip file is read, not unpacked.
     """
+    from delt_host import files
     from delt_host.artifact.release import read_release
     from delt_host.cli.import_teacher import read_names
     from delt_host.entry import default_store
-    from delt_host.report.folder import open_folder
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
     from delt_host.services import Services
     from delt_host.store import Store
 
-    if (out / "experiment.toml").exists():
-        raise InputError(f"{out} is the folder of a run already; choose another with --out")
+    if not files.is_free(out):
+        raise InputError(f"{out} exists already; choose another with --out")
     registry = options.loaded(plugins, prefer)
     folders = read_names(class_names) if class_names else ()
     initializer = {
@@ -89,13 +87,17 @@ def command(
     found = read_release(release, data.class_names, data.image_size, folders, inside)
     initializer["sha256"] = found.sha256
     experiment = resolve(said.model_copy(update={"ipc": found.ipc, "row": [row]}), registry)
-    open_folder(out, experiment)
-    _save(out, experiment, data, found)
+    with writing_to(out), files.making_folder(out) as folder:
+        files.write(folder / "experiment.toml", experiment.to_toml())
+        _save(folder, experiment, data, found)
     read = (f"{data.name}: {note}" for note in (data.summary, *data.notes))
     for note in (*read, found.order, *found.notes):
         click.echo(f"note: {note}")
     _ask_teacher(experiment, data, found, registry)
-    click.echo(f"{out}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {out}")
+    place = options.shown(out)
+    click.echo(
+        f"{place}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {place}"
+    )
 
 
 def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> None:
@@ -103,7 +105,9 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
     from delt_host.components import Distilled
     from delt_host.distilled import FILE, DistilledSet
     from delt_host.normalization import Normalization
-    from delt_host.report.folder import save_grid, slug
+    from delt_host.report.folder import save_grid
+    from delt_host.report.own_sets import folders
+    from delt_host.report.place import PICTURE
     from delt_host.teacher import Teacher
 
     (row,), normalization = experiment.rows, Normalization(data.mean, data.std)
@@ -118,10 +122,10 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
     }
     distilled = Distilled.of(found.pixels, found.targets)
     for seed in experiment.seeds:
-        folder = out / slug(row.label) / f"seed-{seed}"
+        folder = out / folders([row.label])[row.label] / f"seed-{seed}"
         made = DistilledSet(distilled, data.class_names, normalization, {**about, "seed": seed})
         made.save(folder / FILE)
-        save_grid(distilled, data.num_classes, folder / "images.png")
+        save_grid(distilled, data.num_classes, folder / PICTURE)
 
 
 def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registry: Registry) -> None:

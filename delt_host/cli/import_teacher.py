@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("import-teacher")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", type=options.Place())
 @click.option(
     "--model",
     required=True,
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     help="The dataset it was trained on; it is tested there.",
     shell_complete=names("dataset"),
 )
-@click.option("--class-names", type=click.Path(path_type=Path), help="A text file, one class a line, in output order.")
+@click.option("--class-names", type=options.Place(), help="A text file, one class a line, in output order.")
 @click.option("--mean", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
 @click.option("--std", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
 @click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
-@click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default: CHECKPOINT's name).")
+@click.option("--out", type=options.Place(), help="The teacher's file (default: CHECKPOINT's name).")
 @options.device
 @options.plugins
 def command(
@@ -61,8 +61,8 @@ def command(
     from delt_host.squeeze import measured
     from delt_host.teacher import Teacher, check_accuracy
 
-    path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors")
-    check_new(path)
+    path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors").absolute()
+    options.check_new(path)
     registry = options.loaded(plugins, prefer)
     state = read_checkpoint(checkpoint)
     data = load_named_dataset(dataset, registry, parse_sets(sets))
@@ -84,20 +84,13 @@ def command(
     write_teacher(teacher, path)
 
 
-def check_new(path: Path) -> None:
-    """InputError where there is a file already: it may be another teacher, which took hours."""
-    from delt_host.errors import InputError
-
-    if path.exists():
-        raise InputError(f"{path} exists already; name another file with --out, or move it away")
-
-
 def write_teacher(teacher: Teacher, path: Path) -> None:
-    """Save it, and say what and how good it is."""
+    """Save it, and say what and how good it is. InputError where there is something by now."""
+    options.check_new(path)
     teacher.save(path)
     click.echo(
-        f"{path}: {teacher.architecture}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
-        f"top-1 {teacher.accuracy:.1f} % on the test split of {teacher.dataset}; use it with --teacher {path}"
+        f"{options.shown(path)}: {teacher.architecture}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
+        f"top-1 {teacher.accuracy:.1f} % on the test split of {teacher.dataset}; use it with --teacher {options.shown(path)}"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +12,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from delt_host.cli.completion import distributions, names
-from delt_host.errors import InputError
+from delt_host.errors import InputError, writing_to
+
+
+class Place(click.Path):
+    """A path, absolute from the start: a component may change the working folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
+
+
+def shown(path: Path) -> str:
+    """As short as it may be written here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def check_new(path: Path, ways: str = "--out") -> None:
+    """InputError where there is something already, or no file can be made: before hours of work, and not after them."""
+    if os.path.lexists(path):
+        raise InputError(f"{shown(path)} exists already; name another file with {ways}")
+    from delt_host import files
+
+    with writing_to(path):
+        files.make_folders(path.parent)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
 
 if TYPE_CHECKING:
     from delt_host.plugins import Registry
@@ -48,7 +79,7 @@ threads = click.option(
 strict = click.option(
     "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
-store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+store = click.option("--store", type=Place(), help="Where finished stages are kept.")
 
 
 def plugins(command: Command) -> Command:

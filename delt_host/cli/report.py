@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
-from delt_host.errors import RunError
+from delt_host.cli import options
+from delt_host.cli.options import check_new
+from delt_host.errors import writing_to
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, type=options.Place(), metavar="RUN...")
 @click.option(
     "--format",
     "form",
@@ -20,9 +22,12 @@ from delt_host.errors import RunError
     show_default=True,
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of printing.")
-def command(runs: tuple[Path, ...], form: Any, as_json: bool, out: Path | None) -> None:
+@click.option("--out", type=options.Place(), metavar="FILE", help="Write to FILE, a new one, instead of printing.")
+@click.option("--force", is_flag=True, help="Write over FILE.")
+def command(runs: tuple[Path, ...], form: Any, as_json: bool, out: Path | None, force: bool) -> None:
     """Print the table of RUN, or of several joined, in another format; html is a page with figures and images."""
+    if out is not None and not force:
+        check_new(out, "--out, or write over it with --force")
     if form == "html" and not as_json:
         from delt_host.report.page import render_page
 
@@ -35,8 +40,7 @@ def command(runs: tuple[Path, ...], form: Any, as_json: bool, out: Path | None) 
     if out is None:
         click.echo(content, nl=False)
         return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(content)
-    except OSError as error:
-        raise RunError(f"{out} cannot be written: {error.strerror or error}") from None
+    from delt_host import files
+
+    with writing_to(out):
+        files.write(out, content)

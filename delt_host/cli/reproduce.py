@@ -51,7 +51,7 @@ from delt_host.errors import InputError, RunError
 @options.plugins
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.Place(),
     default=Path("results"),
     show_default=True,
     help="Where finished cells are kept.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from delt_host.errors import InputError, unknown
+from delt_host.errors import InputError, unknown, writing_to
 
 
 @click.group("results")
@@ -71,7 +71,8 @@ def merge(folders: tuple[Path, ...], out: Path, prefer: Path | None) -> None:
             f"say whose hold with --prefer {folders[0]}, or remove one"
         )
     for record in merged:
-        records.Folder(out).write(record)
+        with writing_to(out):
+            records.Folder(out).write(record)
         for several in records.mixed(record):
             click.echo(f"note: {record.name}: its seeds have {several}", err=True)
     seeds = sum(len(record.seeds) for record in merged)

@@ -12,11 +12,12 @@ import click
 
 from delt_host.cli import options
 from delt_host.cli.completion import names
+from delt_host.cli.outcome import finished_so_far, tell, told_anyway
 from delt_host.errors import RunError
 
 
 @click.command("run")
-@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.argument("recipe", required=False, type=options.Place())
 @click.option(
     "--method",
     "-m",
@@ -103,7 +104,8 @@ from delt_host.errors import RunError
     metavar="SECONDS",
     help="How much of an unfinished stage a kill costs at most.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder (default runs/NAME-DATASET-TIME).")
+@click.option("--out", type=options.Place(), help="The run's folder (default runs/NAME-DATASET-TIME, a new one).")
+@click.option("--force", is_flag=True, help="Remove the run of another recipe that is in --out.")
 @click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
 @options.plugins
 @click.option("--observer", "-o", "observers", multiple=True, metavar="NAME", help="Also tell this one: tensorboard, …")
@@ -117,6 +119,7 @@ def command(
     skip_bad_images: bool,
     store: Path | None,
     out: Path | None,
+    force: bool,
     checkpoint_every: float,
     engine: str,
     address: str | None,
@@ -160,7 +163,7 @@ def command(
 
     from delt_host import compute, estimate
     from delt_host.host import Host
-    from delt_host.report import folder, page, table
+    from delt_host.report import folder, place
     from delt_host.stages import story
 
     kept = Store(store or default_store(), observer.note, checkpoint_every, experiment.strict)
@@ -175,37 +178,34 @@ def command(
         return
     if elsewhere is not None:
         elsewhere.check(experiment.device)
-    path = host.folder = out or Path("runs") / _default_name(experiment)
-    folder.open_folder(path, experiment)
-    with with_others(observer, wanted, path) as host.observer:
-        comparison = story.prepare_run(experiment, host)
-        experiment, problem = comparison.experiment, comparison.problem
-        if elsewhere is not None:
-            description = work.Description(work.recipe_of(experiment), threads)
-            if tasks := work.tasks(comparison):
-                host.observer.expect(())  # the engine says how far it is
-                elsewhere.fill(tasks, description, problem, host)
-        measurements = []
-        for measurement in story.run(comparison):
-            host.observer.scored(measurement.score, measurement.images)
-            measurements.append(measurement)
-        results = folder.write_results(path, experiment, problem, measurements, host)
-    page.write_page(path)
-    if as_json:
-        click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
-    else:
-        table.show(console, results)
-        for what, where in (
-            ("Results, images and the recipe that repeats this run", path),
-            ("The report, for a browser", path / "report.html"),
-        ):
-            console.print(f"  {what}: {where}", highlight=False, soft_wrap=True, markup=False)
+    path = host.folder = out or place.made_new(Path("runs").absolute(), _default_name(experiment))
+    measurements: list[Any] = []
+
+    def so_far() -> Any:
+        return folder.results_of(experiment, problem, measurements, host, whole=False) if measurements else None
+
+    with place.taken(path, experiment, force=force, store=kept.root, new=out is None):
+        with finished_so_far(console, as_json, so_far), with_others(observer, wanted, path) as host.observer:
+            comparison = story.prepare_run(experiment, host)
+            experiment, problem = comparison.experiment, comparison.problem
+            if elsewhere is not None:
+                description = work.Description(work.recipe_of(experiment), threads)
+                if tasks := work.tasks(comparison):
+                    host.observer.expect(())  # the engine says how far it is
+                    elsewhere.fill(tasks, description, problem, host)
+            for measurement in story.run(comparison):
+                host.observer.scored(measurement.score, measurement.images)
+                measurements.append(measurement)
+            results = folder.results_of(experiment, problem, measurements, host)
+        with told_anyway(console, as_json, results):
+            results = folder.write_run(path, results, measurements, experiment, problem, host)
+        tell(console, as_json, path, results)
     if failed := sorted({score.row for score in results.scores if score.failure}):
         raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
 
 
 def _default_name(experiment: Any) -> str:
-    from delt_host.report.folder import slug
+    from delt_host.folder_names import slug
 
     names = [row.method for row in experiment.rows if row.role in ("method", "baseline")]
     moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,10 @@ def command(folder: Path, as_json: bool) -> None:
 
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; `delt-host run` makes one, or name another")
-    found = [_summary(path) for path in folder.iterdir() if (path / "experiment.toml").is_file()]
+    try:
+        found = [_summary(path) for path in folder.iterdir() if os.path.isdir(path)]  # noqa: PTH112 - never an error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     found.sort(key=lambda run: run["when"], reverse=True)
     if as_json:
         click.echo(json.dumps(found, indent=1))
@@ -58,8 +62,14 @@ def _summary(path: Path) -> dict[str, Any]:
     from delt_host.errors import InputError
     from delt_host.lines import lines
 
-    moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
-    about = {"run": path.name, "when": f"{moment:%Y-%m-%d %H:%M}", "dataset": "", "rows": "", "best": "unfinished"}
+    about = {"run": path.name, "when": "", "dataset": "", "rows": "", "best": "unfinished"}
+    try:
+        moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
+    except FileNotFoundError:
+        return {**about, "best": "no run: it has no experiment.toml"}
+    except OSError as error:
+        return {**about, "best": f"cannot be read: {error.strerror}"}
+    about["when"] = f"{moment:%Y-%m-%d %H:%M}"
     try:
         results = _results(path)
         seeds, found = len({score.set for score in results.scores}), lines(results)
@@ -77,6 +87,19 @@ def _summary(path: Path) -> dict[str, Any]:
     except InputError as error:
         if "is not finished" not in str(error):
             about["best"] = str(error)
-        elif any(path.glob("*/seed-*/distilled.safetensors")):  # a run writes its results first
+        elif _imported(path):
             about["best"] = "imported; not evaluated"
+    except OSError as error:
+        about["best"] = f"cannot be read: {error.strerror}"
     return about
+
+
+def _imported(path: Path) -> bool:
+    """Whether `delt-host import` made the folder, which leaves no results."""
+    import tomllib
+
+    try:
+        recipe = tomllib.loads((path / "experiment.toml").read_text(encoding="utf-8"))
+        return recipe["row"][0]["initializer"]["name"] == "imported"
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return False

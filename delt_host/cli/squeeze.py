@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from delt_host.cli import options
 from delt_host.cli.completion import names
-from delt_host.cli.import_teacher import check_new, write_teacher
+from delt_host.cli.import_teacher import write_teacher
 from delt_host.errors import InputError
-
-if TYPE_CHECKING:
-    from delt_host.experiment import AskedTeacher
 
 
 @click.command("squeeze")
-@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.argument("recipe", required=False, type=options.Place())
 @options.dataset
 @click.option(
     "--teacher",
@@ -41,7 +37,7 @@ if TYPE_CHECKING:
 @options.strict
 @options.store
 @options.plugins
-@click.option("--out", type=click.Path(path_type=Path), help="The teacher's file (default MODEL.teacher.safetensors).")
+@click.option("--out", type=options.Place(), help="The teacher's file (default MODEL.teacher.safetensors).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; only the files' names and errors.")
 def command(
     recipe: Path | None,
@@ -68,6 +64,7 @@ def command(
     from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
+    from delt_host.folder_names import distinct
     from delt_host.host import Host
     from delt_host.request import Request, parse_sets
     from delt_host.resolve import resolve
@@ -95,9 +92,10 @@ def command(
         click.echo(f"{file}: a file already")
     if out is not None and len(wanted) > 1:
         raise InputError(f"--out names one file, and these are {len(wanted)} teachers: leave it out")
-    files = [out or _file(asked) for asked in wanted]
+    names = distinct(asked.name for asked in wanted)  # `:` and `/` of networks' names have no place in a file's
+    files = [out or Path(f"{names[asked.name]}.teacher.safetensors").absolute() for asked in wanted]
     for path in files:
-        check_new(path)
+        options.check_new(path)
     observer = observer_for(Console(stderr=True), quiet)
     host = Host(registry, Store(store or default_store(), observer.note, strict=experiment.strict), observer)
     compute.use_threads(experiment.threads)
@@ -107,10 +105,3 @@ def command(
             so_far = teachers.teacher_so_far(experiment, asked, data, host)
             made = teachers.teacher_of(experiment, asked, so_far, data, host)
             write_teacher(made, path)
-
-
-def _file(asked: AskedTeacher) -> Path:
-    """The teacher's file, by its name: `:` and `/` of networks' names have no place in a file's."""
-    from delt_host.report.folder import slug
-
-    return Path(f"{slug(asked.name)}.teacher.safetensors")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 import platform
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,21 @@ import torch
 from PIL import Image
 from torchvision.utils import make_grid
 
+from delt_host import files
 from delt_host.compare import compare
-from delt_host.components import Distilled
-from delt_host.data.base import RealData
 from delt_host.derived import derived
+from delt_host.distilled import FILE as SET
 from delt_host.distilled import DistilledSet, load
-from delt_host.errors import InputError, RunError
-from delt_host.experiment import Column, Experiment, Row
+from delt_host.errors import InputError, RunError, writing_to
+from delt_host.experiment import Column, Experiment
+from delt_host.folder_names import numbered
 from delt_host.host import Host
 from delt_host.measurement import Measurement, row_record
-from delt_host.plugins import Registry
 from delt_host.problem import Problem
 from delt_host.reader import ImageReader
+from delt_host.report.own_sets import folders
+from delt_host.report.place import HISTORY, PAGE, PICTURE, Command, remove_sets, results_change
+from delt_host.results import FILE as RESULTS
 from delt_host.results import (
     DataRecord,
     Environment,
@@ -35,51 +40,112 @@ from delt_host.results import (
     ProtocolRecord,
     RegimeRecord,
     Results,
+    Score,
+    SetRecord,
     TeacherRecord,
+    read_results,
 )
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
 GRID_CLASSES = 20
 
 
-def open_folder(path: Path, experiment: Experiment) -> None:
-    """Make the run's folder and write `experiment.toml` first, so that an interrupted run can be repeated."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "experiment.toml").write_text(experiment.to_toml(), encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"the run folder {path} cannot be written: {error.strerror}; choose another with --out"
-        ) from None
-
-
-def write_results(
+def write_run(
     path: Path,
+    results: Results,
+    measurements: Sequence[Measurement],
     experiment: Experiment,
     problem: Problem,
-    measurements: Sequence[Measurement],
     host: Host,
-    with_sets: bool = True,
 ) -> Results:
-    """Write everything but `experiment.toml`, without the distilled sets where they are in a folder already.
+    """Write the distilled sets of a run, then its results, which name them; they are returned as they were written.
 
-    Scores that are worked out of others are made here, and told to the observer. Returns what is in `results.json`.
+    At every moment the folder holds a former run of this recipe whole, or this one: a set that differs from a former one goes
+    beside it, and the former one is removed when the results no longer name it. RunError where something cannot be written.
     """
-    results = _results(experiment, problem, measurements, host)
-    results.write(path)
-    data, written = problem.data, set[tuple[str, int]]()
-    for measurement in measurements if with_sets else ():
-        if measurement.distilled is None:
+    check_nothing_lost(path, results)
+    names, records = folders([row.label for row in results.rows]), dict[tuple[str, int], SetRecord]()
+    for measurement in measurements:
+        place = measurement.row.label, measurement.seed
+        if measurement.distilled is None or place in records:
             continue
-        folder = path / slug(measurement.row.label) / f"seed-{measurement.seed}"
-        if (folder / "distilled.safetensors").exists() and (measurement.row.label, measurement.seed) in written:
-            continue
-        written.add((measurement.row.label, measurement.seed))
-        _distilled(measurement, experiment, problem).save(folder / "distilled.safetensors")
-        save_grid(measurement.distilled, data.num_classes, folder / "images.png")
-        if measurement.history is not None:
-            measurement.history.save(folder / "history.safetensors")
+        with writing_to(path / names[place[0]]):
+            folder = _save_set(path, names[place[0]], measurement, experiment, problem, host)
+        records[place] = SetRecord(
+            row=place[0], set=place[1], folder=folder, fingerprint=measurement.distilled.fingerprint
+        )
+    results = write_results(path, results, list(records.values()))
+    kept = [path / record.folder for record in records.values()]
+    with suppress(OSError):  # what is not named means nothing
+        for name in names.values():
+            remove_sets(path / name, but=kept)
     return results
+
+
+def write_results(path: Path, results: Results, sets: Sequence[SetRecord]) -> Results:
+    """Write `results.json` with the sets that it is of; a page that shows others goes. RunError where that fails."""
+    check_nothing_lost(path, results)
+    results = results.model_copy(update={"sets": tuple(sets)})
+    with writing_to(path / RESULTS):
+        if results_change(path, results):
+            (path / PAGE).unlink(missing_ok=True)
+            results.write(path)
+    return results
+
+
+def check_nothing_lost(path: Path, results: Results) -> None:
+    """RunError where these results have failures in place of scores that the folder has of the same recipe."""
+    try:
+        former = read_results(path)
+    except InputError:
+        return
+    failed = {_place(score) for score in results.scores if score.failure}
+    if lost := sorted({score.row for score in former.scores if not score.failure and _place(score) in failed}):
+        raise RunError(
+            f"failed: {', '.join(lost)}; {path} has their former scores, and is left as it was; the same command goes on"
+        )
+
+
+def _place(score: Score) -> tuple[str, ...]:
+    return score.row, score.regime, score.evaluator, str(score.set), str(score.student), score.split
+
+
+def _save_set(
+    path: Path, name: str, measurement: Measurement, experiment: Experiment, problem: Problem, host: Host
+) -> str:
+    """Write a set into a folder of its own, unless it is there already; that folder, in the run's."""
+    made = _distilled(measurement, experiment, problem)
+    wanted = [SET, HISTORY] if measurement.history is not None else [SET]
+    for each in numbered(f"seed-{measurement.seed}"):
+        place = path / name / each
+        if all((place / file).is_file() for file in wanted) and _holds(place, made):
+            return f"{name}/{each}"
+        if not os.path.lexists(place):
+            break
+    with files.making_folder(place, within=path) as staged:
+        made.save(staged / SET)
+        if measurement.history is not None:
+            measurement.history.save(staged / HISTORY)
+        try:
+            save_grid(made.distilled, problem.data.num_classes, staged / PICTURE)
+        except Exception as error:  # a picture is no reason to lose a run
+            host.observer.note(f"{place / PICTURE} could not be made: {type(error).__name__}: {error}")
+    return f"{name}/{each}"
+
+
+def _holds(place: Path, made: DistilledSet) -> bool:
+    """Whether the set in a folder is the same, whatever it took to make it."""
+    try:
+        there = load(place)
+    except InputError:
+        return False
+    return there.distilled.fingerprint == made.distilled.fingerprint and _told(there) == _told(made)
+
+
+def _told(made: DistilledSet) -> Any:
+    about = {name: value for name, value in made.about.items() if name not in ("cost", "machine")}
+    mean, std = made.normalization.mean, made.normalization.std
+    return json.loads(json.dumps([made.form, made.class_names, mean, std, about]))
 
 
 def _reused(problem: Problem) -> tuple[str, ...]:
@@ -87,12 +153,24 @@ def _reused(problem: Problem) -> tuple[str, ...]:
     return tuple(problem.store.differences.told()) if problem.store else ()
 
 
-def _results(experiment: Experiment, problem: Problem, measurements: Sequence[Measurement], host: Host) -> Results:
+def results_of(
+    experiment: Experiment,
+    problem: Problem,
+    measurements: Sequence[Measurement],
+    host: Host,
+    made_by: Command = "run",
+    whole: bool = True,
+) -> Results:
+    """What was measured, as it goes into `results.json`.
+
+    Scores that are worked out of others are made here, and told to the observer, where the run is `whole`.
+    """
     data, evaluators = problem.data, experiment.evaluators
     rows: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         rows.setdefault(measurement.row.label, []).append(measurement)
     results = Results(
+        made_by=made_by,
         recipe=experiment.table(),
         data=DataRecord(
             name=data.name,
@@ -127,7 +205,7 @@ def _results(experiment: Experiment, problem: Problem, measurements: Sequence[Me
             for p in host.registry.plugins
         ),
     )
-    more = derived(experiment, results, host)
+    more = derived(experiment, results, host) if whole else ()
     for score in more:
         host.observer.scored(score, None)
     results = results.model_copy(update={"scores": results.scores + more})
@@ -143,41 +221,20 @@ def _regime(column: Column) -> RegimeRecord:
     )
 
 
-class SavedSets:
-    """The distilled sets that a run left in its folder, by row and seed."""
-
-    def __init__(self, path: Path, registry: Registry) -> None:
-        self.path, self.registry = path, registry
-
-    def __call__(self, data: RealData, row: Row, seed: int) -> Distilled:
-        """RunError where there is none, InputError for one of other classes or size."""
-        file = self.path / slug(row.label) / f"seed-{seed}" / "distilled.safetensors"
-        if not file.is_file():
-            raise RunError(f"no distilled set at {file}: the row has failed there, or has no such seed")
-        found = load(file, partial(self.registry.get, "form"))
-        if found.class_names != data.class_names:
-            raise InputError(f"{file} is of other classes than {data.name}: {', '.join(found.class_names[:20])}")
-        if found.image_size != data.image_size:
-            raise InputError(f"{file} has images of {found.image_size} px, {data.name} of {data.image_size} px")
-        if found.distilled.form != row.form.component:
-            raise InputError(f"{file} is stored in another form than experiment.toml says: {found.form}")
-        return found.distilled
-
-
 def save_grid(images: ImageReader, num_classes: int, path: Path) -> None:
-    """A PNG with one line of images for each class, in the order in which they joined the optimisation."""
+    """A PNG with one line of images for each class, in the order in which they joined the optimisation.
+
+    OSError where it cannot be written.
+    """
     own = [(images.targets == label).nonzero().flatten() for label in range(min(num_classes, GRID_CLASSES))]
     along = min(GRID_IMAGES, *map(len, own))
     pixels = images.read(torch.cat([places[:along] for places in own]))
     grid = make_grid(pixels, nrow=along, padding=2, pad_value=255)
     factor = max(1, 64 // pixels.shape[-1])
     enlarged = grid.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-    Image.fromarray(enlarged.permute(1, 2, 0).contiguous().numpy()).save(path)
-
-
-def slug(label: str) -> str:
-    """The label as a folder name: letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.") or "row"
+    content = io.BytesIO()
+    Image.fromarray(enlarged.permute(1, 2, 0).contiguous().numpy()).save(content, "PNG")
+    files.write(path, content.getvalue())
 
 
 def machine(experiment: Experiment) -> dict[str, Any]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from delt_host import __version__
+from delt_host import __version__, files
 from delt_host.errors import RunError
 from delt_host.lines import Line
 from delt_host.report import figures, sections
 from delt_host.report.images import PER_CLASS, Encoding, Picture, Strip, encode
+from delt_host.report.place import PAGE
 from delt_host.report.records import Run
 from delt_host.report.sections import Made
 from delt_host.report.svg import drawing
@@ -27,10 +28,11 @@ GRID_BYTES, PAIR_BYTES = 1_000_000, 250_000  # base64 makes four bytes of three
 
 def write_page(run: Path) -> None:
     """Write `report.html` into a finished run's folder; RunError where it cannot be written."""
-    file = run / "report.html"
+    file = run / PAGE
+    # Names that are no text, as file systems allow, are no reason to lose the report.
+    content = render_page([run]).encode("utf-8", "replace")
     try:
-        # Names that are no text, as file systems allow, are no reason to lose the report.
-        file.write_bytes(render_page([run]).encode("utf-8", "replace"))
+        files.write(file, content)
     except OSError as error:
         raise RunError(f"the report cannot be written to {file}: {error.strerror or error}") from None
 
@@ -49,10 +51,10 @@ def render_page(runs: Sequence[Path]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"size": size, "duration": duration}
-    script = (files("delt_host.report") / "page" / "report.js").read_text(encoding="utf-8")
+    script = (resources.files("delt_host.report") / "page" / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         **shown,
-        style=Markup((files("delt_host.report") / "page" / "report.css").read_text(encoding="utf-8")),
+        style=Markup((resources.files("delt_host.report") / "page" / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

@@ -10,14 +10,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from delt_host.distilled import load
 from delt_host.errors import InputError
 from delt_host.history import History, load_history
 from delt_host.lines import Line, Summary
 from delt_host.report import figures
 from delt_host.report.figures import Mark, Trace
-from delt_host.report.folder import slug
 from delt_host.report.images import Strip, strips
+from delt_host.report.own_sets import own_set, recorded
+from delt_host.report.place import HISTORY
 from delt_host.report.records import Run, StudentCurve, per_class
 from delt_host.report.settings import differing
 
@@ -215,16 +215,18 @@ def made(table: Table, problems: list[str]) -> list[Made]:
         if entry.key in seen:
             continue
         seen.add(entry.key)
-        folder = entry.run.home / slug(entry.line.row.label)
         histories = {}
         shown: Made | None = None
         for seed in dict.fromkeys(score.set for score in entry.line.scores):
-            place = folder / f"seed-{seed}"
+            record = recorded(entry.run.results, entry.line.row.label, seed)
+            if record is None or not (place := entry.run.home / record.folder).is_dir():
+                continue
             try:
-                if (place / "history.safetensors").is_file():
-                    histories[seed] = load_history(place / "history.safetensors")
-                if shown is None and (place / "distilled.safetensors").is_file():
-                    loaded, history = load(place / "distilled.safetensors"), histories.get(seed)
+                loaded = own_set(entry.run.home, entry.run.results, entry.line.row.label, seed)
+                if (place / HISTORY).is_file():
+                    histories[seed] = load_history(place / HISTORY)
+                if shown is None:
+                    history = histories.get(seed)
                     if history is not None and len(history.iterations) != len(loaded.targets):
                         raise InputError(f"{place} holds a set and the history of another")
                     own = strips(entry.label, entry.number, loaded, history)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -52,7 +53,13 @@ def plain(text: str, length: int) -> str:
 def drawing() -> Iterator[None]:
     """Matplotlib with the page's settings; it says nothing of fonts, since the browser chooses them."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # before the import, which may build a font cache
-    import matplotlib as mpl
+    # It would refuse a backend that is not here, as a notebook's kernel or a cluster's module leaves one; none is used.
+    inherited = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib as mpl
+    finally:
+        if inherited is not None:
+            os.environ["MPLBACKEND"] = inherited
 
     with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,11 @@ from typing import Any
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from delt_host import files
 from delt_host.errors import InputError, RunError
+from delt_host.folder_names import slug
 from delt_host.lines import Summary
 from delt_host.options import build
-from delt_host.report.folder import slug
 from delt_host.reproduce.cell import Job, epochs, iterations
 from delt_host.reproduce.table import Published, Value
 
@@ -163,7 +162,7 @@ class Folder:
         """Keep one more seed, beside those that other processes have added meanwhile."""
         path = self.root / record.path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folders(path.parent)
             with FileLock(self.root / ".lock"):
                 now = self.find(record)
                 now = now.model_copy(update={"seeds": {**now.seeds, seed: measured}})
@@ -173,13 +172,8 @@ class Folder:
         return now
 
     def write(self, record: Record) -> None:
-        """Write the cell's file as a whole or not at all."""
-        path = self.root / record.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record.model_dump(mode="json"), file, indent=1)
-        Path(temporary).replace(path)
+        """Write the cell's file as a whole or not at all. OSError where that fails."""
+        files.write(self.root / record.path, json.dumps(record.model_dump(mode="json"), indent=1))
 
 
 @dataclass(frozen=True)
