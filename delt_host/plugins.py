@@ -12,12 +12,13 @@ from typing import Any
 
 import pluggy
 
-from delt_host import __version__, hookspecs
+from delt_host import __version__, hookspecs, traces
 from delt_host.code_identity import look_at
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.errors import InputError, unknown
 from delt_host.form import FORMS, Form
 from delt_host.former import now_written
+from delt_host.guard import OWNED, SHARED, Guarded
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.network_source import Frozen, NetworkSource
 from delt_host.observer import Observer
@@ -81,15 +82,17 @@ class Registry:
     """All that the host and installed plugins provide, by kind and name."""
 
     plugins: list[Plugin] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    """What plugins changed of the process when they were imported, which was set back: a sentence each."""
     provided: dict[str, dict[str, Provided]] = field(default_factory=_own)
 
     def notes(self) -> list[str]:
-        """A sentence for each plugin that cannot be used."""
+        """A sentence for each plugin that cannot be used, or that did more than it should."""
         return [
             f"plugin {p.name} of {p.distribution} {p.version} is left out: {p.problem}"
             for p in self.plugins
             if p.broken
-        ]
+        ] + self.changed
 
     def get(self, kind: str, name: str) -> Any:
         """What `name` stands for; InputError with the nearest name, and with broken plugins as a hint."""
@@ -148,11 +151,14 @@ def load_registry(load: Iterable[str] = (), block: Iterable[str] = (), prefer: I
 def _load(
     manager: pluggy.PluginManager, point: EntryPoint, plugin: Plugin, registry: Registry, prefer: set[str]
 ) -> Plugin:
+    guarded = Guarded(lambda: f"plugin {plugin.name} of {plugin}", registry.changed.append, (*SHARED, *OWNED[1:4]))
     try:
-        module = point.load()
+        with guarded:
+            module = point.load()
         manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         manager.check_pending()
-        offers = [(kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()]
+        with guarded:
+            offers = [(kind, name, thing) for kind in KINDS for name, thing in _call(manager, module, kind).items()]
         for kind, name, thing in offers:
             if kind in CLASSES and not (isinstance(thing, type) and issubclass(thing, CLASSES[kind])):
                 raise TypeError(f"{kind} {name!r} is not a subclass of delt_host.{CLASSES[kind].__name__}")
@@ -160,14 +166,26 @@ def _load(
                 raise TypeError(f"{kind} {name!r} {said}")
             if kind == "network_source" and thing.model_fields["name"].default != name:
                 raise TypeError(f"{kind} {name!r} needs the option `name: Literal[{name!r}] = {name!r}`")
-    except Exception as error:  # a plugin may fail in any way and must not take the host down
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may fail in any way, sys.exit() too, and must not take the host down
+        traces.give(error)
         manager.unregister(name=f"{plugin.distribution}:{plugin.name}") if manager.has_plugin(
             f"{plugin.distribution}:{plugin.name}"
         ) else None
-        return _idle(plugin, traceback.format_exception_only(error)[-1].strip(), broken=True)
+        return _idle(plugin, _why(error, plugin.module), broken=True)
     for kind, name, thing in offers:
         _add(registry, kind, name, Provided(thing, plugin), prefer)
     return plugin
+
+
+def _why(error: BaseException, module: str) -> str:
+    """The last line of its traceback, and where it came from, if that was in the plugin."""
+    if isinstance(error, SystemExit):
+        return traces.told(error, [module])
+    said = traceback.format_exception_only(error)[-1].strip()
+    place = traces.place_of(error, [module], others=False)
+    return f"{said} ({place})" if place else said
 
 
 def _call(manager: pluggy.PluginManager, module: Any, kind: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from delt_host.cli import terminal
+
 STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")  # components.STAGES is behind pydantic
 OWN = {
     "dataset": ("data/__init__.py", "DATASETS"),
@@ -41,7 +43,7 @@ def command(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "delt-host", "_DELT_HOST_COMPLETE").source())
+    terminal.say(found(cli, {}, "delt-host", "_DELT_HOST_COMPLETE").source())
 
 
 def names(*kinds: str, files: bool = False) -> Completer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import names
 from delt_host.errors import InputError, RunError
 
@@ -77,8 +77,6 @@ def command(
     The images are read from the folder; the teacher comes from its file or the store, or is squeezed anew by the run's
     recipe, which on another device or in another precision gives another teacher.
     """
-    from rich.console import Console
-
     from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
@@ -92,7 +90,7 @@ def command(
 
     if not (run / "experiment.toml").is_file():
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
-    registry, console = load_registry(), Console()
+    registry, console = load_registry(), terminal.out()
     there = Request.from_recipe(run / "experiment.toml")
     asked = Request(
         evaluator=list(evaluator) or (["student"] if student else []),
@@ -102,9 +100,9 @@ def command(
         **said,
     )
     experiment = resolve(there.with_teachers(teacher).updated(asked), registry, makes_images=False)
-    observer = observer_for(Console(stderr=True), quiet)
+    observer = observer_for(terminal.errors(), quiet)
     path = out or run / "evaluations" / folder.slug("-".join(named.name for named in experiment.evaluators))
-    compute.use_threads(experiment.threads)
+    compute.own_process(experiment.threads)
     kept = Store(store or default_store(), observer.note, strict=experiment.strict)
     host = Host(registry, kept, observer, path)
     folder.open_folder(path, experiment)
@@ -114,12 +112,13 @@ def command(
         _note_other_teachers(run, problem)
         measurements = list(story.run(comparison))
         results = folder.write_results(path, experiment, problem, measurements, host, with_sets=False)
+    terminal.results_lie_in(path)
     page.write_page(path)
     if as_json:
-        click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
+        terminal.say(json.dumps({"folder": str(path), **results.table()}, indent=1))
     else:
         table.show(console, results)
-        console.print(f"  Results: {path}", highlight=False, soft_wrap=True)
+        console.print(f"  Results: {path}", highlight=False, soft_wrap=True, markup=False)
     if failed := sorted({score.row for score in results.scores if score.failure}):
         raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def command(
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
-        click.echo(f"{folder}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}")
+        terminal.say(f"{folder}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}")
         if made.soft_labels is not None:
-            click.echo(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
-        click.echo(
+            terminal.say(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
+        terminal.say(
             f"  the card is {folder / 'README.md'}" + ("; its licence is to be filled in" * (licence == "unknown"))
         )
 
@@ -126,8 +126,6 @@ class _Labels:
     def __call__(self, folder: Path) -> None:
         from dataclasses import replace
 
-        from rich.console import Console
-
         from delt_host import compute
         from delt_host.artifact.soft_labels import write_labels
         from delt_host.cli.progress import observer_for
@@ -149,8 +147,8 @@ class _Labels:
         experiment = resolve(ran.updated(Request(**places)), registry)
         row = next(row for row in experiment.rows if row.label == self.label)
         experiment = replace(experiment, rows=(row,), seeds=(self.seed,), students=1, match=None)
-        observer = observer_for(Console(stderr=True), self.quiet)
-        compute.use_threads(experiment.threads)
+        observer = observer_for(terminal.errors(), self.quiet)
+        compute.own_process(experiment.threads)
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
         host = Host(registry, kept, observer, folder)
         with observer:

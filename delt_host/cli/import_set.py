@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,9 +87,11 @@ def command(
     open_folder(out, experiment)
     _save(out, experiment, data, found)
     for note in (found.order, *found.notes):
-        click.echo(f"note: {note}")
+        terminal.say(f"note: {note}")
     _ask_teacher(experiment, data, found, registry)
-    click.echo(f"{out}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {out}")
+    terminal.say(
+        f"{out}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {out}"
+    )
 
 
 def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> None:
@@ -137,8 +139,8 @@ def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registr
         for chunk in found.pixels.split(500)
     ]
     agreed = 100 * float((torch.cat(answers) == found.targets).float().mean())
-    click.echo(f"note: the teacher answers with the image's class for {agreed:.1f} % of the images")
+    terminal.say(f"note: the teacher answers with the image's class for {agreed:.1f} % of the images")
     if agreed < chance_limit(data.num_classes):
-        click.echo(
+        terminal.say(
             "note: that is near chance: are the folders numbered in another class order? --class-names says which"
         )

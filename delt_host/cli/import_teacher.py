@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import names
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def check_new(path: Path) -> None:
 def write_teacher(teacher: Teacher, path: Path) -> None:
     """Save it, and say what and how good it is."""
     teacher.save(path)
-    click.echo(
+    terminal.say(
         f"{path}: {teacher.architecture}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
         f"top-1 {teacher.accuracy:.1f} % on the test split of {teacher.dataset}; use it with --teacher {path}"
     )

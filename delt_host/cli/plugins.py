@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from delt_host.cli import terminal
+
 
 @click.group("plugins", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -28,24 +30,26 @@ def new(name: str, kind: str, folder: Path) -> None:
     from delt_host.scaffold import write_package
 
     for file in write_package(name, kind, folder):
-        click.echo(f"wrote {file}")
-    click.echo(f"next: cd {folder / name} && pytest && pip install -e .")
+        terminal.say(f"wrote {file}")
+    terminal.say(f"next: cd {folder / name} && pytest && pip install -e .")
 
 
 def _list(as_json: bool) -> None:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from delt_host.catalogue import catalogue
 
     plugins = catalogue()["plugins"]
     if as_json:
-        click.echo(json.dumps(plugins, indent=1))
+        terminal.say(json.dumps(plugins, indent=1))
         return
     table = Table()
     for heading in ("plugin", "distribution", "version", "provides"):
         table.add_column(heading, overflow="fold")
     for plugin in plugins:
         text = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in plugin["provides"].items())
-        table.add_row(plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text)
-    Console().print(table)
+        table.add_row(
+            *map(escape, (plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text))
+        )
+    terminal.out().print(table)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from delt_host.cli import terminal
 from delt_host.errors import RunError
 
 
@@ -33,7 +34,7 @@ def command(runs: tuple[Path, ...], form: Any, as_json: bool, out: Path | None) 
         text = render(runs, "json" if as_json else form)
     content = text.encode("utf-8", "replace")  # file systems allow names that are no text
     if out is None:
-        click.echo(content, nl=False)
+        terminal.say(content)
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

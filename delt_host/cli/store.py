@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from delt_host.cli import terminal
 from delt_host.errors import InputError, RunError
 
 PLACE = click.option("--store", type=click.Path(path_type=Path), help="Another store than $DELT_HOST_STORE.")
@@ -35,11 +36,11 @@ def verify(store: Path | None, and_remove: bool) -> None:
     root, count = _place(store), 0
     for item, wrong in housekeeping.damaged(root):
         count += 1
-        click.echo(f"{item.path}: {wrong}" + (", removed" if and_remove else ""))
+        terminal.say(f"{item.path}: {wrong}" + (", removed" if and_remove else ""))
         if and_remove:
             housekeeping.remove(item)
     whole = sum(item.path.is_dir() and item.stage != "left over" for item in housekeeping.items(root))
-    click.echo(f"{whole} entries in {root} are whole" if not count or and_remove else f"{count} of {whole} damaged")
+    terminal.say(f"{whole} entries in {root} are whole" if not count or and_remove else f"{count} of {whole} damaged")
     if count and not and_remove:
         raise RunError(f"{count} damaged; a run makes them anew, or remove them with: delt-host store verify --remove")
 
@@ -69,14 +70,14 @@ def prune(store: Path | None, older_than: float | None, stage: tuple[str, ...], 
     ]
     total = size(sum(item.size_bytes for item in wanted))
     if not wanted:
-        click.echo("nothing to remove; say what with --older-than DAYS or --stage NAME")
+        terminal.say("nothing to remove; say what with --older-than DAYS or --stage NAME")
         return
-    click.echo(f"{len(wanted)} of {len(there)} entries, {total}, from {root}")
+    terminal.say(f"{len(wanted)} of {len(there)} entries, {total}, from {root}")
     if dry_run or not (yes or click.confirm("remove them?")):
         return
     for item in wanted:
         housekeeping.remove(item)
-    click.echo(f"removed {total}")
+    terminal.say(f"removed {total}")
 
 
 def _place(given: Path | None) -> Path:
@@ -89,7 +90,6 @@ def _place(given: Path | None) -> Path:
 
 
 def _list(root: Path, as_json: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from delt_host import housekeeping
@@ -107,7 +107,7 @@ def _list(root: Path, as_json: bool) -> None:
             }
             for item in there
         ]
-        click.echo(json.dumps(rows, indent=1))
+        terminal.say(json.dumps(rows, indent=1))
         return
     groups: dict[str, list[Any]] = {}
     for item in there:
@@ -122,4 +122,4 @@ def _list(root: Path, as_json: bool) -> None:
         table.add_row(stage, str(len(found)), size(sum(item.size_bytes for item in found)), used)
     table.add_section()
     table.add_row("all", str(len(there)), size(sum(item.size_bytes for item in there)), "")
-    Console().print(table)
+    terminal.out().print(table)

@@ -51,12 +51,17 @@ def plain(text: str, length: int) -> str:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Matplotlib with the page's settings; it says nothing of fonts, since the browser chooses them."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # before the import, which may build a font cache
-    import matplotlib as mpl
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # before the import, which may build a font cache
+    try:
+        import matplotlib as mpl
 
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        yield
+        with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def inline(figure: Figure, says: str) -> Markup:

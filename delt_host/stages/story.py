@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
+from delt_host import traces
 from delt_host.budget import check_stretchable, pace_steps, with_budget
 from delt_host.components import Cost, Distilled
-from delt_host.compute import keep_freed_memory
 from delt_host.data.base import Dataset, RealData
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Column, Experiment, Named, Row
@@ -126,6 +126,11 @@ def begun(course: Course) -> Course:
             course.steps.extend(stage(course))
     except RunError as error:
         course.failure = error
+    except Exception as error:  # in what it declares: a component costs its row
+        if isinstance(error, InputError):
+            raise
+        traces.give(error)
+        course.failure = RunError(traces.told(error))
     if course.failure is not None:
         course.host.untold[course.row.label] = str(course.failure)
     return course
@@ -142,7 +147,6 @@ def prepare_run(
 
     `data` and `teachers` that are at hand already are taken as they are.
     """
-    keep_freed_memory()
     if saved is not None:  # what is there has its budget
         experiment = dataclasses.replace(experiment, match=None)
     comparison = outlined(experiment, host, data, saved)
@@ -199,9 +203,14 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
                 yield measurement
                 finished = finished or not measurement.failure
                 left.remove((measurement.evaluator, measurement.regime, measurement.student))
-        except (InputError, RunError) as error:
+        except Exception as error:
             if isinstance(error, InputError) and not finished:
                 raise  # the user is to change something, and nothing is lost
+            if not isinstance(
+                error, InputError | RunError
+            ):  # of whatever nobody foresaw a row is lost, and not the run
+                traces.give(error)
+                error = RunError(traces.told(error))
             host.observer.note(f"{row.label}, seed {seed}: {error}")
             for evaluator, regime, student in left:
                 yield _failed(course, evaluator, regime, student, error)
@@ -250,7 +259,7 @@ def _failed(course: Course, evaluator: Named[Any], regime: str, student: int, er
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
     """The dataset, its notes passed on."""
-    with host.observer.stage("load", dataset.name, 0, "images"):
+    with host.observer.stage("load", dataset.name, 0, "images"), host.running("dataset", dataset):
         data = dataset.component.load(host.observer)
     for note in data.notes:
         host.observer.note(f"{data.name}: {note}")
@@ -276,7 +285,7 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
     hour of distilling."""
     students = [model for named in experiment.evaluators for model in named.component.trainings]
     for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
-        with isolated_rng(0, "check"):
+        with isolated_rng(0, "check"), host.guarding("model", model):
             build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
 
 
