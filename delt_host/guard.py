@@ -174,7 +174,7 @@ class Guarded:
     ) -> None:
         if os.getpid() != self.process:  # a process that it forked has come back: there must not be two of us
             _end_copy(self.whom(), error)
-        changed = traces.repair()
+        changed: list[str] = []
         for setting, before in zip(self.settings, self.before, strict=True):
             if setting.name == "filters of warnings":
                 before = self._kept(before)
@@ -184,6 +184,7 @@ class Guarded:
                     changed.append(setting.name)
             except (OSError, ValueError, RuntimeError) as why:
                 changed.append(f"{setting.name}, which cannot be set back ({why})")
+        changed += traces.repair()
         for thread in set(threading.enumerate()) - self.threads:
             if not thread.daemon:
                 traces.started[thread] = self.whom()

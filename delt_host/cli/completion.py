@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -25,6 +26,9 @@ OWN = {
     "protocol": ("protocols.py", "PROTOCOLS"),
 }
 """The host's own tables of names: the file and the variable."""
+
+_TYPED = re.compile(r"[\w.:+/@,=-]+")
+"""Names that mean nothing to a shell but themselves: it takes what is completed as if it had been typed."""
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -50,7 +54,9 @@ def names(*kinds: str, files: bool = False) -> Completer:
     """Complete the names of these kinds; with `files`, a file where no name fits."""
 
     def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        found = sorted({name for kind in kinds for name in known(kind) if name.startswith(incomplete)})
+        found = sorted(
+            {name for kind in kinds for name in known(kind) if name.startswith(incomplete) and _TYPED.fullmatch(name)}
+        )
         return [CompletionItem(name) for name in found] or [CompletionItem(incomplete, type="file")] * files
 
     return complete

@@ -87,9 +87,11 @@ def take() -> None:
     """Keep standard output and error for this command; for whoever else writes there, file 1 leads to standard error."""
     codecs.register_error(FALLBACK, _simpler)
     encodings = [_encoding(stream) for stream in (sys.stdout, sys.stderr)]
-    files = [_copy(number) for number in (1, 2)]
-    for number in range(3):
+    for number in (0, 2):  # before anything is opened, which would get their numbers
         _make_open(number)
+    real = _copy(1)
+    _make_open(1)
+    files = [real, os.dup(2)]
     os.dup2(2, 1)
     _Taken.out, _Taken.errors = (Output(file, encoding) for file, encoding in zip(files, encodings, strict=True))
     sys.stdout = sys.__stdout__ = _for_others(1, encodings[1])
@@ -105,24 +107,30 @@ def lenient() -> None:
 
 
 def repaired() -> list[str]:
-    """What a component closed of standard output and error, opened again."""
+    """What a component closed or led elsewhere of standard output and error, as it was again."""
     if _Taken.errors is None:
         return []
-    found = []
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = getattr(sys, name)
-        shut = getattr(stream, "closed", False)
-        try:
-            os.fstat(number)
-        except OSError:
-            os.dup2(_Taken.errors.fileno(), number)
-            shut = True
-        if shut:
+    found, file = [], _Taken.errors.fileno()
+    for number, name in ((1, "standard output"), (2, "standard error")):
+        stream = ("stdout", "stderr")[number - 1]
+        away = not _same(number, file)
+        if away:
+            os.dup2(file, number)
+        if getattr(getattr(sys, stream), "closed", False):
+            away = True
             fresh = _for_others(number, _Taken.errors.encoding)
-            setattr(sys, name, fresh)
-            setattr(sys, f"__{name}__", fresh)
-            found.append(f"sys.{name}, which it closed")
+            setattr(sys, stream, fresh)
+            setattr(sys, f"__{stream}__", fresh)
+        if away:
+            found.append(name)
     return found
+
+
+def _same(number: int, file: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(number), os.fstat(file))
+    except OSError:
+        return False
 
 
 def out() -> Console:
