@@ -82,9 +82,9 @@ class Registry:
     """All that the host and installed plugins provide, by kind and name."""
 
     plugins: list[Plugin] = field(default_factory=list)
+    provided: dict[str, dict[str, Provided]] = field(default_factory=_own)
     changed: list[str] = field(default_factory=list)
     """What plugins changed of the process when they were imported, which was set back: a sentence each."""
-    provided: dict[str, dict[str, Provided]] = field(default_factory=_own)
 
     def notes(self) -> list[str]:
         """A sentence for each plugin that cannot be used, or that did more than it should."""

@@ -101,8 +101,8 @@ def main() -> None:
         if plain and sys.stdout:
             sys.stdout.flush()
     except BaseException as error:
-        code = _of_help(error) if plain else None
-        code = _said(error, debug) if code is None else code
+        ended = _of_help(error) if plain else None
+        code = _said(error, debug) if ended is None else ended
     ending.end(code)
 
 

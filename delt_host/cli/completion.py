@@ -54,9 +54,8 @@ def names(*kinds: str, files: bool = False) -> Completer:
     """Complete the names of these kinds; with `files`, a file where no name fits."""
 
     def complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        found = sorted(
-            {name for kind in kinds for name in known(kind) if name.startswith(incomplete) and _TYPED.fullmatch(name)}
-        )
+        there = {name for kind in kinds for name in known(kind) if _TYPED.fullmatch(name)}
+        found = sorted(name for name in there if name.startswith(incomplete))
         return [CompletionItem(name) for name in found] or [CompletionItem(incomplete, type="file")] * files
 
     return complete

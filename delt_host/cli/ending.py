@@ -51,6 +51,8 @@ def end(code: int) -> NoReturn:
 
 
 def _wait(code: int) -> None:
+    while threading.main_thread().is_alive():  # until Python waits for the other threads
+        time.sleep(0.1)
     time.sleep(SILENCE)
     if left := _left():
         terminal.complain(f"waiting up to {PATIENCE:.0f} s for {left}")

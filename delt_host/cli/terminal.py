@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+STREAMS = {1: "stdout", 2: "stderr"}
 FALLBACK = "delt-host"
 """The name of the way that characters are written for which the encoding has no code."""
 SIMPLER = {
@@ -85,6 +86,8 @@ class _Taken:
 
 def take() -> None:
     """Keep standard output and error for this command; for whoever else writes there, file 1 leads to standard error."""
+    if _Taken.out is not None or sys.stdout is not sys.__stdout__ or sys.stderr is not sys.__stderr__:
+        return  # taken already, or led elsewhere by whoever called us from Python
     codecs.register_error(FALLBACK, _simpler)
     encodings = [_encoding(stream) for stream in (sys.stdout, sys.stderr)]
     for number in (0, 2):  # before anything is opened, which would get their numbers
@@ -94,8 +97,8 @@ def take() -> None:
     files = [real, os.dup(2)]
     os.dup2(2, 1)
     _Taken.out, _Taken.errors = (Output(file, encoding) for file, encoding in zip(files, encodings, strict=True))
-    sys.stdout = sys.__stdout__ = _for_others(1, encodings[1])
-    sys.stderr = sys.__stderr__ = _for_others(2, encodings[1])
+    for number in (1, 2):
+        _open_for_others(number, encodings[1])
 
 
 def lenient() -> None:
@@ -111,18 +114,15 @@ def repaired() -> list[str]:
     if _Taken.errors is None:
         return []
     found, file = [], _Taken.errors.fileno()
-    for number, name in ((1, "standard output"), (2, "standard error")):
-        stream = ("stdout", "stderr")[number - 1]
+    for number, stream in STREAMS.items():
         away = not _same(number, file)
         if away:
             os.dup2(file, number)
         if getattr(getattr(sys, stream), "closed", False):
             away = True
-            fresh = _for_others(number, _Taken.errors.encoding)
-            setattr(sys, stream, fresh)
-            setattr(sys, f"__{stream}__", fresh)
+            _open_for_others(number, _Taken.errors.encoding)
         if away:
-            found.append(name)
+            found.append(f"where sys.{stream} leads")
     return found
 
 
@@ -204,8 +204,11 @@ def _make_open(number: int) -> None:
             os.close(file)
 
 
-def _for_others(number: int, encoding: str) -> io.TextIOWrapper:
-    return open(number, "w", encoding=encoding, errors=FALLBACK, buffering=1, closefd=False)
+def _open_for_others(number: int, encoding: str) -> None:
+    """sys.stdout or sys.stderr, for whoever prints."""
+    file = open(number, "w", encoding=encoding, errors=FALLBACK, buffering=1, closefd=False)  # noqa: SIM115
+    for name in (STREAMS[number], f"__{STREAMS[number]}__"):
+        setattr(sys, name, file)
 
 
 def _console(file: Any) -> Console:
