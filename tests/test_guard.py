@@ -165,7 +165,7 @@ was = ctypes.CDLL.__getattr__
 ctypes.CDLL.__getattr__ = lambda self, name: calls.append(name) or was(self, name)
 registry = load_registry()
 before = seen()
-options = {"dataset.image_size": 8, "teacher.epochs": 1, "scheduler.iterations": 2, "protocol.epochs": 1}
+options = {"dataset.image_size": 8, "teacher.epochs": 1, "scheduler.iterations": 8, "protocol.epochs": 1}
 experiment = resolve(Request(method=["delt"], ipc=1, seeds="1", set=options, control=[], regime=["hard"]), registry)
 host = Host(registry, Store(Path("store")), QUIET)
 comparison = story.prepare_run(experiment, host)
