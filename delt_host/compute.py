@@ -43,6 +43,15 @@ def use_threads(count: int | None) -> int:
     return torch.get_num_threads()
 
 
+def own_process(threads: int | None = None) -> int:
+    """Make this process one for computing, and tell its number of threads: for a command's or a worker's own process alone.
+
+    What is called from Python changes nothing that its caller did not ask for.
+    """
+    keep_freed_memory()
+    return use_threads(threads)
+
+
 @dataclass(frozen=True)
 class Compute:
     """A device and a precision. `bf16` is autocast: weights, statistics, losses and pixels stay float32."""

@@ -1,21 +1,22 @@
-"""What the stages work with, and the guard around every component: its name on whatever goes wrong, its writes confined."""
+"""What the stages work with, and the guard around every component: its name on whatever goes wrong, the process as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from delt_host import traces
 from delt_host.code_identity import code_of, why_unknown
 from delt_host.component import Component
-from delt_host.confine import confined
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Named
+from delt_host.guard import Guarded
 from delt_host.identity import identity
 from delt_host.observer import Observer
-from delt_host.plugins import Registry
+from delt_host.plugins import HOST, Plugin, Registry
 from delt_host.store import Store
 
 
@@ -51,25 +52,45 @@ class Host:
 
     def _identity(self, stage: str, named: Named[Component]) -> dict[str, Any]:
         found = {"stage": stage, **identity(named.component)}
-        if (why := why_unknown(found["code"])) and why not in self._said:
-            self._said.add(why)
-            self.observer.note(f"nothing that depends on {stage} {named.name} is kept: {why}")
+        if why := why_unknown(found["code"]):
+            self.say(f"nothing that depends on {stage} {named.name} is kept: {why}")
         return found
 
-    @contextmanager
-    def running(self, stage: str, named: Named[Component]) -> Iterator[None]:
-        """Whatever goes wrong inside is this component's: RunError with its name and the plugin that it comes from.
+    def running(self, stage: str, named: Named[Any]) -> AbstractContextManager[None]:
+        """Whatever goes wrong inside is this component's: RunError with its name, the plugin that it comes from, and its line.
 
-        InputError passes as it is: it already says what the user would have to change. Files outside the store and the
-        run's folder cannot be written inside.
+        InputError passes as it is: it already says what the user would have to change. What it changed of the process
+        is set back, with a note.
         """
-        folders = [self.store.root] if self.folder is None else [self.store.root, self.folder]
+        return self.guarding(stage, named.name, type(named.component).__module__)
+
+    @contextmanager
+    def guarding(self, kind: str, name: str, module: str = "") -> Iterator[None]:
+        """The same for anything that a plugin provides; `module` is where its code lies, if not in the plugin's own."""
+
+        def whom() -> str:
+            return f"{kind} {name} of {self._plugin(kind, name)}"
+
+        traces.inside.append(f"{kind} {name}")
         try:
-            with confined(folders):
+            with Guarded(whom, self.say):
                 yield
-        except InputError:
+        except (InputError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            said = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
-            plugin = self.registry.provider(stage, named.name).plugin
-            raise RunError(f"{stage} {named.name} of {plugin}: {said}") from error
+        except BaseException as error:  # whatever it is, sys.exit() too, it costs a row and not the run
+            traces.give(error)
+            modules = (self._plugin(kind, name).module, module)
+            said = str(error) if isinstance(error, RunError) else traces.told(error, modules)
+            raise RunError(f"{whom()}: {said}") from error
+        finally:
+            traces.inside.pop()
+
+    def say(self, note: str) -> None:
+        """Note it, once."""
+        if note not in self._said:
+            self._said.add(note)
+            self.observer.note(note)
+
+    def _plugin(self, kind: str, name: str) -> Plugin:
+        there = self.registry.provided.get(kind, {}).get(name)
+        return there.plugin if there else HOST

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from delt_host import traces
 from delt_host.errors import InputError
+from delt_host.guard import SHARED, Guarded
 from delt_host.reader import ImageReader
 from delt_host.results import Score
 
@@ -73,6 +76,7 @@ class Observers(Observer):
 
     def __init__(self, first: Observer, others: Mapping[str, Observer]) -> None:
         self.first, self.others = first, dict(others)
+        self._said = set[str]()
 
     def __enter__(self) -> Observers:
         self.first.__enter__()
@@ -129,10 +133,18 @@ class Observers(Observer):
     @contextmanager
     def _guarded(self, key: str) -> Iterator[None]:
         try:
-            yield
-        except Exception as error:
+            with Guarded(lambda: f"observer {key}", self._say, SHARED):
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self.others.pop(key, None)
             self.first.note(_failed(key, error))
+
+    def _say(self, note: str) -> None:
+        if note not in self._said:
+            self._said.add(note)
+            self.first.note(note)
 
 
 def with_others(first: Observer, wanted: Mapping[str, Provided], folder: Path) -> Observer:
@@ -140,13 +152,15 @@ def with_others(first: Observer, wanted: Mapping[str, Provided], folder: Path) -
     made: dict[str, Observer] = {}
     for name, provided in wanted.items():
         try:
-            made[name] = provided.thing(folder)
-        except InputError:
+            with Guarded(partial("observer {} of {}".format, name, provided.plugin), first.note, SHARED):
+                made[name] = provided.thing(folder)
+        except (InputError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             first.note(_failed(f"{name} of {provided.plugin}", error))
     return Observers(first, made) if made else first
 
 
-def _failed(name: str, error: Exception) -> str:
-    return f"observer {name} failed ({type(error).__name__}: {error}); the run goes on without it"
+def _failed(name: str, error: BaseException) -> str:
+    traces.give(error)
+    return f"observer {name} failed ({traces.told(error)}); the run goes on without it"

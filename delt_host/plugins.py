@@ -15,6 +15,7 @@ from delt_host.code_identity import look_at
 from delt_host.data import DATASETS
 from delt_host.errors import InputError, unknown
 from delt_host.form import FORMS
+from delt_host.guard import OWNED, SHARED, Guarded
 from delt_host.hooks import CLASSES as CLASSES
 from delt_host.hooks import KINDS, offers, told, trace
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
@@ -210,9 +211,13 @@ def load_registry(plugins: Iterable[str] = (), prefer: Iterable[str] = ()) -> Re
 def _load(
     point: EntryPoint, plugin: Plugin, modules: Iterable[str], remark: Callable[[str], None]
 ) -> tuple[Plugin, dict[tuple[str, str], Provided]]:
+    whom = f"plugin {plugin.name} of {plugin}"
     try:
-        found, notes = offers(point.load(), point.module, modules)
-    except (Exception, SystemExit) as error:  # a plugin may fail in any way and must not take the host down
+        with Guarded(lambda: whom, remark, (*SHARED, *OWNED[1:4])):
+            found, notes = offers(point.load(), point.module, modules)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may fail in any way, sys.exit() too, and must not take the host down
         broken = replace(plugin, problem=told(error, point.module), broken=True, trace=trace(error, point.module))
         return broken, {}
     for note in notes:

@@ -166,31 +166,17 @@ BROKEN = {
     "raises": ("return lambda views:", "return None or [][0] or", "IndexError: list index out of range"),
     "shape": (".mean().view(1)", ".mean()", "term 'pull' must have shape"),
     "disk": ("return lambda views:", "open('run', 'w'); return lambda views:", "IsADirectoryError"),
-    "writes": (
-        "return lambda views:",
-        "open('precious', 'w'); return lambda views:",
-        "it tried to write precious, which",
-    ),
-    "removes": (
-        "return lambda views:",
-        "__import__('os').remove('precious'); return lambda views:",
-        "it tried to write",
-    ),
+    "exits": ("return lambda views:", "__import__('sys').exit(0); return lambda views:", "it called sys.exit(0)"),
 }
 
 
 @pytest.mark.parametrize("how", [*BROKEN])
-def test_a_row_whose_matcher_fails_leaves_the_others_complete(
-    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_a_row_whose_matcher_fails_leaves_the_others_complete(install: Install, tmp_path: Path, how: str) -> None:
     from click.testing import CliRunner
 
     from delt_host.cli import cli
     from delt_host.errors import RunError
 
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))  # the test's own folder is no temporary one
-    (tmp_path / "precious").write_text("a year's work")
     whole, broken, said = BROKEN[how]
     source = MATCHER.replace("NAME", how).replace(whole, broken)
     assert source != MATCHER.replace("NAME", how)
@@ -202,7 +188,6 @@ def test_a_row_whose_matcher_fails_leaves_the_others_complete(
     output = " ".join(result.output.split())
     assert f"matcher {how} of {how}-matcher 1.2 ({how}_matcher): {said}" in output
     assert (tmp_path / "run" / "delt" / "seed-0" / "distilled.safetensors").is_file()
-    assert (tmp_path / "precious").read_text() == "a year's work"
 
 
 def test_a_network_source_that_does_not_know_its_name_is_left_out(install: Install) -> None:

@@ -317,3 +317,67 @@ def test_the_forecast_is_the_plans_and_knows_the_store(tmp_path: Path) -> None:
         "once for all rows and seeds"
     )
     assert len(second) == len(first) and not any(w.passes for w in second), "all of it is in the store"
+
+
+class Screen:
+    """What a terminal of 24 rows and 80 columns shows, and what it has scrolled away."""
+
+    def __init__(self) -> None:
+        self.lines, self.row, self.column = [""], 0, 0
+
+    def feed(self, text: str) -> None:
+        for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[\s\S]", text):
+            if part.endswith("A") and part[0] == "\x1b":
+                self.row = max(self.row - int(part[2:-1] or 1), len(self.lines) - 24, 0)
+            elif part == "\x1b[2K":
+                self.lines[self.row] = ""
+            elif part == "\r":
+                self.column = 0
+            elif part == "\n" or (part[0] != "\x1b" and self.column == 80):
+                self.row, self.column = self.row + 1, 0
+                self.lines += [""] * (self.row == len(self.lines))
+            if part[0] not in "\x1b\r\n":
+                line = self.lines[self.row].ljust(self.column)
+                self.lines[self.row] = line[: self.column] + part + line[self.column + 1 :]
+                self.column += 1
+
+
+BUSY = """
+import sys, time
+from delt_host.cli import terminal
+from delt_host.cli.progress import observer_for
+sys.setswitchinterval(1e-6)  # threads meet as often as in hours of a run
+observer = observer_for(terminal.errors(), False)
+with observer:
+    for i in range(150):
+        with observer.stage("recover", f"row {i}", 5, "images"):
+            for k in range(5):
+                until = time.perf_counter() + 0.001
+                while time.perf_counter() < until:
+                    sum(range(1000))
+                observer.advance(1, {"cross-entropy": 1.0})
+            if i % 5 == 0:
+                print("printed", i)
+        observer.note(f"number {i}")
+"""
+
+
+@pytest.mark.parametrize("_again", range(3))
+def test_every_finished_line_stays_and_no_bar_while_the_main_thread_is_busy(tmp_path: Path, _again: int) -> None:
+    import termios
+
+    ours, theirs = terminal()
+    termios.tcsetwinsize(theirs, (24, 80))
+    environment = {**plain_environment(), "TERM": "xterm-256color"}
+    process = start("-c", BUSY, cwd=tmp_path, env=environment, terminal=theirs)
+    os.close(theirs)
+    seen = b"".join(chunks(ours)).decode()
+    assert process.wait(timeout=60) == 0, seen
+    screen = Screen()
+    screen.feed(seen)
+    lines = [line.rstrip() for line in screen.lines if line.strip()]
+    assert [line.partition("  ")[0] for line in lines if line.startswith("recover")] == [
+        f"recover row {i}" for i in range(150)
+    ]
+    assert [line for line in lines if line.startswith("note")] == [f"note number {i}" for i in range(150)]
+    assert len(lines) == 150 + 150 + 30, [line for line in lines if not line.startswith(("recover", "note", "printed"))]

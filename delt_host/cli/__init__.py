@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import ClassVar
 
@@ -9,6 +10,9 @@ import click
 
 from delt_host import __version__
 from delt_host.errors import InputError, RunError
+
+HELP = frozenset({"-h", "--help", "--version"})
+COMPLETING = "_DELT_HOST_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -79,35 +83,67 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Run the command line; exit code 2 for bad input, 1 for a failure, 130 when interrupted."""
+    from delt_host import traces
+    from delt_host.cli import ending, terminal
+
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    from delt_host.cli.interrupt import code_of, interruptible
+    from delt_host.cli.interrupt import interruptible
 
+    plain = COMPLETING in os.environ or not HELP.isdisjoint(arguments)
+    if not plain:
+        terminal.take()
+        traces.repair = terminal.repaired
+    else:  # no plugin is imported, and click writes to standard output itself
+        terminal.lenient()
+    ending.watch(debug)
+    code = 0
     try:
         with interruptible():
-            cli.main([a for a in arguments if a != "--debug"], prog_name="delt-host", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt) as error:
-        _fail("interrupted; every finished stage is kept, the same command goes on from there", code_of(error))
-    except InputError as error:
-        if debug:
-            raise
-        _fail(str(error), 2)
-    except RunError as error:
-        if debug:
-            raise
-        _fail(str(error), 1)
-    except Exception as error:  # the last line of defence: a sentence, not a traceback
-        if debug:
-            raise
-        _fail(f"{type(error).__name__}: {error} (this is a defect; --debug shows where)", 1)
+            code = cli.main([a for a in arguments if a != "--debug"], prog_name="delt-host", standalone_mode=False) or 0
+        if plain and sys.stdout:
+            sys.stdout.flush()
+    except BaseException as error:
+        ended = _of_help(error) if plain else None
+        code = _said(error, debug) if ended is None else ended
+    ending.end(code)
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"delt-host: {message}", err=True)
-    sys.exit(code)
+def _of_help(error: BaseException) -> int | None:
+    """The exit code where help or completion ended early, or its reader has seen enough; None for what is to be said."""
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif isinstance(error, OSError):
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"delt-host: standard output cannot be written ({error.strerror})", err=True)
+        code = 141 if isinstance(error, BrokenPipeError) else 1
+    else:
+        return None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried again at exit
+    return code
+
+
+def _said(error: BaseException, debug: bool) -> int:
+    """Say what went wrong, and tell the exit code."""
+    from delt_host import traces
+    from delt_host.cli import terminal
+
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        from delt_host.cli.interrupt import code_of
+
+        terminal.complain("delt-host: interrupted; every finished stage is kept, the same command goes on from there")
+        return code_of(error)
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if debug and not traces.shown:
+        import traceback
+
+        terminal.complain("".join(traceback.format_exception(error)))
+    if isinstance(error, InputError | RunError):
+        terminal.complain(f"delt-host: {error}")
+        return 2 if isinstance(error, InputError) else 1
+    # The last line of defence: a sentence, not a traceback.
+    whose = " (this is a defect; --debug shows where)" if traces.ours(error) else "; --debug shows where"
+    terminal.complain(f"delt-host: {traces.told(error)}{whose}")
+    return 1

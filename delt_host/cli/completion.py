@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
+
+from delt_host.cli import terminal
 
 STAGES = ("initializer", "scheduler", "matcher", "relabeler", "evaluator")  # components.STAGES is behind pydantic
 OWN = {
@@ -23,6 +26,9 @@ OWN = {
     "protocol": ("protocols.py", "PROTOCOLS"),
 }
 """The host's own tables of names: the file and the variable."""
+
+_TYPED = re.compile(r"[\w.:+/@,=-]+")
+"""Names that mean nothing to a shell but themselves: it takes what is completed as if it had been typed."""
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -41,7 +47,7 @@ def command(shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "delt-host", "_DELT_HOST_COMPLETE").source())
+    terminal.say(found(cli, {}, "delt-host", "_DELT_HOST_COMPLETE").source())
 
 
 def names(*kinds: str, files: bool = False) -> Completer:
@@ -51,8 +57,8 @@ def names(*kinds: str, files: bool = False) -> Completer:
         words = ctx.params.get("plugins") or ()
         blocked = {word.removeprefix("no:") for word in words if word.startswith("no:")}
         incomplete, prefix = _without_prefix(incomplete) if kinds == ("plugin",) else (incomplete, "")
-        found = sorted({name for kind in kinds for name in known(kind, blocked) if name.startswith(incomplete)})
-        found = [prefix + name for name in found]
+        there = {name for kind in kinds for name in known(kind, blocked) if _TYPED.fullmatch(name)}
+        found = [prefix + name for name in sorted(there) if name.startswith(incomplete)]
         return [CompletionItem(name) for name in found] or [CompletionItem(incomplete, type="file")] * files
 
     return complete

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import RunError
 
 
@@ -21,18 +21,17 @@ from delt_host.errors import RunError
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
     """Say what a run would see here, and what is wrong; exit code 1 where something is."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     seen, wrong = examine(plugins, prefer)
     if as_json:
-        click.echo(json.dumps({**seen, "wrong": wrong}, indent=1))
+        terminal.say(json.dumps({**seen, "wrong": wrong}, indent=1))
     else:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for name, value in seen.items():
             table.add_row(name, escape(str(value)))
-        Console().print(table)
+        terminal.out().print(table)
     if wrong:
         raise RunError("; ".join(wrong))
 

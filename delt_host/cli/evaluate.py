@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import names
 from delt_host.cli.outcome import finished_so_far, tell, told_anyway
 from delt_host.errors import InputError, RunError
@@ -81,8 +81,6 @@ def command(
     The images are read from the folder; the teacher comes from its file or the store, or is squeezed anew by the run's
     recipe, which on another device or in another precision gives another teacher.
     """
-    from rich.console import Console
-
     from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
@@ -99,7 +97,7 @@ def command(
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
     if out is not None and out.resolve() == run.resolve():
         raise InputError(f"{run} is the folder of the run itself; choose another with --out")
-    console = Console()
+    console = terminal.out()
     there = Request.from_recipe(run / "experiment.toml")
     asked = Request(
         evaluator=list(evaluator) or (["student"] if student else []),
@@ -111,10 +109,10 @@ def command(
         **said,
     )
     request = there.with_teachers(teacher).updated(asked)
-    observer = observer_for(Console(stderr=True), quiet)
+    observer = observer_for(terminal.errors(), quiet)
     registry = options.loaded(request.plugins, request.prefer, observer.note)
     experiment = resolve(request, registry, makes_images=False)
-    compute.use_threads(experiment.threads)
+    compute.own_process(experiment.threads)
     kept = Store(store or default_store(), observer.note, strict=experiment.strict)
     measurements: list[Any] = []
 

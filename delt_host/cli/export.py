@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -90,12 +90,12 @@ def command(
     made = export.export(distilled, folder, form, scores, licence, write)  # type: ignore[arg-type]
     if not quiet:
         about = distilled.about
-        click.echo(
+        terminal.say(
             f"{options.shown(folder)}: {about.get('method')}, seed {about.get('seed')}, {len(made.targets)} images as {form}"
         )
         if made.soft_labels is not None:
-            click.echo(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
-        click.echo(
+            terminal.say(f"  soft labels of {made.soft_labels.epochs} epochs: {size(made.soft_labels.size_bytes)}")
+        terminal.say(
             f"  the card is {options.shown(folder / 'README.md')}"
             + ("; its licence is to be filled in" * (licence == "unknown"))
         )
@@ -150,8 +150,6 @@ class _Labels:
     def __call__(self, folder: Path) -> None:
         from dataclasses import replace
 
-        from rich.console import Console
-
         from delt_host import compute
         from delt_host.artifact.soft_labels import write_labels
         from delt_host.cli.progress import observer_for
@@ -173,8 +171,8 @@ class _Labels:
         experiment = resolve(request, registry)
         row = next(row for row in experiment.rows if row.label == self.label)
         experiment = replace(experiment, rows=(row,), seeds=(self.seed,), students=1, match=None)
-        observer = observer_for(Console(stderr=True), self.quiet)
-        compute.use_threads(experiment.threads)
+        observer = observer_for(terminal.errors(), self.quiet)
+        compute.own_process(experiment.threads)
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)
         host = Host(registry, kept, observer, folder)
         with observer:

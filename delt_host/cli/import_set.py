@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import InputError, writing_to
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def command(
         _save(folder, experiment, data, found)
     read = (f"{data.name}: {note}" for note in (data.summary, *data.notes))
     for note in (*read, found.order, *found.notes):
-        click.echo(f"note: {note}")
+        terminal.say(f"note: {note}")
     _ask_teacher(experiment, data, found, registry)
     place = options.shown(out)
-    click.echo(
+    terminal.say(
         f"{place}: {len(found.targets)} images, {found.ipc} of each class; score it with delt-host evaluate {place}"
     )
 
@@ -147,8 +147,8 @@ def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registr
         for chunk in found.pixels.split(500)
     ]
     agreed = 100 * float((torch.cat(answers) == found.targets).float().mean())
-    click.echo(f"note: the teacher answers with the image's class for {agreed:.1f} % of the images")
+    terminal.say(f"note: the teacher answers with the image's class for {agreed:.1f} % of the images")
     if agreed < chance_limit(data.num_classes):
-        click.echo(
+        terminal.say(
             "note: that is near chance: are the folders numbered in another class order? --class-names says which"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import names
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def command(
     state = read_checkpoint(checkpoint)
     data = load_named_dataset(dataset, registry, parse_sets(sets))
     for note in (data.summary, *data.notes):
-        click.echo(f"note: {data.name}: {note}")
+        terminal.say(f"note: {data.name}: {note}")
     teacher = Teacher(
         architecture=model,
         state=state,
@@ -88,7 +88,7 @@ def write_teacher(teacher: Teacher, path: Path) -> None:
     """Save it, and say what and how good it is. InputError where there is something by now."""
     options.check_new(path)
     teacher.save(path)
-    click.echo(
+    terminal.say(
         f"{options.shown(path)}: {teacher.architecture}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
         f"top-1 {teacher.accuracy:.1f} % on the test split of {teacher.dataset}; use it with --teacher {options.shown(path)}"
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from delt_host.cli import terminal
 from delt_host.cli.completion import distributions, names
 from delt_host.errors import InputError, writing_to
 
@@ -109,14 +110,14 @@ def loaded(plugins: Iterable[str], prefer: Iterable[str], tell: Callable[[str], 
 
     registry = load_registry(plugins, prefer)
     for broken in (plugin for plugin in registry.plugins if plugin.trace and "--debug" in sys.argv):
-        click.echo(broken.trace, err=True)
+        terminal.complain(broken.trace)
     for note in registry.notes():
         (tell or _note)(note)
     return registry
 
 
 def _note(text: str) -> None:
-    click.echo(f"note: {text}", err=True)
+    terminal.complain(f"note: {text}")
 
 
 def regime(about: str) -> Callable[[Command], Command]:

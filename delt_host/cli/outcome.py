@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from delt_host.cli import terminal
 from delt_host.cli.options import shown
 from delt_host.errors import RunError
 
@@ -23,8 +22,9 @@ def tell(console: Console, as_json: bool, path: Path, results: Results) -> None:
     """Print the table, or the results for programs, and write the page beside them; one that fails is a note."""
     from delt_host.report import page, table
 
+    terminal.results_lie_in(path)
     if as_json:
-        click.echo(json.dumps({"folder": str(path), **results.table()}, indent=1))
+        terminal.say(json.dumps({"folder": str(path), **results.table()}, indent=1))
     else:
         table.show(console, results)
         what = "Results, images and the recipe that repeats this run" if results.made_by == "run" else "Results"
@@ -34,7 +34,7 @@ def tell(console: Console, as_json: bool, path: Path, results: Results) -> None:
     except Exception as error:  # the results are there, whatever a drawing library says
         said = str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
         again = f"delt-host report {shown(path)} --format html --out FILE"
-        click.echo(f"note: there is no report.html: {said}; {again} tries again", err=True)
+        terminal.complain(f"note: there is no report.html: {said}; {again} tries again")
         return
     if not as_json:
         where = shown(path / "report.html")
@@ -65,6 +65,6 @@ def finished_so_far(console: Console, as_json: bool, results: Callable[[], Resul
         yield
     except BaseException:
         if not as_json and (found := results()) is not None:
-            click.echo("finished so far:", err=True)
+            terminal.complain("finished so far:")
             table.show(console, found)
         raise

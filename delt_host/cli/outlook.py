@@ -68,14 +68,14 @@ class Outlook:
 
     def seconds_left(self) -> float | None:
         """None as long as no pace was seen."""
-        tallies = {key: Tally(tally.seconds, tally.passes) for key, tally in self.tallies.items()}
+        tallies = {key: Tally(tally.seconds, tally.passes) for key, tally in list(self.tallies.items())}
         left = [(work, work.passes) for work in self.ahead]
-        if self.now is not None:
-            left.append((self.now, self.now.passes * (1 - self.share)))
+        if (now := self.now) is not None:  # looked at once: lines are asked for by another thread
+            left.append((now, now.passes * (1 - self.share)))
             if self.share:
-                so_far = tallies.setdefault((self.now.stage, self.now.like), Tally())
+                so_far = tallies.setdefault((now.stage, now.like), Tally())
                 so_far.seconds += self.clock() - self.began
-                so_far.passes += self.now.passes * self.share
+                so_far.passes += now.passes * self.share
         if not any(tally.passes for tally in tallies.values()):
             return None
         pace = _paces(tallies)

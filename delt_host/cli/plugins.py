@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 
 
 @click.group("plugins", invoke_without_command=True)
@@ -32,12 +32,12 @@ def new(name: str, kind: str, folder: Path) -> None:
     from delt_host.scaffold import write_package
 
     for file in write_package(name, kind, folder):
-        click.echo(f"wrote {file}")
-    click.echo(f"next: cd {folder / name} && pytest && pip install -e .")
+        terminal.say(f"wrote {file}")
+    terminal.say(f"next: cd {folder / name} && pytest && pip install -e .")
 
 
 def _list(as_json: bool, chosen: tuple[str, ...], prefer: tuple[str, ...]) -> None:
-    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from delt_host.catalogue import catalogue
@@ -45,7 +45,7 @@ def _list(as_json: bool, chosen: tuple[str, ...], prefer: tuple[str, ...]) -> No
     found = catalogue(chosen, prefer)
     plugins = found["plugins"]
     if as_json:
-        click.echo(json.dumps(plugins, indent=1))
+        terminal.say(json.dumps(plugins, indent=1))
         return
     table = Table()
     for heading in ("plugin", "distribution", "version", "provides"):
@@ -54,9 +54,11 @@ def _list(as_json: bool, chosen: tuple[str, ...], prefer: tuple[str, ...]) -> No
         given = [f"{kind}: {', '.join(names)}" for kind, names in plugin["provides"].items()]
         given += [f"clashes: {kind} {', '.join(names)}" for kind, names in plugin["clashes"].items()]
         text = "; ".join(given)
-        table.add_row(plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text)
-    Console().print(table)
+        table.add_row(
+            *map(escape, (plugin["name"], plugin["distribution"], plugin["version"], plugin["problem"] or text))
+        )
+    terminal.out().print(table)
     for trace in (plugin["trace"] for plugin in plugins if plugin["trace"] and "--debug" in sys.argv):
-        click.echo(trace, err=True)
+        terminal.complain(trace)
     for note in found["notes"]:
-        click.echo(f"note: {note}", err=True)
+        terminal.complain(f"note: {note}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import InputError, RunError
 
 # What an export writes; nothing else that lies in the folder leaves the machine.
@@ -67,10 +67,11 @@ def command(
         )
     total = sum((folder / file).stat().st_size for file in files)
     if dry_run:
-        click.echo(f"would upload {len(files)} files, {size(total)}, to the dataset {repo}:")
+        terminal.say(f"would upload {len(files)} files, {size(total)}, to the dataset {repo}:")
         for file in files[:20]:
-            click.echo(f"  {file}")
-        click.echo(f"  … and {len(files) - 20} more" if len(files) > 20 else "", nl=len(files) > 20)
+            terminal.say(f"  {file}")
+        if len(files) > 20:
+            terminal.say(f"  … and {len(files) - 20} more")
         return
     token = get_token()
     if not token:
@@ -84,7 +85,7 @@ def command(
     except Exception as error:  # of the client: its network library's, the hub's, and its own
         said = " ".join(str(error).split())[:300]
         raise RunError(f"the upload to {repo} failed: {type(error).__name__}: {said}") from error
-    click.echo(f"uploaded {len(files)} files, {size(total)}: {done.commit_url}")
+    terminal.say(f"uploaded {len(files)} files, {size(total)}: {done.commit_url}")
 
 
 def files_of(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.options import check_new
 from delt_host.errors import writing_to
 
@@ -38,7 +38,7 @@ def command(runs: tuple[Path, ...], form: Any, as_json: bool, out: Path | None, 
         text = render(runs, "json" if as_json else form)
     content = text.encode("utf-8", "replace")  # file systems allow names that are no text
     if out is None:
-        click.echo(content, nl=False)
+        terminal.say(content)
         return
     from delt_host import files
 

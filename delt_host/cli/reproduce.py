@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.errors import InputError, RunError
 
 
@@ -89,8 +89,6 @@ def command(
         return
     if table is None:
         raise InputError("name a table, e.g. delt-host reproduce table1; --list prints them")
-    from rich.console import Console
-
     from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
@@ -100,7 +98,7 @@ def command(
     from delt_host.request import parse_sets
     from delt_host.store import Store
 
-    console = Console()
+    console = terminal.out()
     chosen_table = load_table(table)
     wanted = [*only, *(f"ipc={value}" for value in ipc), *(f"student={value}" for value in student)]
     cells = select(chosen_table, wanted)
@@ -108,10 +106,10 @@ def command(
     mine = cell.Mine(own_sets, own_teachers, parse_sets(sets), plugins=plugins, prefer=prefer, **said)
     registry = options.loaded(plugins, prefer)
     readings = reading or tuple(chosen_table.file.readings)
-    compute.use_threads(threads)
+    compute.own_process(threads)
     jobs = cell.jobs(chosen_table, cells, readings, scale, mine, registry)
     title, folder = f"{chosen_table.name}: {chosen_table.file.title}", records.Folder(out)
-    observer = observer_for(Console(stderr=True), quiet)
+    observer = observer_for(terminal.errors(), quiet)
     host = Host(registry, Store(store or default_store(), observer.note), observer)
     if dry_run:
         forecast.show(console, title, jobs, forecast.forecast(jobs, chosen_table, folder, host))
@@ -149,7 +147,6 @@ def shareable(arguments: Sequence[str]) -> str:
 
 
 def _list() -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable
 
@@ -165,5 +162,5 @@ def _list() -> None:
         cited = sum(cell.published is not None for cell in table.cells)
         what = (name, table.file.title, ", ".join(table.file.axes), str(len(table.cells)), str(cited))
         lines.add_row(*map(escape, what))
-    Console().print(lines)
-    click.echo(f"The files: {SHIPPED}; a copy that you edit is run by its path: delt-host reproduce MY.toml")
+    terminal.out().print(lines)
+    terminal.say(f"The files: {SHIPPED}; a copy that you edit is run by its path: delt-host reproduce MY.toml")

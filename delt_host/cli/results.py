@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from delt_host.cli import terminal
 from delt_host.errors import InputError, unknown, writing_to
 
 
@@ -22,8 +23,6 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs: all that is kept of every cell.")
 def show(folder: Path, tables: tuple[str, ...], as_markdown: bool, as_json: bool) -> None:
     """Print the finished cells in FOLDER (default results), a table for each table and scale."""
-    from rich.console import Console
-
     from delt_host.reproduce import records, show
 
     found = records.Folder(folder).records()
@@ -33,16 +32,16 @@ def show(folder: Path, tables: tuple[str, ...], as_markdown: bool, as_json: bool
             raise unknown(f"table in {folder}", name, names)
     found = [record for record in found if not tables or record.table in tables]
     if as_json:
-        click.echo(json.dumps([record.model_dump(mode="json") for record in found], indent=1))
+        terminal.say(json.dumps([record.model_dump(mode="json") for record in found], indent=1))
         return
     if not found:
-        click.echo(f"no finished cells in {folder}")
+        terminal.say(f"no finished cells in {folder}")
     for group in dict.fromkeys((record.table, record.scale) for record in found):
         chosen = [record for record in found if (record.table, record.scale) == group]
         if as_markdown:
-            click.echo(show.markdown(chosen[0].title, chosen))
+            terminal.say(show.markdown(chosen[0].title, chosen))
         else:
-            show.show(Console(), chosen[0].title, chosen)
+            show.show(terminal.out(), chosen[0].title, chosen)
 
 
 @command.command("merge")
@@ -64,7 +63,7 @@ def merge(folders: tuple[Path, ...], out: Path, prefer: Path | None) -> None:
         folders = (*folders, out)  # what is there already is kept
     merged, conflicts = records.merge([records.Folder(folder) for folder in folders], prefer)
     for conflict in conflicts:
-        click.echo(f"conflict: {conflict}", err=True)
+        terminal.complain(f"conflict: {conflict}")
     if conflicts:
         raise InputError(
             f"{len(conflicts)} seeds have different values, so nothing was written; "
@@ -74,6 +73,6 @@ def merge(folders: tuple[Path, ...], out: Path, prefer: Path | None) -> None:
         with writing_to(out):
             records.Folder(out).write(record)
         for several in records.mixed(record):
-            click.echo(f"note: {record.name}: its seeds have {several}", err=True)
+            terminal.complain(f"note: {record.name}: its seeds have {several}")
     seeds = sum(len(record.seeds) for record in merged)
-    click.echo(f"{len(merged)} cells with {seeds} seeds from {len(folders)} folders are in {out}")
+    terminal.say(f"{len(merged)} cells with {seeds} seeds from {len(folders)} folders are in {out}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import names
 from delt_host.cli.outcome import finished_so_far, tell, told_anyway
 from delt_host.errors import RunError
@@ -133,10 +133,8 @@ def command(
 
     RECIPE is a TOML file with the same keys as the options, such as the experiment.toml of an earlier run.
     """
-    from rich.console import Console
-
-    console = Console()
-    errors = Console(stderr=True)
+    console = terminal.out()
+    errors = terminal.errors()
     with errors.status("starting") if errors.is_terminal and not quiet else _nothing():
         from delt_host.cli.progress import observer_for
         from delt_host.engines import engine_for, work
@@ -168,11 +166,11 @@ def command(
 
     kept = Store(store or default_store(), observer.note, checkpoint_every, experiment.strict)
     host = Host(registry, kept, observer)
-    threads = compute.use_threads(experiment.threads)
+    threads = compute.own_process(experiment.threads)
     if dry_run:
         outlook = estimate.plan_run(story.outlined(experiment, host))
         if as_json:
-            click.echo(json.dumps([{**dataclasses.asdict(line), "state": line.state} for line in outlook], indent=1))
+            terminal.say(json.dumps([{**dataclasses.asdict(line), "state": line.state} for line in outlook], indent=1))
         else:
             estimate.show(console, experiment, outlook, host.untold)
         return

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from delt_host.cli import terminal
+
 if TYPE_CHECKING:
     from delt_host.results import Results
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(folder: Path, as_json: bool) -> None:
     """List the runs in FOLDER (default runs), the newest first, with the best row of each and of what is unfinished."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -32,17 +33,17 @@ def command(folder: Path, as_json: bool) -> None:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     found.sort(key=lambda run: run["when"], reverse=True)
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        terminal.say(json.dumps(found, indent=1))
         return
     if not found:
-        click.echo(f"no runs in {folder}")
+        terminal.say(f"no runs in {folder}")
         return
     table = Table()
     for heading in ("run", "when", "dataset", "rows", "best"):
         table.add_column(heading, overflow="fold")
     for run in found:
         table.add_row(*(escape(str(run[key])) for key in ("run", "when", "dataset", "rows", "best")))
-    Console().print(table)
+    terminal.out().print(table)
 
 
 def _results(path: Path) -> Results:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import STAGES, names
 
 
@@ -27,43 +27,43 @@ def command(name: str, plugins: tuple[str, ...], prefer: tuple[str, ...], as_jso
     if clashes and not records:
         raise InputError("; ".join(clashes))
     for note in found["notes"]:
-        click.echo(f"note: {note}", err=True)
+        terminal.complain(f"note: {note}")
     if not records:
         raise unknown("name", name, {known for entries in things.values() for known in entries})
     if as_json:
-        click.echo(json.dumps(records, indent=1))
+        terminal.say(json.dumps(records, indent=1))
         return
     for record in records:
         _print(record)
 
 
 def _print(record: dict[str, Any]) -> None:
-    click.echo(f"{record['kind']} {record['name']}")
+    terminal.say(f"{record['kind']} {record['name']}")
     if record["kind"] == "method":
-        click.echo(f"  {record['summary']}\n  source: {record['source']}")
+        terminal.say(f"  {record['summary']}\n  source: {record['source']}")
         for stage in ("initializer", "scheduler", "matcher", "form", "evaluator"):
             _choice(stage, record[stage])
         if record["regime"]:
-            click.echo(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")
+            terminal.say(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")
         for dataset, options in record["datasets"].items():
-            click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
+            terminal.say(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
         return
     if record["kind"] == "regime":
-        click.echo(f"  {record['summary']}\n  source: {record['source']}")
+        terminal.say(f"  {record['summary']}\n  source: {record['source']}")
         for stage in ("relabeler", "protocol"):
             _choice(stage, record[stage])
         return
     for line in record["about"].splitlines():
-        click.echo(f"  {line}")
+        terminal.say(f"  {line}")
     if record["source"]:
-        click.echo(f"  source: {record['source']}")
+        terminal.say(f"  source: {record['source']}")
     for option, info in record["options"].items():
         default = "required" if info["required"] else f"default {info['default']!r}"
-        click.echo(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))
+        terminal.say(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))
     for dataset, options in record.get("datasets", {}).items():
-        click.echo(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
+        terminal.say(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
 
 
 def _choice(stage: str, choice: dict[str, Any] | None) -> None:
     options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
-    click.echo(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))
+    terminal.say(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))

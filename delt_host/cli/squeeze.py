@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from delt_host.cli import options
+from delt_host.cli import options, terminal
 from delt_host.cli.completion import names
 from delt_host.cli.import_teacher import write_teacher
 from delt_host.errors import InputError
@@ -59,8 +59,6 @@ def command(
 
     RECIPE is a TOML file, such as the experiment.toml of a run: its teachers, from the store where they are there.
     """
-    from rich.console import Console
-
     from delt_host import compute
     from delt_host.cli.progress import observer_for
     from delt_host.entry import default_store
@@ -89,16 +87,16 @@ def command(
         raise InputError("there is no teacher to squeeze")
     wanted = [asked for asked in experiment.teachers if not isinstance(asked.made_by, Path)]
     for file in (asked.made_by for asked in experiment.teachers if isinstance(asked.made_by, Path)):
-        click.echo(f"{file}: a file already")
+        terminal.say(f"{file}: a file already")
     if out is not None and len(wanted) > 1:
         raise InputError(f"--out names one file, and these are {len(wanted)} teachers: leave it out")
     names = distinct(asked.name for asked in wanted)  # `:` and `/` of networks' names have no place in a file's
     files = [out or Path(f"{names[asked.name]}.teacher.safetensors").absolute() for asked in wanted]
     for path in files:
         options.check_new(path)
-    observer = observer_for(Console(stderr=True), quiet)
+    observer = observer_for(terminal.errors(), quiet)
     host = Host(registry, Store(store or default_store(), observer.note, strict=experiment.strict), observer)
-    compute.use_threads(experiment.threads)
+    compute.own_process(experiment.threads)
     with observer:
         data = story.load_data(experiment.dataset, host)
         for asked, path in zip(wanted, files, strict=True):

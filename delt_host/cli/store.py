@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from delt_host.cli import terminal
 from delt_host.errors import InputError, RunError
 
 PLACE = click.option("--store", type=click.Path(path_type=Path), help="Another store than $DELT_HOST_STORE.")
@@ -45,11 +46,11 @@ def verify(before: Path | None, store: Path | None, and_remove: bool) -> None:
             why = housekeeping.remove(item, root, if_damaged=True) if and_remove else "not removed"
             damaged += bool(why)
             removed = f"; it cannot be removed: {why}" if why else ", removed"
-            click.echo(f"{item.path} is damaged: {wrong}{removed if and_remove else ''}")
+            terminal.say(f"{item.path} is damaged: {wrong}{removed if and_remove else ''}")
         else:
             unread += 1
-            click.echo(str(wrong))
-    click.echo(f"{whole} entries in {root} are whole")
+            terminal.say(str(wrong))
+    terminal.say(f"{whole} entries in {root} are whole")
     found = [f"{damaged} damaged"] * bool(damaged) + [f"{unread} cannot be read"] * bool(unread)
     if found:
         hint = "; a run makes them anew, or remove them with: delt-host store verify --remove" if damaged else ""
@@ -84,16 +85,16 @@ def prune(
     wanted = [item for item in there if _goes(item, older_than, stage)]
     total = size(sum(item.size_bytes for item in wanted))
     if not wanted:
-        click.echo("nothing to remove; say what with --older-than DAYS or --stage NAME")
+        terminal.say("nothing to remove; say what with --older-than DAYS or --stage NAME")
         return
-    click.echo(f"{len(wanted)} of {len(there)} entries, {total}, from {root}")
+    terminal.say(f"{len(wanted)} of {len(there)} entries, {total}, from {root}")
     if dry_run or not (yes or click.confirm("remove them?")):
         return
     stay = {item: why for item in wanted if (why := housekeeping.remove(item, root))}
-    click.echo(f"removed {size(sum(item.size_bytes for item in wanted if item not in stay))}")
+    terminal.say(f"removed {size(sum(item.size_bytes for item in wanted if item not in stay))}")
     for item, why in stay.items():
         if item.stage != housekeeping.LOCK or why != housekeeping.BUSY:
-            click.echo(f"{item.path} stays: {why}")
+            terminal.say(f"{item.path} stays: {why}")
     if failed := sum(why != housekeeping.BUSY for why in stay.values()):
         raise RunError(f"{failed} could not be removed; whoever owns them can, or who owns the store")
 
@@ -127,7 +128,6 @@ def _place(given: Path | None) -> Path:
 
 
 def _list(root: Path, as_json: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from delt_host import entry, housekeeping
@@ -145,7 +145,7 @@ def _list(root: Path, as_json: bool) -> None:
             }
             for item in there
         ]
-        click.echo(json.dumps(rows, indent=1))
+        terminal.say(json.dumps(rows, indent=1))
         return
     groups: dict[str, list[Any]] = {}
     for item in there:
@@ -160,4 +160,4 @@ def _list(root: Path, as_json: bool) -> None:
         table.add_row(stage, str(len(found)), size(sum(item.size_bytes for item in found)), used)
     table.add_section()
     table.add_row("all", str(len(there)), size(sum(item.size_bytes for item in there)), "")
-    Console().print(table)
+    terminal.out().print(table)

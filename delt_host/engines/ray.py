@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
+from delt_host.compute import own_process
 from delt_host.engines import Engine, check_device
 from delt_host.engines.parcel import DataParcel, pack_data, pack_teachers, unpack_data, unpack_teachers
 from delt_host.engines.work import Description, Task, Worker
@@ -144,6 +145,7 @@ class _Process:
             files = unpack_teachers(teachers, self.store.root / "teachers")
             tables = [{"name": name, "file": str(path)} for name, path in files.items()]
             asked.recipe["teacher"] = tables or [NO_TEACHER]
+            own_process(asked.threads)
             loaded = tuple(replace(Teacher.load(path), name=name) for name, path in files.items())
             self.run = description, Worker(asked, self.store, unpack_data(data), loaded)
         return self.run[1]

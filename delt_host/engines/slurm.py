@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from delt_host.compute import own_process
 from delt_host.engines import Engine, check_device
 from delt_host.engines.work import Description, Task, Worker
 from delt_host.errors import InputError, RunError
@@ -127,7 +128,9 @@ class Job:
         store = Store(Path(self.root), checkpoint_every=self.checkpoint_every)
         failures = {}
         try:
-            worker = Worker(Description.from_json(self.description), store)
+            description = Description.from_json(self.description)
+            own_process(description.threads)
+            worker = Worker(description, store)
         except (InputError, RunError) as error:
             return dict.fromkeys(tasks, str(error))
         for task in tasks:

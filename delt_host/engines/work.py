@@ -10,8 +10,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from delt_host.data.base import RealData
 from delt_host.entry import UNKEPT, Name
 from delt_host.errors import RunError
@@ -130,7 +128,6 @@ class Worker:
         teachers: tuple[Teacher, ...] = (),
     ) -> None:
         """`data` and `teachers` are read from where the recipe says they lie unless they are given."""
-        torch.set_num_threads(description.threads)
         request = Request.from_table(description.recipe, "the description of the run")
         registry = load_registry(request.plugins, request.prefer)
         self.host = Host(registry, store, Observer())

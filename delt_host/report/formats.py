@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
+from delt_host.escapes import cell, markdown, plain
 from delt_host.lines import Line, lines
 from delt_host.results import read_results
 from delt_host.units import duration, size
@@ -27,14 +28,14 @@ def render(runs: Sequence[Path], form: Format) -> str:
     if form == "json":
         return json.dumps([{"run": name, **_record(line)} for name, line in found], indent=1) + "\n"
     several = len(runs) > 1
-    rows = [[name] * several + [" ".join(cell.split()) for cell in _cells(line, form)] for name, line in found]
+    rows = [[plain(text) for text in ([name] * several + _cells(line, form))] for name, line in found]
     headings = [*(["run"] if several else []), *HEADINGS]
     if form == "csv":
         text = io.StringIO()
-        csv.writer(text).writerows([[*headings, "mean", "std"], *rows])
+        csv.writer(text).writerows([[*headings, "mean", "std"], *([cell(text) for text in row] for row in rows)])
         return text.getvalue()
     if form == "markdown":
-        rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+        rows = [[markdown(text) for text in row] for row in rows]
     return tabulate(rows, headings, "github" if form == "markdown" else "latex_booktabs", disable_numparse=True) + "\n"
 
 

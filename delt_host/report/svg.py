@@ -49,21 +49,31 @@ def plain(text: str, length: int) -> str:
     return kept if len(kept) <= length else kept[: length - 1] + "…"
 
 
-@contextmanager
-def drawing() -> Iterator[None]:
-    """Matplotlib with the page's settings; it says nothing of fonts, since the browser chooses them."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # before the import, which may build a font cache
-    # It would refuse a backend that is not here, as a notebook's kernel or a cluster's module leaves one; none is used.
+def _matplotlib() -> Any:
+    """It would refuse a backend that is not here, as a notebook's kernel or a cluster's module leaves one; none is used."""
     inherited = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib as mpl
     finally:
         if inherited is not None:
             os.environ["MPLBACKEND"] = inherited
+    return mpl
 
-    with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
-        yield
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Matplotlib with the page's settings; it says nothing of fonts, since the browser chooses them."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # before the import, which may build a font cache
+    try:
+        mpl = _matplotlib()
+
+        with mpl.rc_context(_SETTINGS), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def inline(figure: Figure, says: str) -> Markup:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from tabulate import tabulate
 
+from delt_host.escapes import markdown as markdown_text
 from delt_host.lines import Summary
 from delt_host.reproduce.agreement import agreement
 from delt_host.reproduce.records import Record, mixed
@@ -135,6 +136,9 @@ def show(console: Console, title: str, records: Sequence[Record]) -> None:
 
 def markdown(title: str, records: Sequence[Record]) -> str:
     """The table and what is to be said of it as Markdown."""
-    cells = {heading: [text.replace("|", r"\|") for text in column] for heading, column in columns(records).items()}
+    cells = {
+        markdown_text(heading): [markdown_text(text) for text in column] for heading, column in columns(records).items()
+    }
     grid = tabulate(cells, "keys", "github", disable_numparse=True)
-    return f"**{title}**\n\n{grid}\n\n" + "\n".join(f"- {sentence}" for sentence in captions(records)) + "\n"
+    said = "\n".join(f"- {markdown_text(sentence)}" for sentence in captions(records))
+    return f"**{markdown_text(title)}**\n\n{grid}\n\n{said}\n"

@@ -81,7 +81,9 @@ def _make(course: Course, scorer: Scorer, _checkpoint: Checkpoint) -> Made:
     return {}, {"scores": made.scores, "facts": made.facts}
 
 
-def _check_scores(evaluation: Evaluation, headline: str) -> None:
+def _check_scores(evaluation: object, headline: str) -> None:
+    if not isinstance(evaluation, Evaluation):
+        raise RunError(f"it gave a {type(evaluation).__name__}; return an Evaluation, of scores and facts")
     if headline not in evaluation.scores:
         gave = sorted(evaluation.scores)
         raise RunError(f"it gave no score {headline!r}, its headline (gave: {gave})")

@@ -18,10 +18,9 @@ from typing import Any
 
 import torch
 
-from delt_host import batching
+from delt_host import batching, traces
 from delt_host.budget import check_stretchable, pace_steps, with_budget
 from delt_host.components import Cost, Distilled
-from delt_host.compute import keep_freed_memory
 from delt_host.data.base import Dataset, RealData
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Column, Experiment, Named, Row
@@ -128,6 +127,11 @@ def begun(course: Course) -> Course:
             course.steps.extend(stage(course))
     except RunError as error:
         course.failure = error
+    except Exception as error:  # in what it declares: a component costs its row
+        if isinstance(error, InputError):
+            raise
+        traces.give(error)
+        course.failure = RunError(traces.told(error))
     if course.failure is not None:
         course.host.untold[course.row.label] = str(course.failure)
     return course
@@ -144,7 +148,6 @@ def prepare_run(
 
     `data` and `teachers` that are at hand already are taken as they are.
     """
-    keep_freed_memory()
     if saved is not None:  # what is there has its budget
         experiment = dataclasses.replace(experiment, match=None)
     comparison = outlined(experiment, host, data, saved)
@@ -201,9 +204,14 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
                 yield measurement
                 finished = finished or not measurement.failure
                 left.remove((measurement.evaluator, measurement.regime, measurement.student))
-        except (InputError, RunError) as error:
+        except Exception as error:
             if isinstance(error, InputError) and not finished:
                 raise  # the user is to change something, and nothing is lost
+            if not isinstance(
+                error, InputError | RunError
+            ):  # of whatever nobody foresaw a row is lost, and not the run
+                traces.give(error)
+                error = RunError(traces.told(error))
             host.observer.note(f"{row.label}, seed {seed}: {error}")
             for evaluator, regime, student in left:
                 yield _failed(course, evaluator, regime, student, error)
@@ -252,7 +260,7 @@ def _failed(course: Course, evaluator: Named[Any], regime: str, student: int, er
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
     """The dataset, how much there is and its notes passed on. InputError where a class has no image to train or test with."""
-    with host.observer.stage("load", dataset.name, 0, "images"):
+    with host.observer.stage("load", dataset.name, 0, "images"), host.running("dataset", dataset):
         data = dataset.component.load(Services(host.store, host.observer)).checked()
     for note in (data.summary, *data.notes):
         host.observer.note(f"{data.name}: {note}")
@@ -280,7 +288,7 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
     images = experiment.ipc * data.num_classes
     sizes = {column.protocol.component.batch_for(experiment.ipc, data.num_classes) for column in experiment.regimes}
     for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
-        with isolated_rng(0, "check"):
+        with isolated_rng(0, "check"), host.guarding("model", model):
             network = build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
             if model in students and any(batching.single(images, size) for size in sizes):
                 check_trains_on_one(network, model, data.image_size)

@@ -1,0 +1,85 @@
+"""Where an exception came from: the line of a plugin that it was raised in, and the traceback from that plugin on."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import TracebackType
+from weakref import WeakKeyDictionary
+
+from delt_host.hookspecs import GROUP
+
+OURS = "delt_host"
+
+show: Callable[[str], None] | None = None
+"""Who is given the traceback of every component that fails: the command line under --debug."""
+shown = 0
+"""How many were given."""
+
+inside: list[str] = []
+"""The components whose code runs now, the innermost last."""
+started: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
+"""Threads that components left running, and whose they are."""
+
+
+repair: Callable[[], list[str]] = list
+"""Called after each component: opens again what it closed of standard output, where that is ours, and says what."""
+
+
+def told(error: BaseException, modules: Iterable[str] = ()) -> str:
+    """`ValueError: no such layer (mine/match.py, line 12)`: what it says, and the line of these top-level modules, or else
+    of any, that it came from."""
+    if isinstance(error, SystemExit):
+        said = f"it called sys.exit({'' if error.code is None else repr(error.code)})"
+    else:
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    place = place_of(error, modules)
+    return f"{said} ({place})" if place else said
+
+
+def place_of(error: BaseException, modules: Iterable[str] = (), others: bool = True) -> str:
+    """`mine/match.py, line 12`: the innermost frame that is in these top-level modules; else, with `others`, the
+    innermost of all. Empty without."""
+    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    wanted = {module.partition(".")[0] for module in modules} - {OURS}
+    chosen = [each for each in frames if _module(each[0]).partition(".")[0] in wanted]
+    chosen = chosen or (frames if others else [])
+    if not chosen:
+        return ""
+    frame, line = chosen[-1]
+    path = Path(frame.f_code.co_filename)
+    depth = _module(frame).count(".") + 1 + (path.name == "__init__.py")
+    return f"{'/'.join(path.parts[-depth:])}, line {line}"
+
+
+def ours(error: BaseException) -> bool:
+    """Whether no plugin's code had a part in it: a defect of ours."""
+    return not any(_foreign(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback with what caused it, without the frames of ours that led to the component."""
+    found: TracebackType | None = error.__traceback__
+    while found is not None and _module(found.tb_frame).partition(".")[0] in (OURS, "contextlib"):
+        found = found.tb_next
+    return "".join(traceback.format_exception(type(error), error, found or error.__traceback__))
+
+
+def give(error: BaseException) -> None:
+    """Show the traceback of a component that failed, where somebody asked for it."""
+    global shown
+    if show is not None:
+        shown += 1
+        show(traceback_of(error))
+
+
+def _module(frame: object) -> str:
+    return str(getattr(frame, "f_globals", {}).get("__name__", ""))
+
+
+def _foreign(frame: object) -> bool:
+    tops = {point.module.partition(".")[0] for point in entry_points(group=GROUP)}
+    return _module(frame).partition(".")[0] in tops - {OURS}

@@ -1,0 +1,181 @@
+"""What components do to the process that they share with us: it costs their row at most, and the next one never sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from commands import Done, delt_host, python
+from conftest import Install
+
+NAUGHTY = '''
+import atexit, os, random, signal, subprocess, sys, threading, time, typing, warnings
+import numpy, torch
+from delt_host import Evaluation, Evaluator, hookimpl
+
+def deep():
+    try:
+        {}["key"]
+    except KeyError as error:
+        raise ValueError("no such layer") from error
+
+def fails():
+    1 / 0
+
+DEEDS = {
+    "exit": lambda: sys.exit(0),
+    "base": lambda: (_ for _ in ()).throw(BaseException("odd")),
+    "stop": lambda: next(iter([])),
+    "deep": deep,
+    "print": lambda: (print("NOISE"), os.write(1, b"NATIVE"), subprocess.run(["echo", "CHILD"]), sys.__stdout__.write("X")),
+    "folder": lambda: os.chdir("/"),
+    "torch": lambda: (torch.set_num_threads(3), torch.set_default_dtype(torch.float64), torch.set_grad_enabled(False)),
+    "draws": lambda: (torch.rand(1), random.random(), numpy.random.rand()),
+    "warnings": lambda: warnings.simplefilter("error"),
+    "signals": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    "environment": lambda: os.environ.update(NAUGHTY="1"),
+    "closes": lambda: (sys.stdout.close(), os.close(1)),
+    "forks": os.fork,
+    "thread": lambda: (threading.Thread(target=fails).start(), time.sleep(0.1)),
+    "endless": lambda: threading.Thread(target=lambda: time.sleep(10**6)).start(),
+    "handler": lambda: atexit.register(fails),
+}
+
+class Naughty(Evaluator):
+    """Does a deed."""
+    do: str = "nothing"
+    """Which."""
+    per: typing.ClassVar[str] = "set"
+    headline: typing.ClassVar[str] = "one"
+
+    def evaluate(self, problem, distilled, taught):
+        DEEDS[self.do]()
+        return Evaluation({"one": 1.0}, {})
+
+@hookimpl
+def delt_evaluators():
+    return {"naughty": Naughty}
+'''
+RUN = [
+    "run", "-m", "random-real", "--no-controls", "--teacher", "none", "--regime", "hard", "--ipc", "1", "--seeds", "1",
+    "--set", "dataset.image_size=8", "--evaluator", "naughty", "--json", "--out", "run",
+]  # fmt: skip
+SAID = {
+    "folder": "changed the working folder; set back",
+    "torch": "changed torch's number of threads, torch's default type and whether gradients are recorded; set back",
+    "draws": "changed torch's global generator, numpy's global generator and random's global generator; set back",
+    "warnings": "changed filters of warnings; set back",
+    "signals": "changed handlers of signals; set back",
+    "environment": "changed environment variables; set back",
+    "closes": "changed where sys.stdout leads; set back",
+    "forks": "forked came back to delt-host and was ended",
+    "thread": "of evaluator naughty failed: ZeroDivisionError: division by zero (naughty.py, line ",
+    "handler": "ZeroDivisionError: division by zero (naughty.py, line ",
+    "print": "NATIVE",
+}
+FAILS = {
+    "exit": "it called sys.exit(0) (naughty.py, line ",
+    "base": "BaseException: odd (naughty.py, line ",
+    "stop": "StopIteration (naughty.py, line ",
+    "deep": "ValueError: no such layer (naughty.py, line 10)",
+}
+
+
+def run(install: Install, tmp_path: Path, deed: str, *more: str) -> Done:
+    install("naughty", NAUGHTY)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    return delt_host(*more, *RUN, "--set", f"evaluator.do={deed}", cwd=tmp_path, env=environment)
+
+
+@pytest.mark.parametrize("deed", [*SAID])
+def test_what_a_component_changes_is_set_back_and_said_and_the_results_are_whole(
+    install: Install, tmp_path: Path, deed: str
+) -> None:
+    done = run(install, tmp_path, deed)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["folder"].endswith("run"), "nothing else is on standard output"
+    assert SAID[deed] in done.stderr and "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "results.json").is_file()
+
+
+@pytest.mark.parametrize("deed", [*FAILS])
+def test_however_a_component_fails_it_costs_its_row_and_names_its_line(
+    install: Install, tmp_path: Path, deed: str
+) -> None:
+    done = run(install, tmp_path, deed)
+    assert done.returncode == 1 and json.loads(done.stdout)["scores"][0]["failure"]
+    assert f"evaluator naughty of naughty 1.2 (naughty): {FAILS[deed]}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_plugins_own_traceback_with_its_causes(install: Install, tmp_path: Path) -> None:
+    said = run(install, tmp_path, "deep", "--debug").stderr
+    assert "KeyError: 'key'" in said and "direct cause" in said and 'raise ValueError("no such layer")' in said
+    assert "delt_host/" not in said.partition("direct cause")[2].partition("no such layer (")[0], "no frames of ours"
+
+
+def test_a_thread_that_never_ends_does_not_keep_the_command(install: Install, tmp_path: Path) -> None:
+    install("naughty", NAUGHTY)
+    script = "from delt_host.cli import ending, main; ending.PATIENCE = ending.SILENCE = 0.3; main()"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = python("-c", script, *RUN, "--set", "evaluator.do=endless", cwd=tmp_path, env=environment, timeout=60)
+    assert done.returncode == 0 and json.loads(done.stdout)
+    assert "waiting up to 0 s for thread" in done.stderr and "of evaluator naughty of naughty 1.2" in done.stderr
+
+
+@pytest.mark.parametrize("deed", ["import sys; sys.exit(0)", "print('NOISE')", "import os; os.chdir('/')"])
+def test_a_plugin_that_misbehaves_when_it_is_imported_costs_itself_at_most(
+    install: Install, tmp_path: Path, deed: str
+) -> None:
+    install("mine", f"{deed}\n{NAUGHTY}".replace("naughty", "mine"))
+    done = delt_host("plugins", "--json", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    (plugin,) = (each for each in json.loads(done.stdout) if each["name"] == "mine")
+    assert done.returncode == 0
+    assert plugin["problem"] == ("it called sys.exit(0) (mine.py, line 1)" if "exit" in deed else "")
+
+
+def test_the_machinery_leaves_the_process_of_its_caller_as_it_was(tmp_path: Path) -> None:
+    script = """
+import logging, os, random, signal, sys, threading, warnings
+from pathlib import Path
+import numpy, torch
+from delt_host.host import Host
+from delt_host.observer import QUIET
+from delt_host.plugins import load_registry
+from delt_host.report import folder
+from delt_host.request import Request
+from delt_host.resolve import resolve
+from delt_host.stages import story
+from delt_host.store import Store
+def seen():
+    return (
+        torch.get_num_threads(), os.getcwd(), sys.stdout, sys.stderr, dict(os.environ), list(warnings.filters),
+        torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_rng_state().tolist(), random.getstate(),
+        numpy.random.get_state()[1].tolist(), logging.root.level, list(logging.root.handlers),
+        [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)], sys.excepthook, threading.excepthook,
+        sys.unraisablehook, sys.path[:],
+    )
+calls = []
+sys.addaudithook(lambda event, arguments: calls.append(event) if event == "sys.addaudithook" else None)
+import ctypes
+was = ctypes.CDLL.__getattr__
+ctypes.CDLL.__getattr__ = lambda self, name: calls.append(name) or was(self, name)
+registry = load_registry()
+before = seen()
+options = {"dataset.image_size": 8, "teacher.epochs": 1, "scheduler.iterations": 8, "protocol.epochs": 1}
+experiment = resolve(Request(method=["delt"], ipc=1, seeds="1", set=options, control=[], regime=["hard"]), registry)
+host = Host(registry, Store(Path("store")), QUIET)
+comparison = story.prepare_run(experiment, host)
+found = list(story.run(comparison))
+Path("run").mkdir()
+folder.write_results(Path("run"), comparison.experiment, comparison.problem, found, host)
+assert not any(m.failure for m in found)
+for one, other in zip(before, seen(), strict=True):
+    assert one == other, (one, other)
+assert "mallopt" not in calls and "sys.addaudithook" not in calls, calls
+"""
+    done = python("-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
