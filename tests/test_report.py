@@ -83,7 +83,7 @@ def runs(tmp_path: Path) -> Path:
 
 def test_markdown_and_latex_escape_what_comes_from_files(runs: Path) -> None:
     code, markdown = call("report", str(runs / "first"))
-    assert code == 0 and r"cda\|50%_&" in markdown and "63.9 ± 1.6 %" in markdown and "1 min 13 s" in markdown
+    assert code == 0 and r"cda\|50%\_\&" in markdown and "63.9 ± 1.6 %" in markdown and "1 min 13 s" in markdown
     assert all(line.count(" | ") == 9 for line in markdown.splitlines() if not line.startswith("|-"))
     code, latex = call("report", str(runs / "first"), "--format", "latex")
     assert code == 0 and r"50\%\_\&" in latex and r"\toprule" in latex
