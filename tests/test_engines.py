@@ -193,9 +193,9 @@ def test_a_worker_is_as_strict_as_the_run(tmp_path: Path) -> None:
 def test_tasks_and_descriptions_travel_as_json() -> None:
     task = Task("recover", "delt", 3, 2, ("recover", "ab"), (("start", "cd"), ("start", "ef")))
     assert Task.from_json(task.to_json()) == task
-    description = Description({"ipc": 2}, 4, block=("dm",))
-    assert json.loads(description.to_json())["block"] == ["dm"]
-    assert Description.from_json(description.to_json()).recipe == {"ipc": 2}
+    description = Description({"ipc": 2, "plugins": ["no:dm"]}, 4)
+    assert json.loads(description.to_json())["recipe"]["plugins"] == ["no:dm"]
+    assert Description.from_json(description.to_json()) == description
 
 
 def test_a_sent_dataset_is_the_same(digits: RealData, teacher: Teacher, tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def delt_models(): return {"convnet3": lambda classes, size: None}
         registry.get("protocol", "fair")
     with pytest.raises(InputError, match="two plugins provide the model 'convnet3'"):
         registry.things("model")["convnet3"](10, 8)
-    assert registry.get("protocol", "delt-paper") and registry.things("model")["convnet4"](10, 8)
+    assert registry.get("protocol", "delt-paper") and "convnet4" in registry.things("model")
 
 
 def test_hooks_that_come_along_with_an_import_belong_to_the_module_that_defines_them(
