@@ -24,9 +24,9 @@ MEMORY = 512 * 2**20  # bytes beside that while it is read
 
 def convert(checkpoint: str, tensors: str) -> str:
     """Write what the checkpoint holds to `tensors`; why it cannot be read, and nothing where it can."""
-    if not (size := Path(checkpoint).stat().st_size):
+    if not Path(checkpoint).stat().st_size:
         return "it is empty"
-    _limit(most := TIMES * size + SPARE)
+    most = most_of(checkpoint)
     try:
         if reason := _unpacks_to_more(checkpoint, most):
             return reason
@@ -45,8 +45,13 @@ def convert(checkpoint: str, tensors: str) -> str:
     return ""
 
 
-def _limit(most: int) -> None:
-    """Bound what this process takes and writes, where the system can."""
+def most_of(checkpoint: str) -> int:
+    """The bytes that what a file holds may take."""
+    return TIMES * Path(checkpoint).stat().st_size + SPARE
+
+
+def limit(most: int) -> None:
+    """Bound what this process takes and writes, for good, where the system can."""
     torch.set_num_threads(1)  # each thread takes a stack
     try:
         import resource
@@ -55,9 +60,9 @@ def _limit(most: int) -> None:
         held = int(data) * os.sysconf("SC_PAGE_SIZE")
     except (ImportError, OSError, ValueError):
         return
-    for name, limit in ((resource.RLIMIT_DATA, held + most + MEMORY), (resource.RLIMIT_FSIZE, most)):
+    for name, bound in ((resource.RLIMIT_DATA, held + most + MEMORY), (resource.RLIMIT_FSIZE, most)):
         hard = resource.getrlimit(name)[1]
-        resource.setrlimit(name, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        resource.setrlimit(name, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
 
 
 def _unpacks_to_more(checkpoint: str, most: int) -> str:
@@ -120,4 +125,5 @@ def _reason(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    limit(most_of(sys.argv[1]))
     sys.exit(convert(sys.argv[1], sys.argv[2]) or None)

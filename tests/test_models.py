@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
+import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -150,7 +154,7 @@ def test_a_malicious_checkpoint_is_refused_and_does_nothing(
         request.getfixturevalue("in_this_process")
     target = tmp_path / "harm"
     FORMS[name]({"state_dict": Malicious(target)}, tmp_path / name)
-    with pytest.raises(InputError, match=f"{name} cannot be read: .*Unpickling"):
+    with pytest.raises(InputError, match=f"{name} cannot be read: it (holds an object of|is no file of tensors)"):
         read_checkpoint(tmp_path / name)
     assert not target.exists()
 
@@ -179,6 +183,66 @@ def test_checkpoints_that_cannot_be(tmp_path: Path) -> None:
     safetensors.torch.save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="missing features.0.weight, .*unexpected x"):
         fit_state(build("convnet3", 10, 8), read_checkpoint(tmp_path / "other.safetensors"), "other.safetensors")
+
+
+def alone(value: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"w": value}
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        (lambda: alone(torch.zeros(1).expand(750_000_000)), "up to 'w' would take 3,000,000,000 bytes"),
+        (lambda: alone(torch.empty(10**12, device="meta")), "'w' is meta"),
+        (lambda: alone(torch.sparse_coo_tensor(torch.tensor([[0]]), torch.ones(1), (10**9,))), "'w' is sparse"),
+        (lambda: alone(torch.zeros(2, dtype=torch.complex64)), "'w' is complex"),
+        (lambda: {"w": torch.zeros(2), "args": argparse.Namespace(a=1)}, "holds an object of argparse.Namespace"),
+    ],
+    ids=["stride 0", "meta", "sparse", "complex", "object"],
+)
+def test_tensors_that_say_more_than_they_hold_are_refused(tmp_path: Path, held: Any, reason: str) -> None:
+    torch.save(held(), tmp_path / "c.pth")
+    with pytest.raises(InputError, match=reason) as caught:
+        read_checkpoint(tmp_path / "c.pth")
+    assert "weights_only" not in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_tied_weights_loops_and_packed_files(tmp_path: Path) -> None:
+    value = torch.randn(10, 10, generator=torch.Generator().manual_seed(0))
+    torch.save({"a": value, "b": value}, tmp_path / "tied.pth")
+    assert set(read_checkpoint(tmp_path / "tied.pth")) == {"a", "b"}
+    loop: dict[str, Any] = {}
+    loop["model"] = loop
+    torch.save(loop, tmp_path / "loop.pth")
+    (tmp_path / "nothing.pth").write_bytes(b"")
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html>\x1b[1m")
+    torch.save(alone(torch.zeros(10_000_000)), tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+    for name, reason in {
+        "loop": "holds no tensors", "nothing": "it is empty", "page": "no file of tensors", "packed": "unpacks to more",
+    }.items():  # fmt: skip
+        with pytest.raises(InputError, match=reason):
+            read_checkpoint(tmp_path / f"{name}.pth")
+
+
+class Large:
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return bytearray, (10**10,)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_the_reading_process_takes_no_more_than_the_file_may(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(2), "x": Large()}, tmp_path / "c.pth")
+    with pytest.raises(InputError, match="it takes more memory than a file of its size may"):
+        read_checkpoint(tmp_path / "c.pth")
 
 
 def test_another_number_of_classes_is_told() -> None:
