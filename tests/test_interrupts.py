@@ -56,9 +56,9 @@ def test_an_interrupted_run_prints_what_is_finished(tmp_path: Path, number: sign
 
 
 def test_an_interrupted_evaluation_prints_what_is_finished(small_run: Path, tmp_path: Path) -> None:
-    asked = ["evaluate", "made", "-e", "cost", "-e", "student", "--set", "protocol.epochs=1000000"]
+    asked = ["evaluate", "made", "-e", "cost", "-e", "student", "--regime", "hard", "--set", "protocol.epochs=100000"]
     process = start(*MAIN, *asked, cwd=tmp_path)
-    told(process, "evaluate")
+    told(process, "evaluate delt")
     time.sleep(1.0)
     process.send_signal(signal.SIGTERM)
     returned, out, errors = ended(process)
