@@ -119,19 +119,19 @@ class Unseeded(Initializer):
 
 
 @breaks("looks at problem.data.test, and test data choose nothing")
-class TestStart(Initializer):
+class OnTestStart(Initializer):
     def initialize(self, problem, classes):
         return Start(problem.data.test.read(torch.arange(shape(problem, classes)[0])))
 
 
 @breaks("looks at problem.data.test, and test data choose nothing")
-class TestStatistics(Initializer):
+class OnTestStatistics(Initializer):
     def initialize(self, problem, classes):
         return Start(noise(problem, classes) + len(problem.data.test) / 1e5)
 
 
 @breaks("of its start is a test image")
-class TestElsewhere(Initializer):
+class OnTestElsewhere(Initializer):
     def initialize(self, problem, classes):
         test = small_problem().data.test
         return Start(torch.cat([test.read(test.of_class(label)[: problem.count]) for label in classes]))
@@ -520,7 +520,7 @@ class NoCost(Matcher):
 
 
 @breaks("looks at problem.data.test")
-class TestMatcher(Matcher):
+class OnTestMatcher(Matcher):
     def bind(self, problem):
         mean = problem.data.test.read(torch.arange(4)).float().mean()
         return lambda views: {"pull": pull(views, mean)}
@@ -715,7 +715,7 @@ class NoSnapshot(Squeezer):
 
 
 @breaks("looks at problem.data.test", epochs=1)
-class TestTrained(Ordinary):
+class OnTestTrained(Ordinary):
     def train(self, data, compute, models, checkpoint, progress):
         return super().train(replace(data, train=data.test), compute, models, checkpoint, progress)
 

@@ -31,27 +31,30 @@ from delt_host.results import read_results
 pytestmark = pytest.mark.long
 
 HOSTILE = """"><script>alert('1')</script>"""
-PLUGIN = f"""
+PLUGIN = """
 from delt_host import Matcher, hookimpl
 import torch
 
 class Failing(Matcher):
     def bind(self, problem):
-        return lambda views: {{"loss": (views.images * float("nan")).sum().view(1)}}
+        return lambda views: {"loss": (views.images * float("nan")).sum().view(1)}
 
 class Named(Matcher):
+    say: str = ""
+    "Nothing of use."
+
     def bind(self, problem):
-        return lambda views: {{"<b>energy</b>": views.images.square().mean().view(1)}}
+        return lambda views: {"<b>energy</b>": views.images.square().mean().view(1)}
 
 @hookimpl
 def delt_matchers():
-    return {{"failing": Failing, {HOSTILE!r}: Named}}
+    return {"failing": Failing, "named": Named}
 """
 
 
 @pytest.fixture(scope="module")
 def run(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Two seeds of DELT and CDA on the digits, a row whose matcher fails, and one whose matcher has a hostile name."""
+    """Two seeds of DELT and CDA on the digits, a row whose matcher fails, and one of a hostile option."""
     root = tmp_path_factory.mktemp("report")
     lend(primed, root / "store", "squeeze")
     info = root / "plugin" / "hostile-1.0.dist-info"
@@ -61,7 +64,7 @@ def run(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     (root / "plugin" / "hostile_plugin.py").write_text(PLUGIN)
     sys.path.insert(0, str(root / "plugin"))
     arguments = [
-        "run", "-m", "delt", "-b", "cda", "-b", "cda,matcher=failing", "-b", f"cda,matcher={HOSTILE}", "--ipc", "2",
+        "run", "-m", "delt", "-b", "cda", "-b", "cda,matcher=failing", "-b", f"cda,matcher=named,matcher.say={HOSTILE}", "--ipc", "2",
         "--seeds", "2", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16",
         "--set", "protocol.epochs=4", "--set", "protocol.evaluate_every=2", "--precision", "fp32", "-q",
         "--store", str(root / "store"), "--out", str(root / "run"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -118,6 +121,34 @@ def _result(job: Any) -> dict[str, str]:
         return {}
 
 
+class _Preempted(KeyboardInterrupt):
+    """A signal wants the job to end: no failure of the component whose code it came into."""
+
+
+@contextmanager
+def _preemptible() -> Iterator[None]:
+    """Let submitit's handlers of signals, which call sys.exit, end a job in the middle of a component."""
+
+    def passing(handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            try:
+                handler(number, frame)
+            except SystemExit as ended:
+                raise _Preempted(ended.code) from None
+
+        return handle
+
+    former = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)}
+    theirs = {number: handler for number, handler in former.items() if callable(handler)}
+    for number, handler in theirs.items():
+        signal.signal(number, passing(handler))
+    try:
+        yield
+    finally:
+        for number, handler in theirs.items():
+            signal.signal(number, handler)
+
+
 class Job:
     """What a job calls: tasks into the common store, one after the other. It returns what went wrong in which."""
 
@@ -125,6 +156,13 @@ class Job:
         self.description, self.root, self.checkpoint_every = description, root, checkpoint_every
 
     def __call__(self, tasks: list[str]) -> dict[str, str]:
+        try:
+            with _preemptible():
+                return self._done(tasks)
+        except _Preempted as preempted:
+            raise SystemExit(*preempted.args) from None
+
+    def _done(self, tasks: list[str]) -> dict[str, str]:
         store = Store(Path(self.root), checkpoint_every=self.checkpoint_every)
         failures = {}
         try:
