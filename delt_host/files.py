@@ -97,8 +97,11 @@ def make_folders(folder: Path, like: Path | None = None) -> None:
     """The folder and those above it, as far as they are missing; with the permissions of `like` where it is given."""
     if not folder.is_dir():
         make_folders(folder.parent, like)
-        with suppress(FileExistsError):  # another process was faster; where it is a file, what follows fails by name
+        try:
             _make(folder, like)
+        except FileExistsError:  # another process was faster
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def sync(path: Path) -> None:

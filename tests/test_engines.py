@@ -41,7 +41,7 @@ RUN = shlex.split(
 
 
 def run(store: Path, *more: object) -> CompletedProcess[str]:
-    return delt_host("run", *RUN, "--store", store, "--out", store / "run", *more, timeout=400)
+    return delt_host("run", *RUN, "--store", store, "--out", f"{store}-run", *more, timeout=400)
 
 
 def made(store: Path) -> dict[str, str]:
@@ -98,7 +98,7 @@ def test_ray_with_a_node_killed_in_the_middle(local: Path, tmp_path: Path) -> No
     process = None
     try:
         cluster_of = ["--engine", "ray", "--address", cluster.address]
-        process = start(*MAIN, "run", *RUN, "--store", tmp_path, "--out", tmp_path / "run", *cluster_of)
+        process = start(*MAIN, "run", *RUN, "--store", tmp_path, "--out", f"{tmp_path}-run", *cluster_of)
         wait_for(lambda: any(tmp_path.glob("recover/*")), process)
         cluster.remove_node(second, allow_graceful=False)
         out, errors = process.communicate(timeout=400)

@@ -64,7 +64,8 @@ def run(primed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     (root / "plugin" / "hostile_plugin.py").write_text(PLUGIN)
     sys.path.insert(0, str(root / "plugin"))
     arguments = [
-        "run", "-m", "delt", "-b", "cda", "-b", "cda,matcher=failing", "-b", f"cda,matcher=named,matcher.say={HOSTILE}", "--ipc", "2",
+        "run", "-m", "delt", "-b", "cda", "-b", "cda,matcher=failing", "-b", f"cda,matcher=named,matcher.say={HOSTILE}",
+        "--ipc", "2",
         "--seeds", "2", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16",
         "--set", "protocol.epochs=4", "--set", "protocol.evaluate_every=2", "--precision", "fp32", "-q",
         "--store", str(root / "store"), "--out", str(root / "run"),
@@ -205,7 +206,7 @@ def test_what_cannot_be_read_is_said(run: Path, tmp_path: Path) -> None:
         render_page([copy])
     with pytest.raises(InputError, match="is not the folder of a run"):
         render_page([tmp_path / "nothing"])
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         call("report", run, "--format", "html", "--out", run / "results.json" / "page.html")
 
 
