@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from delt_host.components import CONTRACTS, STAGES
 from delt_host.data.base import Dataset
-from delt_host.errors import InputError, sentence, unknown
+from delt_host.errors import InputError, unknown
 from delt_host.form import Form
 from delt_host.former import now_written
 from delt_host.hookspecs import GROUP
@@ -137,44 +137,8 @@ def _at(thing: Any) -> str:
         file, (_, line) = inspect.getsourcefile(thing), inspect.getsourcelines(thing)
     except (OSError, TypeError):
         return ""
-    return f", at {file}:{line}"
+    return f" ({Path(file).name}, line {line})" if file else ""
 
 
 def _kind_of(thing: Any) -> str:
     return "None" if thing is None else f"a {type(thing).__name__}"
-
-
-def told(error: BaseException, module: str) -> str:
-    """What a plugin raised, in one sentence with the file and the line in it that this came from."""
-    said = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else sentence(error)
-    place = _place(error, module)
-    return f"{said}, at {place}" if place and ", at " not in said else said
-
-
-def trace(error: BaseException, module: str) -> str:
-    """The plugin's own part of a traceback, as Python prints it."""
-    shown = traceback.TracebackException.from_exception(error)
-    own = [frame for frame in shown.stack if not _is_the_loaders(frame.filename)]
-    shown.stack = traceback.StackSummary.from_list(own)
-    return "".join(shown.format())
-
-
-def _place(error: BaseException, module: str) -> str:
-    """The innermost line of the plugin's package on the way to an error; without one, of what is not the host's."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    top, found = module.partition(".")[0], {}
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        file, name = frame.f_code.co_filename, str(frame.f_globals.get("__name__", ""))
-        if not _is_the_loaders(file):
-            found[name.partition(".")[0] == top] = f"{file}:{line}"
-    return found.get(True) or found.get(False, "")
-
-
-def _is_the_loaders(file: str) -> bool:
-    folders = file.replace("\\", "/").split("/")[-3:-1]
-    return (
-        file.startswith("<frozen")
-        or folders[-1:] in (["delt_host"], ["importlib"])
-        or folders == ["importlib", "metadata"]
-    )

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
-from delt_host import __version__
+from delt_host import __version__, traces
 from delt_host.code_identity import look_at
 from delt_host.data import DATASETS
 from delt_host.errors import InputError, unknown
 from delt_host.form import FORMS
 from delt_host.guard import OWNED, SHARED, Guarded
 from delt_host.hooks import CLASSES as CLASSES
-from delt_host.hooks import KINDS, offers, told, trace
+from delt_host.hooks import KINDS, offers
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 from delt_host.models import MODELS
 from delt_host.network_source import Frozen
@@ -218,7 +218,9 @@ def _load(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may fail in any way, sys.exit() too, and must not take the host down
-        broken = replace(plugin, problem=told(error, point.module), broken=True, trace=trace(error, point.module))
+        broken = replace(
+            plugin, problem=traces.told(error, [point.module]), broken=True, trace=traces.traceback_of(error)
+        )
         return broken, {}
     for note in notes:
         remark(f"plugin {plugin.name} of {plugin.distribution} {plugin.version}: {note}")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from weakref import WeakKeyDictionary
 
+from delt_host.errors import sentence
 from delt_host.hookspecs import GROUP
 
 OURS = "delt_host"
+
+_PLACED = re.compile(r", line \d+\)$")
 
 show: Callable[[str], None] | None = None
 """Who is given the traceback of every component that fails: the command line under --debug."""
@@ -35,15 +39,17 @@ def told(error: BaseException, modules: Iterable[str] = ()) -> str:
     if isinstance(error, SystemExit):
         said = f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     else:
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        said = f"SyntaxError: {error.msg}" if isinstance(error, SyntaxError) else sentence(error)
     place = place_of(error, modules)
-    return f"{said} ({place})" if place else said
+    return f"{said} ({place})" if place and not _PLACED.search(said) else said
 
 
 def place_of(error: BaseException, modules: Iterable[str] = (), others: bool = True) -> str:
     """`mine/match.py, line 12`: the innermost frame that is in these top-level modules; else, with `others`, the
     innermost of all. Empty without."""
-    frames = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}"
+    frames = [each for each in traceback.walk_tb(error.__traceback__) if not _on_the_way(each[0])]
     wanted = {module.partition(".")[0] for module in modules} - {OURS}
     chosen = [each for each in frames if _module(each[0]).partition(".")[0] in wanted]
     chosen = chosen or (frames if others else [])
@@ -63,7 +69,7 @@ def ours(error: BaseException) -> bool:
 def traceback_of(error: BaseException) -> str:
     """The traceback with what caused it, without the frames of ours that led to the component."""
     found: TracebackType | None = error.__traceback__
-    while found is not None and _module(found.tb_frame).partition(".")[0] in (OURS, "contextlib"):
+    while found is not None and (_on_the_way(found.tb_frame) or _module(found.tb_frame).partition(".")[0] == OURS):
         found = found.tb_next
     return "".join(traceback.format_exception(type(error), error, found or error.__traceback__))
 
@@ -74,6 +80,12 @@ def give(error: BaseException) -> None:
     if show is not None:
         shown += 1
         show(traceback_of(error))
+
+
+def _on_the_way(frame: object) -> bool:
+    """Whether it is of what calls others: context managers, and what imports modules."""
+    file = frame.f_code.co_filename if isinstance(frame, FrameType) else ""
+    return file.startswith("<frozen") or _module(frame).partition(".")[0] in ("contextlib", "importlib")
 
 
 def _module(frame: object) -> str:

@@ -15,9 +15,9 @@ import torch
 
 from delt_host.component import Component
 from delt_host.errors import InputError, RunError, sentence
-from delt_host.hooks import told
 from delt_host.problem import Problem
 from delt_host.store import Store
+from delt_host.traces import told
 
 GENERATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "torch's": (torch.random.get_rng_state, torch.random.set_rng_state),
@@ -42,11 +42,11 @@ def one_sentence(name: str) -> Iterator[None]:
         said = " ".join(str(error).split())
         if said.startswith(f"{name}: "):
             raise AssertionError(said) from error
-        raise AssertionError(f"{name}: {said or told(error, '')}") from error
+        raise AssertionError(f"{name}: {said or told(error)}") from error
     except (InputError, RunError) as error:
         raise AssertionError(f"{name}: {sentence(error)}") from error
     except (Exception, SystemExit) as error:
-        raise AssertionError(f"{name}: it raised {told(error, '')}") from error
+        raise AssertionError(f"{name}: it raised {told(error)}") from error
 
 
 @contextmanager
