@@ -46,7 +46,8 @@ def one_sentence(name: str) -> Iterator[None]:
     except (InputError, RunError) as error:
         raise AssertionError(f"{name}: {sentence(error)}") from error
     except (Exception, SystemExit) as error:
-        raise AssertionError(f"{name}: it raised {told(error)}") from error
+        raised = "" if isinstance(error, SystemExit) else "it raised "
+        raise AssertionError(f"{name}: {raised}{told(error)}") from error
 
 
 @contextmanager
