@@ -288,7 +288,7 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
     images = experiment.ipc * data.num_classes
     sizes = {column.protocol.component.batch_for(experiment.ipc, data.num_classes) for column in experiment.regimes}
     for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
-        with isolated_rng(0, "check"), host.guarding("model", model):
+        with host.guarding("model", model), isolated_rng(0, "check"):
             network = build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
             if model in students and any(batching.single(images, size) for size in sizes):
                 check_trains_on_one(network, model, data.image_size)
