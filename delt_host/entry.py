@@ -108,10 +108,10 @@ def reading(place: Path) -> Iterator[None]:
         if isinstance(error, safetensors.SafetensorError) and "os error" in str(error):
             raise unread(place, OSError(str(error))) from None
         raise Damaged(str(error) or type(error).__name__) from None
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, RuntimeError) as error:  # RuntimeError: torch's, of a file that it cannot map
         if _is_gone(place):
             raise FileNotFoundError(place) from None
-        raise unread(place, error) from None
+        raise unread(place, OSError(str(error)) if isinstance(error, RuntimeError) else error) from None
 
 
 def unread(place: Path, error: OSError | MemoryError) -> RunError:

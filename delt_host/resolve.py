@@ -97,7 +97,8 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
 
 def _check_count(option: str, count: int, most: int = LARGEST) -> None:
     if not 1 <= count <= most:
-        raise InputError(f"{option} must be 1 to {most:,}, not {shown(count)}")
+        right = f"1 to {most:,}" if most < LARGEST else "at least 1" if count < 1 else f"{most:,} at most"
+        raise InputError(f"{option} must be {right}, not {shown(count)}")
 
 
 def _with_methods(registry: Registry, defined: Mapping[str, Mapping[str, Any]]) -> Registry:

@@ -143,7 +143,7 @@ class RowMaker:
 
     def from_table(self, table: Mapping[str, Any]) -> Row:
         """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
-        said = build(RowTable, table, f"row {shown(table.get('label', table.get('method', '')))} of the recipe:")
+        said = build(RowTable, table, f"row {shown(table.get('label') or table.get('method') or 'row')} of the recipe:")
         parts: dict[str, Any] = {}
         label = said.label or said.method or "row"
         where = f"row {label!r} of the recipe"

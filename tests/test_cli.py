@@ -225,7 +225,7 @@ BAD_INPUT = [
     (["-m", "delt", "--teacher", "none.safetensors"], "no teacher at none.safetensors"),
     (["-m", "delt", "--set", "teacher.epochs=0"], "teacher.epochs is 0"),
     ([], "no method given; use --method NAME"),
-    (["missing.toml"], "no recipe file at missing.toml"),
+    (["missing.toml"], "missing.toml"),
     (["-m", "delt", "-p", "no:dlt"], "unknown plugin 'dlt'; did you mean 'delt'?"),
     (["-m", "random-real", "--matcher", "batch-norm"], "random-real has no scheduler; give one with --scheduler"),
 ]
@@ -362,7 +362,7 @@ def test_a_recipe_defines_a_method_of_its_own(first: Path, tmp_path: Path, monke
         ),
         (
             "[[row]]\ninitializer = {name = 'noise'}\nrelabeler = {name = 'hard'}",
-            "row 'row' of the recipe has a relabeler;",
+            "row 'row' of the recipe: relabeler has no place here;",
         ),
     ],
 )

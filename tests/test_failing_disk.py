@@ -96,7 +96,7 @@ def test_where_the_disk_fails_the_former_run_or_the_new_one_is_there_and_it_is_s
         assert state(tmp_path / "made") == new
 
 
-OF_THE_STORE = re.compile(r"delt_host/(store|resume|entry|catalogue|made|data/\w+)\.py$")
+OF_THE_STORE = re.compile(r"delt_host/(store|resume|entry|lock|sealed|catalogue|made|data/\w+)\.py$")
 """What keeps intermediate results, and has tests of its own for how it writes."""
 
 

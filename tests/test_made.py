@@ -95,7 +95,7 @@ def test_a_recipe_says_how_many_threads_and_the_command_line_overrides_it(tmp_pa
     many = resolve(Request(method=["random-real"], threads=1000), registry)
     assert any("1000 threads share" in note for note in many.notes)
     for wrong in (0, -1, 10**9):
-        with pytest.raises(InputError, match=f"--threads must be 1 to 1024, not {wrong}"):
+        with pytest.raises(InputError, match=f"--threads must be 1 to 1,024, not {wrong}"):
             resolve(recipe.updated(Request(threads=wrong)), registry)
 
 

@@ -55,6 +55,7 @@ def test_bad_names_and_kinds_are_refused(tmp_path: Path, name: str, kind: str, s
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
     with pytest.raises(InputError, match="exists already"):
         write_package("mine", "matcher", tmp_path)
-    assert not list((tmp_path / "mine").iterdir())
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]

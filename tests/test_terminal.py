@@ -134,7 +134,9 @@ def test_programs_read_json_and_nothing_else(seen: str, place: Path) -> None:
     common = ["--store", "store", "--json"]
     done = run(*ROWS, *common, "--out", "run", cwd=place)
     results = json.loads(done.stdout, parse_constant=refuse)
-    assert results.pop("folder") == "run" and len(results["rows"]) == 4 and "from the store" in done.stderr
+    assert (
+        Path(results.pop("folder")) == place / "run" and len(results["rows"]) == 4 and "from the store" in done.stderr
+    )
     assert results == json.loads((place / "run" / "results.json").read_text(), parse_constant=refuse)
     steps = json.loads(run(*ROWS, *common, "--dry-run", cwd=place).stdout)
     assert {step["stage"] for step in steps} == {"squeeze", "prepare", "initialize", "recover", "relabel", "evaluate"}

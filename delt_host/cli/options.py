@@ -80,7 +80,7 @@ threads = click.option(
 strict = click.option(
     "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
-store = click.option("--store", type=Place(), help="Where finished stages are kept.")
+store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 
 
 def plugins(command: Command) -> Command:

@@ -22,7 +22,7 @@ def tell(console: Console, as_json: bool, path: Path, results: Results) -> None:
     """Print the table, or the results for programs, and write the page beside them; one that fails is a note."""
     from delt_host.report import page, table
 
-    terminal.results_lie_in(path)
+    terminal.results_lie_in(shown(path))
     if as_json:
         terminal.say(json.dumps({"folder": str(path), **results.table()}, indent=1))
     else:

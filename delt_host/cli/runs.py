@@ -28,7 +28,8 @@ def command(folder: Path, as_json: bool) -> None:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; `delt-host run` makes one, or name another")
     try:
-        found = [_summary(path) for path in folder.iterdir() if os.path.isdir(path)]  # noqa: PTH112 - never an error
+        folders = [path for path in folder.iterdir() if os.path.isdir(path)]  # noqa: PTH112 - never an error
+        found = [summary for path in folders if (summary := _summary(path)) is not None]
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     found.sort(key=lambda run: run["when"], reverse=True)
@@ -56,20 +57,21 @@ def _results(path: Path) -> Results:
     return read_results(path)
 
 
-def _summary(path: Path) -> dict[str, Any]:
-    """What a run's folder says, as far as it can be read."""
+def _summary(path: Path) -> dict[str, Any] | None:
+    """What a run's folder says, as far as it can be read; None for one that is no run's."""
     import datetime
 
     from delt_host.errors import InputError
-    from delt_host.lines import lines
 
     about = {"run": path.name, "when": "", "dataset": "", "rows": "", "best": "unfinished"}
     try:
         moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
     except FileNotFoundError:
-        return {**about, "best": "no run: it has no experiment.toml"}
+        return None
     except OSError as error:
         return {**about, "best": f"cannot be read: {error.strerror}"}
+    from delt_host.lines import lines
+
     about["when"] = f"{moment:%Y-%m-%d %H:%M}"
     try:
         results = _results(path)

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 from delt_host import escapes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
 STREAMS = {1: "stdout", 2: "stderr"}
@@ -81,7 +79,7 @@ class _Taken:
     out: Output | None = None
     errors: Output | None = None
     console: Console | None = None
-    results: Path | None = None
+    results: str = ""
 
 
 def take() -> None:
@@ -165,7 +163,7 @@ def complain(text: str) -> None:
     errors().print(text, markup=False, soft_wrap=True)
 
 
-def results_lie_in(path: Path) -> None:
+def results_lie_in(path: str) -> None:
     """What to say should standard output fail: the results are not lost."""
     _Taken.results = path
 
