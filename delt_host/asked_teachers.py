@@ -74,7 +74,7 @@ class TeacherMaker:
         options = teacher_table(given) if isinstance(given, str) else dict(given)
         name = word(options.pop("name", ""), "name of a teacher of the recipe")
         if "file" in options:
-            path = Path(word(options.pop("file"), "file of a teacher of the recipe"))
+            path = Path(word(options.pop("file"), "file of a teacher of the recipe")).absolute()
             if options:
                 raise InputError(f"the teacher comes from {path}; teacher.{next(iter(options))} cannot be set")
             return AskedTeacher(path, Teacher.facts_in(path)["architecture"], name)

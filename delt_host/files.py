@@ -61,7 +61,7 @@ def writing(place: Path, like: Path | None = None) -> Iterator[Path]:
         beside.touch(exist_ok=False)
         mode = stat.S_IMODE(beside.stat().st_mode) if like is None else _mode(like) & 0o666
         yield beside
-        beside.chmod(mode)  # libraries make private ones
+        _set_mode(beside, mode)  # libraries make private ones
         sync(beside)
         beside.replace(place)
         sync(place.parent)
@@ -128,7 +128,17 @@ def sync_all(folder: Path) -> None:
 def _make(folder: Path, like: Path | None) -> None:
     folder.mkdir()
     if like is not None:
-        folder.chmod(_mode(like))
+        _set_mode(folder, _mode(like))
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """Where it differs, and where the file system has modes."""
+    if _mode(path) != mode:
+        try:
+            path.chmod(mode)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                raise
 
 
 def _mode(folder: Path) -> int:

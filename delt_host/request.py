@@ -8,12 +8,12 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from delt_host.errors import InputError
 from delt_host.methods import refuse_former
 from delt_host.options import build, parse_assignment
-from delt_host.settings import LARGEST, shown
+from delt_host.settings import LARGEST, refuse_truth, shown
 
 DEFAULT_SEEDS = 3
 MOST_SEEDS = 1000
@@ -71,6 +71,12 @@ class Request(BaseModel):
     @classmethod
     def _regimes_are_no_choice(cls, given: Any) -> Any:
         return refuse_former(given)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, given: Any, info: ValidationInfo) -> Any:
+        refuse_truth(given, cls.model_fields[str(info.field_name)].annotation)
+        return given
 
     @field_validator("set")
     @classmethod
@@ -130,7 +136,7 @@ NO_TEACHER = "none"
 def teacher_table(word: str) -> dict[str, Any]:
     """``--teacher WORD`` as a recipe has it: a file where it is one, or a model's name."""
     is_file = word.endswith(".safetensors") or Path(word).is_file()
-    return {"file": word} if is_file else {"model": word}
+    return {"file": str(Path(word).expanduser().absolute())} if is_file else {"model": word}
 
 
 def dotted(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,6 +158,8 @@ def parse_seeds(given: Any) -> tuple[int, ...]:
         if isinstance(given, str) and "," in given:
             given = [int(part) for part in given.split(",") if part.strip()]
         listed = isinstance(given, Sequence) and not isinstance(given, str)
+        if any(isinstance(each, bool | float) for each in ([*given] if listed else [given])):
+            raise ValueError
         if not listed and int(given) > MOST_SEEDS:  # before so many are counted out
             raise InputError(f"seeds must be {MOST_SEEDS:,} at most")
         seeds = tuple(given) if listed else tuple(range(int(given)))

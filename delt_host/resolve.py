@@ -17,7 +17,6 @@ from delt_host.asked_teachers import TeacherMaker
 from delt_host.columns import ColumnMaker
 from delt_host.compute import Compute
 from delt_host.data.base import Dataset, RealData
-from delt_host.entry import default_store
 from delt_host.errors import InputError
 from delt_host.experiment import Budget, Experiment, Named
 from delt_host.methods import Method
@@ -125,17 +124,22 @@ def _dataset(given: Any, registry: Registry, sets: SetOptions) -> tuple[str, Dat
         if not cls.location:
             raise InputError(f"dataset {name} is read from no place; leave out ':{options['']}'")
         options[cls.location] = options.pop("")
-    return name, build(cls, {**options, **sets.of("dataset")}, f"dataset {name}")
+    made = build(cls, {**options, **sets.of("dataset")}, f"dataset {name}")
+    lies = getattr(made, cls.location) if cls.location else ""
+    if lies and os.path.lexists(found := os.path.expanduser(lies)):  # noqa: PTH111
+        # Where it lies whichever folder the recipe is read in; what is no path here may be a name elsewhere.
+        made = made.model_copy(update={cls.location: os.path.abspath(found)})  # noqa: PTH100
+    return name, made
 
 
-def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any]) -> RealData:
-    """The dataset that ``--dataset NAME[:PATH]`` and ``--set dataset.OPTION=VALUE`` stand for."""
+def load_named_dataset(name: str, registry: Registry, options: Mapping[str, Any], store: Store) -> RealData:
+    """The dataset that ``--dataset NAME[:PATH]`` and ``--set dataset.OPTION=VALUE`` stand for; decoded images go to `store`."""
     sets = SetOptions(options)
     dataset = _dataset(name, registry, sets)[1]
     for key in options:
         if key not in sets.used:
             raise InputError(f"--set {key} has no place here; only dataset options do")
-    return dataset.load(Services(Store(default_store()))).checked()
+    return dataset.load(Services(store)).checked()
 
 
 def _swaps(request: Request) -> dict[str, str]:

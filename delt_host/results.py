@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
 
+from delt_host import files
 from delt_host.errors import InputError
 from delt_host.options import build
 
@@ -305,8 +306,6 @@ class Results(_Record):
 
     def write(self, run: Path) -> None:
         """Write it into a run's folder, in place of what was there. OSError where that fails."""
-        from delt_host import files  # it imports torch
-
         files.write(run / FILE, self.text())
 
     def text(self) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from delt_host.component import Component
 from delt_host.components import Matcher
@@ -29,7 +29,7 @@ START = "start"  # the control that takes each method's initialisation with zero
 class RowTable(Settings):
     """A recipe's ``[[row]]``."""
 
-    label: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    label: str = Field("", max_length=200)
     """What the tables call it, on one line."""
     role: Literal["method", "baseline", "control"] = "method"
     method: str = ""
@@ -38,6 +38,13 @@ class RowTable(Settings):
     scheduler: str | dict[str, Any] | None = None
     matcher: str | dict[str, Any] | None = None
     form: str | dict[str, Any] = "pixels"
+
+    @field_validator("label")
+    @classmethod
+    def _on_one_line(cls, label: str) -> str:
+        if not label.isprintable():
+            raise ValueError("it must be one line without control characters")
+        return label
 
     @model_validator(mode="before")
     @classmethod

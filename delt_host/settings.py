@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -23,17 +23,39 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _truth_is_no_number(cls, given: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(given, bool) and annotation in (int, float):
-            raise ValueError(f"it must be a number, not {str(given).lower()}")
+        refuse_truth(given, cls.model_fields[str(info.field_name)].annotation)
         return given
 
     @field_validator("*")
     @classmethod
     def _can_be_counted_to(cls, value: Any) -> Any:
-        if type(value) is int and abs(value) > LARGEST:
-            raise ValueError(f"it must be {LARGEST:,} at most, not {shown(value)}")
+        for each in _leaves(value):
+            if type(each) is int and abs(each) > LARGEST:
+                raise ValueError(f"it must be {LARGEST:,} at most, not {shown(each)}")
         return value
+
+
+def refuse_truth(given: Any, annotation: Any) -> None:
+    """ValueError where true or false is given in place of a number, alone or in a list or table."""
+    kinds = set(_kinds(annotation))
+    if kinds & {int, float} and not kinds & {bool, Any}:
+        for each in _leaves(given):
+            if isinstance(each, bool):
+                raise ValueError(f"it must be a number, not {str(each).lower()}")
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """All types that an annotation names."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _kinds(inner)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    yield value
+    for each in inner:
+        yield from _leaves(each)
 
 
 def named_table(given: Any, where: str, default: str = "", known: Iterable[str] = ()) -> tuple[str, dict[str, Any]]:

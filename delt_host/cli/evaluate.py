@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ def command(
 
     if not place.is_run(run):
         raise InputError(f"{run} is not the folder of a run: it has no experiment.toml")
-    if out is not None and out.resolve() == run.resolve():
+    if out is not None and os.path.realpath(out) == os.path.realpath(run):
         raise InputError(f"{run} is the folder of the run itself; choose another with --out")
     console = terminal.out()
     there = Request.from_recipe(run / "experiment.toml")
@@ -131,7 +132,7 @@ def command(
             with finished_so_far(console, as_json, so_far), observer:
                 comparison = story.prepare_run(experiment, host, saved=saved)
                 experiment, problem = comparison.experiment, comparison.problem
-                _note_other_teachers(run, problem)
+                _note_others(run, problem)
                 for measurement in story.run(comparison):
                     measurements.append(measurement)
                 results = folder.results_of(experiment, problem, measurements, host, "evaluate")
@@ -142,13 +143,19 @@ def command(
         raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
 
 
-def _note_other_teachers(run: Path, problem: Problem) -> None:
-    """Say that labels come from others than the run's teachers; a set that was imported comes from no run."""
+def _note_others(run: Path, problem: Problem) -> None:
+    """Say that labels come from others than the run's teachers, or scores from other images; a set that was imported comes from
+    no run."""
     from delt_host.results import FILE, read_results
 
     if not (run / FILE).exists():
         return
-    theirs = [teacher.fingerprint for teacher in read_results(run).teachers]
+    results = read_results(run)
+    if results.data.fingerprint != problem.data.fingerprint:
+        problem.observer.note(
+            f"the images of {problem.data.name} are others than those of the run: do not compare the scores with the run's"
+        )
+    theirs = [teacher.fingerprint for teacher in results.teachers]
     if theirs != [teacher.fingerprint for teacher in problem.teachers]:
         problem.observer.note(
             "the labels are another teacher's than the run's: do not compare the scores with the run's"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, regimes, …"
 )
 @options.device
+@options.store
 @options.plugins
 def command(
+    store: Path | None,
     release: Path,
     dataset: str,
     out: Path,
@@ -69,7 +72,7 @@ def command(
     folders = read_names(class_names) if class_names else ()
     initializer = {
         "name": "imported",
-        "path": str(release.resolve()),
+        "path": os.path.realpath(release),
         "sha256": "",
         "folders": folders,
         "inside": inside,
@@ -83,7 +86,7 @@ def command(
         dataset=dataset, teacher=list(teacher), student=list(student), regime=list(regime), seeds=seeds,
         set=parse_sets(sets), device=device, row=[row], plugins=list(plugins), prefer=list(prefer),
     )  # fmt: skip
-    data = resolve(said, registry).dataset.component.load(Services(Store(default_store()))).checked()
+    data = resolve(said, registry).dataset.component.load(Services(Store(store or default_store()))).checked()
     found = read_release(release, data.class_names, data.image_size, folders, inside)
     initializer["sha256"] = found.sha256
     experiment = resolve(said.model_copy(update={"ipc": found.ipc, "row": [row]}), registry)

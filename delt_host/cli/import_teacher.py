@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 @click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
 @click.option("--out", type=options.Place(), help="The teacher's file (default: CHECKPOINT's name).")
 @options.device
+@options.store
 @options.plugins
 def command(
+    store: Path | None,
     checkpoint: Path,
     model: str,
     dataset: str,
@@ -56,16 +58,18 @@ def command(
     """
     from delt_host.checkpoint import read_checkpoint
     from delt_host.compute import Compute
+    from delt_host.entry import default_store
     from delt_host.request import parse_sets
     from delt_host.resolve import load_named_dataset
     from delt_host.squeeze import measured
+    from delt_host.store import Store
     from delt_host.teacher import Teacher, check_accuracy
 
     path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors").absolute()
     options.check_new(path)
     registry = options.loaded(plugins, prefer)
     state = read_checkpoint(checkpoint)
-    data = load_named_dataset(dataset, registry, parse_sets(sets))
+    data = load_named_dataset(dataset, registry, parse_sets(sets), Store(store or default_store()))
     for note in (data.summary, *data.notes):
         terminal.say(f"note: {data.name}: {note}")
     teacher = Teacher(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,13 +43,15 @@ def tell(console: Console, as_json: bool, path: Path, results: Results) -> None:
 
 @contextmanager
 def told_anyway(console: Console, as_json: bool, results: Results) -> Iterator[None]:
-    """Print the table although it could not be written."""
+    """Print the table, or the results for programs, although they could not be written."""
     from delt_host.report import table
 
     try:
         yield
     except Exception:
-        if not as_json:
+        if as_json:
+            terminal.say(json.dumps(results.table(), indent=1))
+        else:
             table.show(console, results)
         raise
 
@@ -64,7 +66,8 @@ def finished_so_far(console: Console, as_json: bool, results: Callable[[], Resul
     try:
         yield
     except BaseException:
-        if not as_json and (found := results()) is not None:
-            terminal.complain("finished so far:")
-            table.show(console, found)
+        with suppress(Exception):  # what went wrong is what counts
+            if not as_json and (found := results()) is not None:
+                terminal.complain("finished so far:")
+                table.show(console, found)
         raise

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from delt_host.measurement import Measurement, row_record
 from delt_host.problem import Problem
 from delt_host.reader import ImageReader
 from delt_host.report.own_sets import folders
-from delt_host.report.place import HISTORY, PAGE, PICTURE, Command, remove_sets, results_change
+from delt_host.report.place import HISTORY, PAGE, PICTURE, SEED, Command, remove_sets, results_change, write_recipe
 from delt_host.results import FILE as RESULTS
 from delt_host.results import (
     DataRecord,
@@ -74,6 +75,8 @@ def write_run(
         records[place] = SetRecord(
             row=place[0], set=place[1], folder=folder, fingerprint=measurement.distilled.fingerprint
         )
+    with writing_to(path):  # again: somebody may have removed it, or it was begun with another number of threads
+        write_recipe(path, experiment)
     results = write_results(path, results, list(records.values()))
     kept = [path / record.folder for record in records.values()]
     with suppress(OSError):  # what is not named means nothing
@@ -94,11 +97,16 @@ def write_results(path: Path, results: Results, sets: Sequence[SetRecord]) -> Re
 
 
 def check_nothing_lost(path: Path, results: Results) -> None:
-    """RunError where these results have failures in place of scores that the folder has of the same recipe."""
+    """RunError where these results have failures in place of scores that the folder has of the same recipe, or are of other
+    images."""
     try:
         former = read_results(path)
     except InputError:
         return
+    if former.data.fingerprint != results.data.fingerprint:
+        raise RunError(
+            f"{path} has the results of other images of {former.data.name}, and is left as it was; choose another --out"
+        )
     failed = {_place(score) for score in results.scores if score.failure}
     if lost := sorted({score.row for score in former.scores if not score.failure and _place(score) in failed}):
         raise RunError(
@@ -116,12 +124,13 @@ def _save_set(
     """Write a set into a folder of its own, unless it is there already; that folder, in the run's."""
     made = _distilled(measurement, experiment, problem)
     wanted = [SET, HISTORY] if measurement.history is not None else [SET]
-    for each in numbered(f"seed-{measurement.seed}"):
-        place = path / name / each
-        if all((place / file).is_file() for file in wanted) and _holds(place, made):
-            return f"{name}/{each}"
-        if not os.path.lexists(place):
-            break
+    first = f"seed-{measurement.seed}"
+    there = sorted(each for each in (path / name).glob(f"{first}*") if SEED.fullmatch(each.name))
+    for place in there:
+        if all((place / file).is_file() for file in wanted) and _holds(place, made, host):
+            return f"{name}/{place.name}"
+    each = next(each for each in numbered(first) if not os.path.lexists(path / name / each))
+    place = path / name / each
     with files.making_folder(place, within=path) as staged:
         made.save(staged / SET)
         if measurement.history is not None:
@@ -133,10 +142,10 @@ def _save_set(
     return f"{name}/{each}"
 
 
-def _holds(place: Path, made: DistilledSet) -> bool:
+def _holds(place: Path, made: DistilledSet, host: Host) -> bool:
     """Whether the set in a folder is the same, whatever it took to make it."""
     try:
-        there = load(place)
+        there = load(place, partial(host.registry.get, "form"))
     except InputError:
         return False
     return there.distilled.fingerprint == made.distilled.fingerprint and _told(there) == _told(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from delt_host.distilled import FILE, DistilledSet, Forms, load
 from delt_host.errors import InputError, RunError
 from delt_host.experiment import Experiment, Row
 from delt_host.folder_names import distinct
+from delt_host.form import Form
 from delt_host.results import FILE as RESULTS
 from delt_host.results import Results, SetRecord, read_results
 
@@ -80,17 +82,27 @@ def recorded(results: Results, label: str, seed: int) -> SetRecord | None:
 
 
 def own_set(home: Path, results: Results, label: str, seed: int, forms: Forms | None = None) -> DistilledSet:
-    """The set that these results were measured with, from the folder `home` of its run.
+    """The set that these results were measured with, from the folder `home` of its run; without `forms`, a plugin's form is
+    that of the plugins that the run had.
 
     InputError where it is missing, damaged, or another one.
     """
     record = recorded(results, label, seed)
     if record is None:
         raise InputError(f"{home} has no distilled set of {label}, seed {seed}")
-    found = load(home / record.folder, forms)
+    found = load(home / record.folder, forms or partial(_form, results))
     if found.distilled.fingerprint != record.fingerprint:
         raise InputError(
             f"{home / record.folder / FILE} is not the set that the results were measured with: it was put there later, "
             "or they were; run the folder's experiment.toml again"
         )
+    return found
+
+
+def _form(results: Results, name: str) -> type[Form]:
+    from delt_host.plugins import load_registry
+
+    found: type[Form] = load_registry(results.recipe.get("plugins", ()), results.recipe.get("prefer", ())).get(
+        "form", name
+    )
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -68,7 +69,7 @@ def taken(
     InputError for anything else, and where the folder cannot be written or another process
     writes into it.
     """
-    if store is not None and path.resolve().is_relative_to(store.resolve()):
+    if store is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store)):  # never an error
         raise InputError(
             f"{path} lies in the store {store}, which lists and prunes what is in it; choose another --out"
         )
@@ -89,14 +90,19 @@ def taken(
                 raise InputError(f"{path} {reason}; {ways}")
             with writing_to(path):
                 remove_run(path)
+        _remove_begun(path)
         try:
             with writing_to(path):
+                with tempfile.TemporaryFile(dir=path):
+                    pass  # found out now, and not after the work
                 if not _same_recipe(path, experiment):
-                    files.write(path / RECIPE, experiment.to_toml())
+                    write_recipe(path, experiment)
             yield
         except InputError:
-            if new and [each.name for each in path.iterdir()] == [RECIPE]:
-                _remove(path, [RECIPE])
+            if new:
+                with suppress(OSError):
+                    if [each.name for each in path.iterdir()] == [RECIPE]:
+                        _remove(path, [RECIPE])
             raise
         finally:
             if new:
@@ -132,16 +138,13 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
             raise InputError(f"another process works in {folder}; wait for it, or choose another with --out") from None
         except OSError:  # some network file systems
             pass
-        else:
-            if not shared:
-                _remove_begun(folder)
         yield
     finally:
         os.close(descriptor)
 
 
 def _remove_begun(folder: Path) -> None:
-    """What a killed process had begun to write: nobody else writes here now."""
+    """What a killed process had begun to write into a run's folder: nobody else writes there now."""
     for path in folder.glob(f"{files.WRITING}*"):
         shutil.rmtree(path, ignore_errors=True)
         with suppress(OSError):
@@ -165,8 +168,8 @@ def _in_the_way(
     except (OSError, ValueError, RecursionError) as error:
         return f"has an {RECIPE} that cannot be read: {error}"
     here = tomllib.loads(experiment.to_toml())
-    if there != here:
-        return f"is of another recipe: {_difference(there, here)}"
+    if _of_results(there) != _of_results(here):
+        return f"is of another recipe: {_difference(_of_results(there), _of_results(here))}"
     if RESULTS not in names:
         unscored = command == "evaluate" and any((path / name).is_dir() for name in folders(_labels(there)).values())
         return "is the folder of a run" if unscored else ""
@@ -187,9 +190,20 @@ def _fingerprints(sets: Sequence[SetRecord]) -> dict[tuple[str, int], str]:
 
 def _same_recipe(path: Path, experiment: Experiment) -> bool:
     try:
-        return tomllib.loads((path / RECIPE).read_text(encoding="utf-8")) == tomllib.loads(experiment.to_toml())
+        there = tomllib.loads((path / RECIPE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
+    return _of_results(there) == _of_results(tomllib.loads(experiment.to_toml()))
+
+
+def _of_results(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What results are of: not the number of threads, which is the machine's, unless the recipe is strict."""
+    return recipe if recipe.get("strict") else {key: value for key, value in recipe.items() if key != "threads"}
+
+
+def write_recipe(path: Path, experiment: Experiment) -> None:
+    """Write what repeats the run. OSError where that fails."""
+    files.write(path / RECIPE, experiment.to_toml())
 
 
 def _difference(there: Any, here: Any, where: str = "") -> str:

@@ -219,8 +219,9 @@ def made(table: Table, problems: list[str]) -> list[Made]:
         shown: Made | None = None
         for seed in dict.fromkeys(score.set for score in entry.line.scores):
             record = recorded(entry.run.results, entry.line.row.label, seed)
-            if record is None or not (place := entry.run.home / record.folder).is_dir():
+            if record is None:
                 continue
+            place = entry.run.home / record.folder
             try:
                 loaded = own_set(entry.run.home, entry.run.results, entry.line.row.label, seed)
                 if (place / HISTORY).is_file():
