@@ -263,7 +263,7 @@ WRONG = [
     (["table1", "--reading", "delt-papers"], "unknown reading 'delt-papers'; did you mean 'delt-paper'?"),
     (["table1", "--dataset", "cifar10"], "--dataset 'cifar10' is not of the form NAME=VALUE"),
     (["table1", "--set", "scheduler.iteratons=8"], "has an option 'iteratons'; did you mean 'iterations'?"),
-    (["table12", "--teacher", "gone.safetensors"], "no teacher at gone.safetensors"),
+    (["table12", "--teacher", "gone.safetensors"], "gone.safetensors"),
 ]
 
 

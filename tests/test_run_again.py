@@ -6,10 +6,12 @@ import itertools
 import os
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from delt_host.errors import RunError
@@ -18,6 +20,15 @@ from delt_host.stages import story
 from test_run_folder import RUN, TINY, call, refused
 
 
+@pytest.fixture
+def _own_threads() -> Iterator[None]:
+    """A command sets its process's number of threads, and here that is the tests'."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_own_threads")
 def test_another_number_of_threads_is_no_other_recipe_and_other_images_are_no_same_run(tmp_path: Path) -> None:
     for name, level in (("here", 10), ("there", 200)):
         for split, label in itertools.product(("train", "test"), ("a", "b")):
