@@ -15,7 +15,7 @@ from delt_host.code_identity import look_at
 from delt_host.data import DATASETS
 from delt_host.errors import InputError, unknown
 from delt_host.form import FORMS
-from delt_host.guard import OWNED, SHARED, Guarded
+from delt_host.guard import OF_IMPORTS, SHARED, Guarded
 from delt_host.hooks import CLASSES as CLASSES
 from delt_host.hooks import KINDS, offers
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
@@ -190,6 +190,7 @@ def load_registry(plugins: Iterable[str] = (), prefer: Iterable[str] = ()) -> Re
     registry = Registry()
     collected: dict[tuple[str, str], list[Provided]] = {}
     modules = {point.module for point in points}
+    traces.plugins |= {module.partition(".")[0] for module in modules}
     for kind, entries in registry.provided.items():
         collected |= {(kind, name): [entry] for name, entry in entries.items()}
     for point in points:
@@ -213,7 +214,7 @@ def _load(
 ) -> tuple[Plugin, dict[tuple[str, str], Provided]]:
     whom = f"plugin {plugin.name} of {plugin}"
     try:
-        with Guarded(lambda: whom, remark, (*SHARED, *OWNED[1:4])):
+        with Guarded(lambda: whom, remark, (*SHARED, *OF_IMPORTS)):
             found, notes = offers(point.load(), point.module, modules)
     except KeyboardInterrupt:
         raise

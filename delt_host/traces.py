@@ -6,13 +6,11 @@ import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import FrameType, TracebackType
 from weakref import WeakKeyDictionary
 
 from delt_host.errors import sentence
-from delt_host.hookspecs import GROUP
 
 OURS = "delt_host"
 
@@ -28,9 +26,22 @@ inside: list[str] = []
 started: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
 """Threads that components left running, and whose they are."""
 
+plugins: set[str] = set()
+"""The top-level modules of installed plugins."""
 
-repair: Callable[[], list[str]] = list
+
+def _nothing_repaired() -> list[str]:
+    return []
+
+
+def _not_interrupted() -> BaseException | None:
+    return None
+
+
+repair: Callable[[], list[str]] = _nothing_repaired
 """Called after each component: opens again what it closed of standard output, where that is ours, and says what."""
+interruption: Callable[[], BaseException | None] = _not_interrupted
+"""Called around each component: the exception to raise where the command was told to stop."""
 
 
 def told(error: BaseException, modules: Iterable[str] = ()) -> str:
@@ -44,18 +55,16 @@ def told(error: BaseException, modules: Iterable[str] = ()) -> str:
     return f"{said} ({place})" if place and not _PLACED.search(said) else said
 
 
-def place_of(error: BaseException, modules: Iterable[str] = (), others: bool = True) -> str:
-    """`mine/match.py, line 12`: the innermost frame that is in these top-level modules; else, with `others`, the
-    innermost of all. Empty without."""
+def place_of(error: BaseException, modules: Iterable[str] = ()) -> str:
+    """`mine/match.py, line 12`: the innermost frame that is in these top-level modules, or else the innermost of all."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}, line {error.lineno}"
     frames = [each for each in traceback.walk_tb(error.__traceback__) if not _on_the_way(each[0])]
     wanted = {module.partition(".")[0] for module in modules} - {OURS}
     chosen = [each for each in frames if _module(each[0]).partition(".")[0] in wanted]
-    chosen = chosen or (frames if others else [])
-    if not chosen:
+    if not frames:
         return ""
-    frame, line = chosen[-1]
+    frame, line = (chosen or frames)[-1]
     path = Path(frame.f_code.co_filename)
     depth = _module(frame).count(".") + 1 + (path.name == "__init__.py")
     return f"{'/'.join(path.parts[-depth:])}, line {line}"
@@ -93,5 +102,4 @@ def _module(frame: object) -> str:
 
 
 def _foreign(frame: object) -> bool:
-    tops = {point.module.partition(".")[0] for point in entry_points(group=GROUP)}
-    return _module(frame).partition(".")[0] in tops - {OURS}
+    return _module(frame).partition(".")[0] in plugins - {OURS}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from commands import Done, delt_host, python
+from commands import MAIN, Done, cold, delt_host, python
 from conftest import Install
+from delt_host.guard import GENERATORS, Guarded
 
 NAUGHTY = '''
-import atexit, os, random, signal, subprocess, sys, threading, time, typing, warnings
+import atexit, logging, os, random, signal, subprocess, sys, threading, time, typing, warnings
 import numpy, torch
 from delt_host import Evaluation, Evaluator, hookimpl
 
@@ -25,7 +26,32 @@ def deep():
 def fails():
     1 / 0
 
+def alarm():
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+
+def lasting(mode):
+    mode.__enter__()
+    kept.append(mode)
+
+def no_files():
+    import resource
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+
+kept = []
 DEEDS = {
+    "nothing": lambda: None,
+    "logs": lambda: logging.warning("ordinary"),
+    "late": lambda: (os.environ.update(OF_LIBRARY="1"), sys.modules.update(a_library=sys)),
+    "children": lambda: signal.signal(signal.SIGCHLD, lambda *_: None),
+    "alarm": alarm,
+    "inference": lambda: lasting(torch.inference_mode()),
+    "autocast": lambda: lasting(torch.autocast("cpu", torch.bfloat16)),
+    "backends": lambda: torch.backends.mkldnn.set_flags(False),
+    "tf32": lambda: setattr(torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32),
+    "numpy": lambda: numpy.seterr(all="raise"),
+    "no files": no_files,
     "exit": lambda: sys.exit(0),
     "base": lambda: (_ for _ in ()).throw(BaseException("odd")),
     "stop": lambda: next(iter([])),
@@ -76,6 +102,14 @@ SAID = {
     "handler": "ZeroDivisionError: division by zero (naughty.py, line ",
     "print": "NATIVE",
 }
+SAID |= {
+    "alarm": "changed handlers of signals; set back",
+    "inference": "changed torch's inference mode",
+    "autocast": "changed torch's autocast; set back",
+    "backends": "changed torch's flags of backends; set back",
+    "tf32": "changed whether cuDNN may use TF32; set back",
+    "numpy": "changed numpy's handling of floating-point errors; set back",
+}
 FAILS = {
     "exit": "it called sys.exit(0) (naughty.py, line ",
     "base": "BaseException: odd (naughty.py, line ",
@@ -99,6 +133,31 @@ def test_what_a_component_changes_is_set_back_and_said_and_the_results_are_whole
     assert json.loads(done.stdout)["folder"].endswith("run"), "nothing else is on standard output"
     assert SAID[deed] in done.stderr and "Traceback" not in done.stderr
     assert (tmp_path / "run" / "results.json").is_file()
+
+
+@pytest.mark.parametrize("deed", ["nothing", "logs", "late", "children"])
+def test_what_is_no_misdeed_is_not_told(install: Install, tmp_path: Path, deed: str) -> None:
+    install("naughty", NAUGHTY)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    more = ["--set", f"evaluator.do={deed}"]
+    done = cold(*MAIN, *RUN, *more, cwd=tmp_path, env=environment)  # where scikit-learn is imported in the guard
+    assert done.returncode == 0 and "set back" not in done.stderr, done.stderr
+
+
+def test_without_files_left_a_command_ends_in_a_sentence(install: Install, tmp_path: Path) -> None:
+    done = run(install, tmp_path, "no files")
+    assert done.returncode == 1 and "delt-host: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_was_not_known_before_is_not_compared() -> None:
+    state = [b""]
+    noted: list[str] = []
+    setting = next(each for each in GENERATORS if each.name == "numpy's global generator")
+    setting = setting._replace(get=lambda: state[0], put=lambda value: state.__setitem__(0, value))
+    for now in (b"first", b"second"):
+        with Guarded(lambda: "it", noted.append, (setting,)):
+            state[0] = now
+    assert noted == ["it changed numpy's global generator; set back"] and state == [b"first"]
 
 
 @pytest.mark.parametrize("deed", [*FAILS])

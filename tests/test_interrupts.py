@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -80,6 +81,40 @@ def test_the_second_signal_ends_the_process_whatever_it_does(tmp_path: Path) -> 
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == -signal.SIGINT
+
+
+@pytest.mark.parametrize("handling", ["pass", "raise RuntimeError('stopped')"])
+def test_an_interruption_that_a_component_keeps_to_itself_is_raised_again(tmp_path: Path, handling: str) -> None:
+    code = (
+        "import os, signal; from delt_host.cli.interrupt import Interrupted, interruptible\n"
+        "from delt_host.guard import Guarded\n"
+        "try:\n"
+        "  with interruptible(), Guarded(lambda: 'it', print):\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"    except KeyboardInterrupt: {handling}\n"
+        "except Interrupted as error: print(error.code)\n"
+        "with interruptible(), Guarded(lambda: 'it', print): print('on')"
+    )
+    assert ended(start("-c", code, cwd=tmp_path))[:2] == (0, "143\non\n")
+
+
+def test_the_cursor_is_there_after_the_second_signal(tmp_path: Path) -> None:
+    import pty
+
+    code = (
+        "import os, signal; from delt_host.cli.interrupt import interruptible\n"
+        "with interruptible():\n"
+        "  os.write(2, b'\\x1b[?25l')\n"
+        "  for _ in range(2):\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except BaseException: pass"
+    )
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    done = subprocess.run([sys.executable, "-c", code], stderr=theirs, env=environment, check=False, timeout=60)
+    said = os.read(ours, 1000)
+    os.close(ours), os.close(theirs)
+    assert done.returncode == -signal.SIGINT and said.rfind(b"\x1b[?25h") > said.rfind(b"\x1b[?25l") >= 0
 
 
 def test_signals_that_were_ignored_stay_so(tmp_path: Path) -> None:

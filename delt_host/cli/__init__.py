@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import ClassVar
 
 import click
@@ -124,7 +125,17 @@ def _of_help(error: BaseException) -> int | None:
 
 
 def _said(error: BaseException, debug: bool) -> int:
-    """Say what went wrong, and tell the exit code."""
+    """Say what went wrong, and tell the exit code; in a poor sentence where a good one needs what the process lacks."""
+    try:
+        return _told(error, debug)
+    except Exception as another:
+        poor = f"delt-host: {type(error).__name__}, of which more cannot be said ({type(another).__name__})\n"
+        with suppress(OSError):
+            os.write(2, poor.encode("ascii", "backslashreplace"))
+        return 1
+
+
+def _told(error: BaseException, debug: bool) -> int:
     from delt_host import traces
     from delt_host.cli import terminal
 

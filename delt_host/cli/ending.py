@@ -30,7 +30,9 @@ def watch(debug: bool) -> None:
 
     def of_handler(failed: Any) -> None:
         error = failed.exc_value
-        if error is not None and not isinstance(error, SystemExit):
+        if isinstance(error, KeyboardInterrupt) and not threading.main_thread().is_alive():
+            terminal.complain(f"ended without waiting for {_left() or 'what is to be done at exit'}")
+        elif error is not None and not isinstance(error, SystemExit):
             terminal.complain(f"note: {failed.err_msg or 'ignored'}: {traces.told(error)}")
 
     threading.excepthook = of_thread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from delt_host import traces
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -25,6 +29,17 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.number
 
 
+class _Told:
+    """What came, if anything did."""
+
+    number: int | None = None
+
+
+def interruption() -> Interrupted | None:
+    """What to raise again where a component kept it to itself."""
+    return None if _Told.number is None else Interrupted(_Told.number)
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Inside the block the first signal is an Interrupted, and the second ends the process at once, whatever it does."""
@@ -35,9 +50,11 @@ def interruptible() -> Iterator[None]:
     former = {each: handler for each, handler in former.items() if handler not in (signal.SIG_IGN, None)}
     for each in former:
         signal.signal(each, _stop)
+    outer, traces.interruption = traces.interruption, interruption
     try:
         yield
     finally:
+        traces.interruption, _Told.number = outer, None
         for each, handler in former.items():
             with suppress(ValueError):
                 signal.signal(each, handler)
@@ -45,7 +62,11 @@ def interruptible() -> Iterator[None]:
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     for each in SIGNALS:
-        signal.signal(each, signal.SIG_DFL)
+        signal.signal(each, signal.SIG_DFL)  # no handler of ours, which would wait for native code to come back
+    _Told.number = number
+    with suppress(OSError):
+        if os.isatty(2) and os.environ.get("TERM") not in ("dumb", "unknown"):
+            os.write(2, SHOW_CURSOR)  # which a bar hid: after a second signal nobody would
     raise Interrupted(number)
 
 
