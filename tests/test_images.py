@@ -96,6 +96,14 @@ def test_what_is_passed_over_is_counted_by_kind_with_an_example(tmp_path: Path) 
     assert len(load(root).train) == 6
 
 
+def test_a_class_without_images_is_told_with_what_lies_there(tmp_path: Path) -> None:
+    root = make(tmp_path / "d")
+    for image in (root / "train/ant").iterdir():
+        image.rename(image.with_suffix(".heic"))
+    with pytest.raises(InputError, match=r"train/ant has no images \(.*\); passed over, .*: 3 \.heic \(.*"):
+        load(root)
+
+
 def test_hidden_is_one_rule_everywhere(tmp_path: Path) -> None:
     names = [".ipynb_checkpoints", "._x.jpg", ".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini", "cat", "a.b", "_x"]
     assert [name for name in names if not hidden(name)] == ["cat", "a.b", "_x"]
@@ -109,6 +117,9 @@ def test_hidden_is_one_rule_everywhere(tmp_path: Path) -> None:
     after = load(root)
     assert after.class_names == ("ant", "bee") and after.fingerprint == before.fingerprint
     assert "8 hidden (" in note_of(after, "passed over")
+    meant = [note for note in after.notes if "is hidden by its name" in note]
+    said = f"{root}/train/.ipynb_checkpoints is hidden by its name and holds 1 image: rename it to have it as a class"
+    assert len(meant) == 4 and said in meant
 
 
 def test_links_inside_are_followed_once_and_out_only_when_asked(tmp_path: Path) -> None:
@@ -123,6 +134,12 @@ def test_links_inside_are_followed_once_and_out_only_when_asked(tmp_path: Path) 
     with pytest.raises(InputError, match="ant/out is a symbolic link that leads out of"):
         load(root)
     assert len(load(root, follow_links=True).train) == 10
+    other = make(tmp_path / "other")
+    (other / "test").rename(outside / "test")
+    (other / "test").symlink_to(outside / "test")
+    with pytest.raises(InputError, match="other/test is a symbolic link that leads out of"):
+        load(other)
+    assert len(load(other, follow_links=True).test) == 4
 
 
 def test_accents_coded_in_two_ways_are_one_class_and_case_is_two(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from delt_host.protocols import Protocol
 from delt_host.seeding import isolated_rng
 from delt_host.teacher import Awaited, Teacher
 
+Kind = TypeVar("Kind", bound=Component)
 VARIED = 4
 """Options of which another value is tried, where something may depend on them."""
 
@@ -134,7 +135,7 @@ def real_distilled(problem: Problem) -> Distilled:
     return Distilled.of(real_start(problem).images, problem.targets(), Cost())
 
 
-def with_another(component: Component, option: str) -> Component | None:
+def with_another(component: Kind, option: str) -> Kind | None:
     """The component with another value of an option, where one can be thought of."""
     value, kind = getattr(component, option), type(component).model_fields[option].annotation
     others: list[Any] = []
