@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from delt_host import __version__
 from delt_host.entry import default_store
+from delt_host.errors import InputError
 from delt_host.files import make_folders, write
 from delt_host.hookspecs import GROUP, NO_AUTOLOAD
 
@@ -36,10 +37,10 @@ Record = dict[str, Any]
 def catalogue(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> Record:
     """`plugins`: each with what it provides, by kind; `things`: by kind and name, each with its options; `clashes`: names that
     several provide; `notes`. JSON-able. Arguments are those of `load_registry`."""
-    began, file = time.time_ns(), default_store() / FILE
+    began, file = time.time_ns(), _file()
     surroundings = {**_surroundings(), "chosen": [list(plugins), list(prefer)]}
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = json.loads("{}" if file is None else file.read_text(encoding="utf-8"))
         if kept["surroundings"] == surroundings and all(_look(path) == seen for path, seen in kept["files"].items()):
             return dict(kept["found"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -54,9 +55,17 @@ def catalogue(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> Record
     found: Record = json.loads(json.dumps(listed, default=str))
     files = _imported()
     edited = any(seen[1:] > [began] for seen in files.values())  # meanwhile: what was imported may be older
-    if not edited and not any(plugin["broken"] for plugin in found["plugins"]):
+    if file is not None and not edited and not any(plugin["broken"] for plugin in found["plugins"]):
         _keep(file, {"surroundings": surroundings, "files": files, "found": found})
     return found
+
+
+def _file() -> Path | None:
+    """None where there is no place for a store: nothing is kept then."""
+    try:
+        return default_store() / FILE
+    except InputError:
+        return None
 
 
 def _surroundings() -> Record:

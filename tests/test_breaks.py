@@ -67,6 +67,19 @@ def a_network(classes: int, size: int) -> nn.Module:
     )
 
 
+class Frozen(nn.Module):
+    """A class is a builder; a parameter that is not trained, and a head that has no part in the logits."""
+
+    def __init__(self, classes: int, size: int) -> None:
+        super().__init__()
+        self.body, self.head, self.beside = nn.Conv2d(3, 8, 3), nn.Linear(8, classes), nn.Linear(8, 4)
+        self.scale = nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.body(images).relu().mean((2, 3))) * self.scale
+        return logits
+
+
 class Hears(Observer):
     """Writes into its folder."""
 
@@ -77,7 +90,7 @@ class Hears(Observer):
         self.file.write_text(message)
 
 
-RIGHT = [Right(), Sixteen(), a_network, Hears, Scores(), Answers(), Method(summary="", initializer=use("real"))]
+RIGHT = [Right(), Sixteen(), a_network, Frozen, Hears, Scores(), Answers(), Method(summary="", initializer=use("real"))]
 
 
 @pytest.mark.parametrize("thing", RIGHT, ids=[getattr(t, "__name__", type(t).__name__) for t in RIGHT])

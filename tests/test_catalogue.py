@@ -112,3 +112,12 @@ def test_show_and_plugins_list_what_is_installed() -> None:
     listed = json.loads(delt_host("plugins", "--json").stdout)
     delt = next(p for p in listed if p["name"] == "delt")
     assert delt["distribution"] == "delt-host" and delt["provides"]["method"] == ["delt"]
+
+
+def test_without_a_place_for_a_store_nothing_is_kept(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("my-matcher", MATCHER.replace("from my_helper import DEFAULT", "DEFAULT = 1.0"))
+    monkeypatch.delenv("DELT_HOST_STORE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    for _ in range(2):
+        assert "weight: float, default 1.0" in say("show", "mine") and "my-matcher" in say("plugins")
+    assert not list(Path().iterdir())

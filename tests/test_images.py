@@ -20,7 +20,7 @@ from delt_host.data import decode as decode_module
 from delt_host.data import files as files_module
 from delt_host.data.base import ReadingReport, RealData
 from delt_host.data.decode import BadImage, decode
-from delt_host.data.levels import RangeUnknown
+from delt_host.data.levels import Levels, RangeUnknown
 from delt_host.data.walk import hidden
 from delt_host.errors import InputError
 from delt_host.seeding import generator
@@ -96,6 +96,14 @@ def test_what_is_passed_over_is_counted_by_kind_with_an_example(tmp_path: Path) 
     assert len(load(root).train) == 6
 
 
+def test_a_class_without_images_is_told_with_what_lies_there(tmp_path: Path) -> None:
+    root = make(tmp_path / "d")
+    for image in (root / "train/ant").iterdir():
+        image.rename(image.with_suffix(".heic"))
+    with pytest.raises(InputError, match=r"train/ant has no images \(.*\); passed over, .*: 3 \.heic \(.*"):
+        load(root)
+
+
 def test_hidden_is_one_rule_everywhere(tmp_path: Path) -> None:
     names = [".ipynb_checkpoints", "._x.jpg", ".DS_Store", "__MACOSX", "Thumbs.db", "desktop.ini", "cat", "a.b", "_x"]
     assert [name for name in names if not hidden(name)] == ["cat", "a.b", "_x"]
@@ -109,6 +117,9 @@ def test_hidden_is_one_rule_everywhere(tmp_path: Path) -> None:
     after = load(root)
     assert after.class_names == ("ant", "bee") and after.fingerprint == before.fingerprint
     assert "8 hidden (" in note_of(after, "passed over")
+    meant = [note for note in after.notes if "is hidden by its name" in note]
+    said = f"{root}/train/.ipynb_checkpoints is hidden by its name and holds 1 image: rename it to have it as a class"
+    assert len(meant) == 4 and said in meant
 
 
 def test_links_inside_are_followed_once_and_out_only_when_asked(tmp_path: Path) -> None:
@@ -123,6 +134,12 @@ def test_links_inside_are_followed_once_and_out_only_when_asked(tmp_path: Path) 
     with pytest.raises(InputError, match="ant/out is a symbolic link that leads out of"):
         load(root)
     assert len(load(root, follow_links=True).train) == 10
+    other = make(tmp_path / "other")
+    (other / "test").rename(outside / "test")
+    (other / "test").symlink_to(outside / "test")
+    with pytest.raises(InputError, match="other/test is a symbolic link that leads out of"):
+        load(other)
+    assert len(load(other, follow_links=True).test) == 4
 
 
 def test_accents_coded_in_two_ways_are_one_class_and_case_is_two(tmp_path: Path) -> None:
@@ -221,12 +238,49 @@ def test_sixteen_bits_to_the_full_are_as_they_are(tmp_path: Path, held: str) -> 
     assert load(root, white=65535).fingerprint != data.fingerprint or held == "in memory"
 
 
+def test_one_hot_pixel_does_not_say_what_white_is(tmp_path: Path, held: str) -> None:
+    root = make(tmp_path / "d", twelve)
+    values = levels(5).astype(np.uint16) * 16
+    values[0, 0] = 65535
+    Image.fromarray(values).save(root / "train/ant/1.png")
+    seen = r"of 10 images .* 1 uses the upper half .*ant/1\.png, up to 65535.* no brighter than 4\d\d\d .*white=4095"
+    with pytest.raises(RangeUnknown, match=seen):
+        load(root)
+    data = load(root, white=65535)
+    assert int(data.train.original(1).max()) == 255, held
+    assert held == "on demand" or note_of(data, "converted").endswith("; 65535 is white")
+
+
+@pytest.mark.parametrize(
+    ("bright", "dark", "plain"),
+    [(1, 0, True), (1, 1, False), (2, 18, True), (2, 19, False), (0, 1, False), (0, 0, True)],
+)
+def test_a_fair_share_of_images_says_what_sixteen_bits_mean(bright: int, dark: int, plain: bool) -> None:
+    found = Levels()
+    for place in range(bright + dark):
+        value = 65535 if place < bright else 1000
+        found.to_8_bits(Image.fromarray(np.full((2, 2), value, np.uint16)), f"{place:02}.png")
+    if plain:
+        assert found.settle().white == (65535 if bright else 0)
+    else:
+        with pytest.raises(RangeUnknown, match=r"image \d\d\.png.*, and nothing says which value is white: .*=1023 if"):
+            found.settle()
+
+
+def test_png_has_sixteen_bits_at_most_whatever_mode_it_is_opened_in() -> None:
+    image, found = Image.fromarray(np.full((2, 2), 65535, np.int32)), Levels()
+    image.format = "PNG"
+    assert int(np.asarray(found.to_8_bits(image, "x.png")).min()) == 255 and found.settle().white == 65535
+
+
 def test_colours_of_sixteen_bits_are_judged_by_what_can_be_read_of_them(tmp_path: Path, held: str) -> None:
     full = make(tmp_path / "full", lambda pixels, path: deep_colour(pixels, path, 257))
     assert torch.equal(load(full).train.original(1), load(make(tmp_path / "plain")).train.original(1)), held
-    assert held == "on demand" or "10 16-bit colour" in note_of(load(full), "converted")
+    assert held == "on demand" or note_of(load(full), "converted").endswith(": 10 16-bit colour; 65535 is white")
     dark = make(tmp_path / "dark", deep_colour)
-    with pytest.raises(RangeUnknown, match="nothing says which value is white"):
+    with pytest.raises(
+        RangeUnknown, match=r"nothing says which value is white: convert them to 8 bits, or .*65535 if they are dark$"
+    ):
         load(dark)
     with pytest.raises(RangeUnknown, match="only the upper 8 can be read"):
         load(dark, white=4095)

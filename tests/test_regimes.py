@@ -182,9 +182,9 @@ def test_the_kit_tells_what_an_evaluator_lacks() -> None:
         per = "table"
         headline: ClassVar[str] = "count"
 
-    with pytest.raises(AssertionError, match=r"Former has evaluate\(.*labels\), which is written otherwise now"):
+    with pytest.raises(AssertionError, match=r"Former: has evaluate\(.*labels\), which is written otherwise now"):
         check(Former())
-    with pytest.raises(RunError, match=r"Idle is per 'table' and has no derive\(\)"):
+    with pytest.raises(AssertionError, match=r"Idle is per 'table' and has no derive\(\)"):
         check(Idle())
 
 

@@ -13,9 +13,10 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import tomli_w
+from torch import nn
 
 from delt_host.code_identity import code_of, why_unknown
 from delt_host.component import Component
@@ -37,7 +38,7 @@ from delt_host.conformance import (
 )
 from delt_host.conformance.another import in_another_process
 from delt_host.conformance.guard import Recording, digests, one_sentence, watched
-from delt_host.conformance.small import problem_for, without_tests
+from delt_host.conformance.small import VARIED, problem_for, with_another, without_tests
 from delt_host.data.base import Dataset
 from delt_host.form import Form
 from delt_host.former import now_written
@@ -65,9 +66,9 @@ CONTRACTS: tuple[tuple[type, ModuleType], ...] = (
     (Method, method),
     (Regime, method),
 )
+SEEDED = (initializer, scheduler, matcher, network_source, relabeler, evaluator)
+"""Contracts whose results are taken under a second seed too; sets of a test are others under it."""
 REWRITTEN = "AssertionRewritingHook"
-VARIED = 4
-"""Options of which another value is tried, where something is remembered that may depend on them."""
 
 
 def contracts() -> dict[str, ModuleType]:
@@ -99,13 +100,15 @@ def check(thing: Any, problem: Problem | None = None) -> None:
             if hasattr(contract, "without_teacher"):
                 contract.without_teacher(thing, replace(shown, teachers=(), space=shown.normalization))
             here = _check_store(name, thing, contract, shown)
-        if contract not in (method, observer):
-            _check_elsewhere(name, thing, contract, shown, here)
+            other = replace(shown, seed=shown.seed + 1)
+            after = digests(contract.results(thing, other)) if contract in SEEDED else {}
+        if contract not in (method, observer) and _check_elsewhere(name, thing, contract, shown, here) and after:
+            _check_other_seed(name, thing, contract, other, after)
 
 
 def _contract(thing: Any) -> ModuleType | None:
     if isinstance(thing, type):
-        return observer if issubclass(thing, Observer) else None
+        return observer if issubclass(thing, Observer) else model if issubclass(thing, nn.Module) else None
     found = next((module for contract, module in CONTRACTS if isinstance(thing, contract)), None)
     return found or (model if callable(thing) else None)
 
@@ -166,7 +169,7 @@ def _check_reads(
     unsaid = [option for option in type(thing).model_fields if not all(option in options for options in said)]
     tried = 0
     for option in unsaid:
-        other = _with_another(thing, option)
+        other = with_another(thing, option)
         if other is None or tried == VARIED:
             continue
         tried += 1
@@ -182,36 +185,34 @@ def _check_reads(
         )
 
 
-def _with_another(component: Component, option: str) -> Component | None:
-    """The component with another value of an option, where one can be thought of."""
-    value, kind = getattr(component, option), type(component).model_fields[option].annotation
-    others: list[Any] = []
-    if get_origin(kind) is Literal and option != "name":
-        others = [each for each in get_args(kind) if each != value]
-    elif isinstance(value, bool):
-        others = [not value]
-    elif isinstance(value, int | float):
-        others = [value + 1, value / 2]
-    given = {each: getattr(component, each) for each in type(component).model_fields}
-    for other in others:
-        try:
-            return type(component)(**{**given, option: other})
-        except ValueError:
-            continue
-    return None
-
-
-def _check_elsewhere(name: str, thing: Any, contract: ModuleType, problem: Problem, here: dict[str, str]) -> None:
+def _check_elsewhere(name: str, thing: Any, contract: ModuleType, problem: Problem, here: dict[str, str]) -> bool:
+    """Whether it could be tried there."""
     found = in_another_process(contract.__name__, thing, problem)
     if found is None:
-        return
-    assert "error" not in found, f"{name}: in another process it fails: {found.get('error')}"
-    wrong = [what for what, value in here.items() if found["digests"].get(what) != value]
+        return False
+    wrong = _unlike(name, found, here)
     assert not wrong, (
-        f"{name}: {wrong[0]} comes out differently in another process, where the order of sets, hash(), id(), the time, the "
+        f"{name}: {wrong} comes out differently in another process, where the order of sets, hash(), id(), the time, the "
         "process and the working folder are others"
     )
     assert not found["unseen"], (
         f"{name}: imports {found['unseen'][0]} while it runs, which no key sees, so that an edit there would go "
         "unnoticed; import it by its name, in the module's text"
     )
+    return True
+
+
+def _check_other_seed(name: str, thing: Any, contract: ModuleType, problem: Problem, after: dict[str, str]) -> None:
+    """Results under another seed, and of another set, are the same whether or not there were any before in the process."""
+    found = in_another_process(contract.__name__, thing, problem)
+    wrong = _unlike(name, found or {"digests": after}, after)
+    assert not wrong, (
+        f"{name}: {wrong} of another seed or set comes out differently after a first one than alone: it keeps something of "
+        "the first in its module, class or instance; key that by all that it depends on, or use problem.remember()"
+    )
+
+
+def _unlike(name: str, found: dict[str, Any], here: dict[str, str]) -> str:
+    """The first result that is another one in the other process; empty where all are the same."""
+    assert "error" not in found, f"{name}: in another process it fails: {found.get('error')}"
+    return next((what for what, value in here.items() if found["digests"].get(what) != value), "")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import warnings
 from typing import Any
 
 import torch
 
+from delt_host.conformance.small import VARIED, with_another
 from delt_host.data.base import Dataset, RealData, Split
 from delt_host.problem import Problem
 
 MOST = 256
 """Images of each split that are looked at."""
+TRAINED = 20_000
+"""Training images among which those of the test are looked for."""
+FETCHING = ("download",)
+"""Options of which no other value is tried: what it does is more than to give other images."""
 
 
 def results(dataset: Dataset, _problem: Problem) -> dict[str, Any]:
@@ -40,6 +47,50 @@ def examine(dataset: Dataset, _problem: Problem) -> None:
     assert again.fingerprint == data.fingerprint, f"{name}: the fingerprint is another one when it is loaded again"
     some = torch.arange(min(len(data.train), MOST))
     assert torch.equal(again.train.read(some), data.train.read(some)), f"{name}: other images when it is loaded again"
+    _check_apart(name, data)
+    _check_fingerprint(name, dataset, data)
+
+
+def _check_apart(name: str, data: RealData) -> None:
+    """AssertionError where all test images that are looked at are training images, a warning where some are."""
+    train, test = (_pictures(split, most) for split, most in ((data.train, TRAINED), (data.test, MOST)))
+    known = set(train)
+    both = sum(each in known for each in test)
+    assert both < len(test), f"{name}: train and test share their images: all {both} of test that were looked at"
+    if both:
+        warnings.warn(f"{name}: {both} of {len(test)} images of test are in train too", stacklevel=4)
+
+
+def _pictures(split: Split, most: int) -> list[bytes]:
+    """Digests of an even sample of images."""
+    places = torch.arange(len(split))[:: max(len(split) // most, 1)]
+    return [
+        hashlib.sha256(each.numpy().tobytes()).digest() for chunk in places.split(MOST) for each in split.read(chunk)
+    ]
+
+
+def _check_fingerprint(name: str, dataset: Dataset, data: RealData) -> None:
+    """Under other options that make other images or targets the fingerprint is another one: it is a part of every key."""
+    tried = 0
+    for option in type(dataset).model_fields:
+        other = None if option in FETCHING or tried == VARIED else with_another(dataset, option)
+        if other is None:
+            continue
+        tried += 1
+        try:
+            made = other.load()
+            differs = _looks(made) != _looks(data)
+        except Exception:  # this value has no sense for it
+            continue
+        assert not differs or made.fingerprint != data.fingerprint, (
+            f"{name}: another {option} makes other images or targets under the same fingerprint, so that results of the one "
+            "would be taken for the other's; make it of the contents"
+        )
+
+
+def _looks(data: RealData) -> list[object]:
+    splits = (data.train, data.test)
+    return [(split.targets.tolist(), _pictures(split, MOST)) for split in splits]
 
 
 def _check_split(name: str, split: Split, data: RealData) -> None:

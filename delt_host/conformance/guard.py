@@ -69,7 +69,10 @@ def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
         PROCESS[what][1](process[what])
     # Said first: it is why two runs differ.
     if drawn:
-        raise AssertionError(f"{name}: draws from {drawn[0]} global generator; use problem.generator()") from failed
+        layers = ", or, to build layers, delt_host.toolbox.drawn_network" if drawn[0] == "torch's" else ""
+        raise AssertionError(
+            f"{name}: draws from {drawn[0]} global generator; use problem.generator(){layers}"
+        ) from failed
     if changed:
         raise AssertionError(f"{name}: changes {changed[0]} for the whole process; set it back") from failed
     try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from delt_host.components import Initializer, Start
-from delt_host.errors import RunError
+from delt_host.errors import InputError, RunError
 from delt_host.problem import Problem
 from delt_host.stages.initialize import check_start
 
@@ -37,7 +38,8 @@ def examine(initializer: Initializer, problem: Problem) -> None:
         'in their order, and draw with problem.generator("what for", label)'
     )
     few = replace(seen, ipc=1)
-    check_start(initializer.initialize(few, every), few, len(every))
+    with suppress(InputError):  # what does not suit these options, in words for whoever chose them
+        check_start(initializer.initialize(few, every), few, len(every))
 
 
 def check_no_tests(initializer: Initializer, problem: Problem) -> None:

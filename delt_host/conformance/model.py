@@ -35,10 +35,10 @@ def examine(builder: Builder, problem: Problem) -> None:
             f"{name}: in training it gives {tuple(logits.shape)} for {len(images)} images of {classes} classes"
         )
         assert bool(logits.isfinite().all()), f"{name}: its first logits are not finite"
-        reached = torch.autograd.grad(logits.square().sum(), [leaf, *network.parameters()], allow_unused=True)
+        learned = [each for each in network.parameters() if each.requires_grad]
+        reached = torch.autograd.grad(logits.square().sum(), [leaf, *learned], allow_unused=True)
         assert reached[0] is not None, f"{name}: no gradient reaches the images"
-        unused = [what for (what, _), each in zip(network.named_parameters(), reached[1:], strict=True) if each is None]
-        assert not unused, f"{name}: parameter {unused[0]!r} has no part in the logits"
+        assert any(each is not None for each in reached[1:]), f"{name}: no gradient reaches any of its parameters"
     first, again = (_built(builder, problem.num_classes, problem).state_dict() for _ in range(2))
     assert _same(first, again), (
         f"{name}: two networks under one seed have other weights; draw from torch's global generator"

@@ -13,6 +13,9 @@ from delt_host.errors import RunError
 from delt_host.labels import Labels, label_bytes
 from delt_host.problem import Problem
 
+NEAR = 1e-3
+"""That answers to a view may be away from each other in batches of two sizes, whose sums are rounded otherwise."""
+
 
 def results(relabeler: Relabeler, problem: Problem) -> dict[str, Any]:
     labels = Labels(problem, real_distilled(problem), relabeler)
@@ -60,13 +63,17 @@ def _check_given(name: str, relabeler: Relabeler, problem: Problem) -> None:
     index, classes = torch.arange(len(images)), problem.targets()
     batch = Batch(images, index, classes, index.clone(), classes.clone(), torch.ones(len(images)))
     before = {what: each.clone() for what, each in vars(batch).items() if isinstance(each, Tensor)}
-    answers = relabeler.bind(problem.seen_by(relabeler))(batch)
+    answer = relabeler.bind(problem.seen_by(relabeler))
+    answers = answer(batch)
     for what, each in before.items():
         assert torch.equal(getattr(batch, what), each), f"{name}: changes batch.{what} in place; work on a copy"
     wanted = (len(images), problem.num_classes)
     assert isinstance(answers, Tensor), f"{name}: its answers are a {type(answers).__name__}, not a tensor"
     assert tuple(answers.shape) == wanted, f"{name}: its answers are {tuple(answers.shape)}, not {wanted}"
     assert answers.is_floating_point(), f"{name}: its answers are of {answers.dtype}, not floats"
+    two = Batch(**{what: each[:2] if isinstance(each, Tensor) else each for what, each in vars(batch).items()})
+    near = torch.allclose(answer(two).float(), answers[:2].float(), rtol=NEAR, atol=NEAR)
+    assert near, f"{name}: the answer to a view depends on the views beside it in the batch"
 
 
 def _check_packing(name: str, relabeler: Relabeler, classes: int) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import torch
 from torch import Tensor
 
-from delt_host.component import Asking
+from delt_host.component import Asking, Component
 from delt_host.components import Cost, Distilled, Relabeler, Start, Views
 from delt_host.compute import Compute
 from delt_host.data.base import RealData, Split
@@ -21,6 +21,10 @@ from delt_host.problem import Problem
 from delt_host.protocols import Protocol
 from delt_host.seeding import isolated_rng
 from delt_host.teacher import Awaited, Teacher
+
+Kind = TypeVar("Kind", bound=Component)
+VARIED = 4
+"""Options of which another value is tried, where something may depend on them."""
 
 
 def random_teacher(data: RealData, model: str = "convnet3", seed: int = 0) -> Teacher:
@@ -120,13 +124,34 @@ def two_groups(problem: Problem, iterations: int) -> Plan:
 
 
 def real_start(problem: Problem) -> Start:
-    """The first images of every class."""
-    places = [problem.data.train.of_class(label)[: problem.count] for label in range(problem.num_classes)]
+    """The first images of every class, or under an odd seed those that follow."""
+    skipped = problem.seed % 2 * problem.count
+    members = (problem.data.train.of_class(label) for label in range(problem.num_classes))
+    places = [each.roll(-skipped)[: problem.count] for each in members]
     return Start(problem.data.train.read(torch.cat(places)))
 
 
 def real_distilled(problem: Problem) -> Distilled:
     return Distilled.of(real_start(problem).images, problem.targets(), Cost())
+
+
+def with_another(component: Kind, option: str) -> Kind | None:
+    """The component with another value of an option, where one can be thought of."""
+    value, kind = getattr(component, option), type(component).model_fields[option].annotation
+    others: list[Any] = []
+    if get_origin(kind) is Literal and option != "name":
+        others = [each for each in get_args(kind) if each != value]
+    elif isinstance(value, bool):
+        others = [not value]
+    elif isinstance(value, int | float):
+        others = [value + 1, value / 2]
+    given = {each: getattr(component, each) for each in type(component).model_fields}
+    for other in others:
+        try:
+            return type(component)(**{**given, option: other})
+        except ValueError:
+            continue
+    return None
 
 
 def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from delt_host.component import Component
-from delt_host.data.levels import Levels
+from delt_host.data.levels import FULL, Levels
 from delt_host.errors import InputError
 from delt_host.reader import ImageReader
 from delt_host.services import NONE, Services
@@ -127,7 +127,9 @@ class ReadingReport:
         lines = []
         if self.converted:
             kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(self.converted.items()))
-            white = f"; {self.levels.white:g} is white" if self.levels.white else ""
+            deep = any(kind.startswith("16-bit") for kind in self.converted)
+            value = self.levels.white or (FULL if deep else 0)
+            white = f"; {value:g} is white" if value else ""
             lines.append(f"converted to RGB: {kinds}{white}")
         if self.skipped:
             shown = ", ".join(self.skipped[:3]) + (", …" if len(self.skipped) > 3 else "")

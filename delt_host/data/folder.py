@@ -13,7 +13,7 @@ from pydantic import Field
 from delt_host.data.base import Dataset, RealData
 from delt_host.data.decode import size_of
 from delt_host.data.files import Files, load_files
-from delt_host.data.walk import READ, PassedOver, folders_in, images_in
+from delt_host.data.walk import READ, PassedOver, check_link, folders_in, images_in
 from delt_host.errors import InputError
 from delt_host.services import NONE, Services
 
@@ -52,6 +52,8 @@ class ImageFolder(Dataset):
         if test is None:
             raise InputError(f"{root} has neither test/ nor val/ with a folder for each class")
         passed, within = PassedOver(), None if self.follow_links else root
+        for split in (root / "train", test):
+            check_link(split, within)
         train_files, names = class_files(root / "train", passed, within)
         test_files, test_names = class_files(test, passed, within)
         for name in sorted(set(names) ^ set(test_names)):
@@ -92,7 +94,9 @@ def class_files(split: Path, passed: PassedOver, within: Path | None = None) -> 
     for label, name in enumerate(names := sorted(found)):
         images = images_in(found[name], passed, within)
         if not images:
-            raise InputError(f"the class folder {found[name]} has no images ({READ})")
+            images_in(found[name], there := PassedOver(), within)
+            said = "; ".join(["", *there.notes()])
+            raise InputError(f"the class folder {found[name]} has no images ({READ}){said}")
         paths += images
         targets += [label] * len(images)
     return Files(paths, targets), names

@@ -18,6 +18,12 @@ FULL = 65535.0
 """White of 16 bits, where they are used to the full."""
 LEAST_OF_FULL = 2**15
 """A data set whose brightest value is below this uses half of 16 bits at most: it may hold 12 bits, or 10, or 8."""
+FAIR_SHARE = 10
+"""One image in so many has to use the upper half, and two where there are several: one pixel of one image decides nothing."""
+SET = "--set dataset.white="
+CONVERT = f"convert them to 8 bits, or {SET}65535 if they are dark"
+"""Of colours only the upper 8 bits can be had."""
+NOTHING = (-1.0, "")
 HALF_A_LEVEL = 1 + 1 / 510
 _noting = Lock()
 
@@ -32,9 +38,16 @@ class Levels:
 
     white: float = 0.0
     """0: 16 bits to the full, as far as `check` finds the data to say so."""
-    brightest: float = -1.0
-    """The largest value seen in an image of 16 bits; -1: there was none."""
-    example: str = ""
+    images: int = 0
+    """Images of 16 bits that were seen."""
+    bright: int = 0
+    """Those among them that use the upper half."""
+    colours: bool = False
+    """Whether some of them have colours."""
+    brightest: tuple[float, str] = NOTHING
+    """The largest value of all, and the first image by name that has it."""
+    dimmest: tuple[float, str] = NOTHING
+    """Likewise of those images that use the lower half alone."""
     settled: bool = False
     """Whether the range was decided already, so that an image of a kind that was not among those looked at is refused."""
 
@@ -44,7 +57,7 @@ class Levels:
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError("some of its values are not numbers")
-        deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+        deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG"))
         kind = "16-bit" if deep else "floating-point" if image.mode == "F" else "32-bit"
         found = f"image {name} is {kind} grey (mode {image.mode}) with values from {low:.6g} to {high:.6g}"
         if low < 0:
@@ -65,31 +78,43 @@ class Levels:
                 f"image {name} has colours of 16 bits, of which only the upper 8 can be read: "
                 f"dataset.white={self.white:g} cannot be had; convert it to 8 bits"
             )
-        self._seen(high * 257.0, name)
+        self._seen(high * 257.0, name, colours=True)
 
-    def _seen(self, high: float, name: str) -> None:
+    def _seen(self, high: float, name: str, colours: bool = False) -> None:
         if self.settled and not self.white:
             raise RangeUnknown(
-                f"image {name} has 16 bits a value, as none had of those that were looked at: say which value is white: "
-                "--set dataset.white=65535, or 4095 for 12 bits"
+                f"image {name} has 16 bits a value, as none had of those that were looked at: "
+                + (CONVERT if colours else f"say which value is white: {SET}65535, or 4095 for 12 bits")
             )
         with _noting:
-            if high > self.brightest:
-                self.brightest, self.example = high, name
+            self.images += 1
+            self.colours |= colours
+            self.brightest = _brighter(self.brightest, (high, name))
+            if high >= LEAST_OF_FULL:
+                self.bright += 1
+            else:
+                self.dimmest = _brighter(self.dimmest, (high, name))
 
     def check(self) -> None:
-        """RangeUnknown where no image of 16 bits uses the upper half of them."""
-        if not self.white and 0 <= self.brightest < LEAST_OF_FULL:
-            raise RangeUnknown(
-                f"no image of 16 bits a value is brighter than {self.brightest:.0f} of 65535 (image {self.example}), and "
-                f"nothing says which value is white: --set dataset.white={_next(self.brightest)} if it is that many bits, "
-                "65535 if the images are dark"
+        """RangeUnknown where too few of the images of 16 bits use the upper half of them."""
+        if self.white or self.bright >= max(self.images / FAIR_SHARE, min(self.images, 2)):
+            return
+        (high, example), (low, dim) = self.brightest, self.dimmest
+        seen = f"no image of 16 bits a value is brighter than {high:.0f} of 65535 (image {example})"
+        if self.bright:
+            seen = (
+                f"of {self.images} images of 16 bits a value {self.bright} uses the upper half of them (image {example}, up to "
+                f"{high:.0f}), the others are no brighter than {low:.0f} (image {dim})"
             )
+            seen = seen.replace(" uses ", " use ") if self.bright > 1 else seen
+        mended = " and the brighter images are mended or removed" if self.bright else ""
+        ways = f"{SET}{_next(low)} if it is that many bits{mended}, 65535 if the images are dark"
+        raise RangeUnknown(f"{seen}, and nothing says which value is white: {CONVERT if self.colours else ways}")
 
     def settle(self) -> Levels:
         """What holds from now on for images that are read one at a time."""
         self.check()
-        return Levels(FULL if not self.white and self.brightest >= 0 else self.white, settled=True)
+        return Levels(FULL if not self.white and self.images else self.white, settled=True)
 
 
 def of_16_bits(image: Image.Image) -> bool:
@@ -110,6 +135,11 @@ def _brightest(image: Image.Image) -> float:
     """The largest value of a loaded image's colours."""
     found = np.asarray(image)
     return float(found[..., :3].max())
+
+
+def _brighter(one: tuple[float, str], other: tuple[float, str]) -> tuple[float, str]:
+    """The one with the larger value; of equals the first by name, whichever was read first."""
+    return min(one, other, key=lambda each: (-each[0], each[1]))
 
 
 def _next(brightest: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -38,6 +39,8 @@ class PassedOver:
 
     kinds: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
+    hidden_classes: dict[str, int] = field(default_factory=dict)
+    """Images of hidden folders that lie where class folders do."""
 
     def add(self, path: PurePath, kind: str = "") -> None:
         """Count a file; its kind is its suffix where none is said."""
@@ -46,14 +49,18 @@ class PassedOver:
         self.examples.setdefault(kind, str(path))
 
     def notes(self) -> tuple[str, ...]:
-        """One sentence, or none."""
+        """One sentence, or none; and one for each hidden folder that may have been meant as a class."""
         if not self.kinds:
             return ()
+        classes = [
+            f"{folder} is hidden by its name and holds {count} image{'s' * (count > 1)}: rename it to have it as a class"
+            for folder, count in self.hidden_classes.items()
+        ]
         kinds = sorted(self.kinds, key=lambda kind: (-self.kinds[kind], kind))
         parts = [f"{self.kinds[kind]} {kind} ({self.examples[kind]})" for kind in kinds[:KINDS_SHOWN]]
         if rest := sum(self.kinds[kind] for kind in kinds[KINDS_SHOWN:]):
             parts.append(f"{rest} of other kinds")
-        return (f"passed over, as no images that are read: {', '.join(parts)}",)
+        return (f"passed over, as no images that are read: {', '.join(parts)}", *classes)
 
 
 def folders_in(folder: Path, passed: PassedOver) -> list[Path]:
@@ -63,6 +70,8 @@ def folders_in(folder: Path, passed: PassedOver) -> list[Path]:
         path = Path(entry.path)
         if hidden(entry.name):
             passed.add(path, "hidden")
+            if path.is_dir() and (count := _images_below(path)):
+                passed.hidden_classes[str(path)] = count
         elif path.is_dir():
             found.append(path)
         else:
@@ -76,9 +85,16 @@ def images_in(folder: Path, passed: PassedOver, within: Path | None = None) -> l
 
     InputError for a symbolic link that leads out of `within`, where it is given. Links that lead back are not followed.
     """
-    _check_link(folder, within)
+    check_link(folder, within)
     found = sorted(_below(folder, (folder.resolve(),), passed, within))
     return [file for _, files in found for file in files]
+
+
+def _images_below(folder: Path) -> int:
+    """How many images a folder holds that nobody reads; 0 where it cannot be looked at."""
+    with suppress(InputError):
+        return len(images_in(folder, PassedOver()))
+    return 0
 
 
 def _below(
@@ -94,7 +110,7 @@ def _below(
             passed.add(path, "links to nothing")
         elif entry.is_dir():
             if is_link:
-                _check_link(path, within)
+                check_link(path, within)
             target = path.resolve() if is_link else above[-1] / path.name
             if any(each.is_relative_to(target) for each in above):
                 passed.add(path, "links that lead back")
@@ -104,7 +120,7 @@ def _below(
             passed.add(path, "neither files nor folders")
         elif is_image(path):
             if is_link:
-                _check_link(path, within)
+                check_link(path, within)
             images.append(path)
         else:
             passed.add(path)
@@ -131,7 +147,8 @@ def _leads_somewhere(link: Path) -> bool:
     return True
 
 
-def _check_link(path: Path, within: Path | None) -> None:
+def check_link(path: Path, within: Path | None) -> None:
+    """InputError for a symbolic link that leads out of a folder, where it is given."""
     if within is not None and path.is_symlink() and not path.resolve().is_relative_to(within.resolve()):
         raise InputError(
             f"{path} is a symbolic link that leads out of {within}; to read such links: --set dataset.follow_links=true"

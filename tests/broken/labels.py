@@ -61,6 +61,16 @@ class Zeroes(Relabeler):
         return lambda batch: problem.teacher_logits(batch.images.mul_(0.5))
 
 
+@breaks("the answer to a view depends on the views beside it in the batch")
+class Centred(Relabeler):
+    def bind(self, problem):
+        def answer(batch):
+            logits = problem.teacher_logits(batch.images)
+            return logits - logits.mean(dim=0)
+
+        return answer
+
+
 @breaks("probabilities do not sum to 1")
 class NoProbabilities(Answers):
     kind: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
@@ -105,6 +115,15 @@ class TensorFacts(Scores):
 class Timed(Scores):
     def evaluate(self, problem, distilled, taught):
         return Evaluation({"top1": time.perf_counter()})
+
+
+@breaks("scores of another seed or set comes out differently after a first one than alone")
+class ScoresFirst(Scores):
+    kept: ClassVar[list[float]] = []
+
+    def evaluate(self, problem, distilled, taught):
+        self.kept.append(float(distilled.read(torch.arange(4)).float().mean()))
+        return Evaluation({"top1": self.kept[0]})
 
 
 @breaks("changes the distilled set in place")

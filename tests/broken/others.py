@@ -56,9 +56,9 @@ class Sixteen(Dataset):
 
     def parts(self) -> dict[str, Any]:
         images = torch.arange(16 * 3 * 64).view(16, 3, 8, 8).remainder(251).to(torch.uint8)
-        split = MemorySplit(images, torch.arange(16) % 2)
+        split, test = (MemorySplit(each, torch.arange(16) % 2) for each in (images, 255 - images))
         return {"name": "sixteen", "class_names": ("a", "b"), "image_size": 8, "mean": (0.5,) * 3, "std": (0.2,) * 3,
-                "train": split, "test": split, "fingerprint": "one"}  # fmt: skip
+                "train": split, "test": test, "fingerprint": "one"}  # fmt: skip
 
     def load(self, *_services: Any) -> RealData:
         return RealData(**self.parts())
@@ -86,6 +86,20 @@ class NoSpread(Sixteen):
 class OtherSize(Sixteen):
     def parts(self):
         return super().parts() | {"image_size": 9}
+
+
+@breaks("another size makes other images or targets under the same fingerprint")
+class OnePrint(Sixteen):
+    def parts(self):
+        return super().parts() | {
+            "test": MemorySplit(torch.full((16, 3, 8, 8), self.size, dtype=torch.uint8), torch.arange(16) % 2)
+        }
+
+
+@breaks("train and test share their images: all 16")
+class TrainIsTest(Sixteen):
+    def parts(self):
+        return super().parts() | {"test": super().parts()["train"]}
 
 
 # Methods, regimes, networks, observers
