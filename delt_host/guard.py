@@ -1,7 +1,7 @@
-"""Components share our process. What they change of it, of themselves or by accident, is set back when they are done, and said.
+"""Components share our process. What they change of it, as far as we look, is set back when they are done, and said.
 
-Plugins are trusted as any installed package is: nothing is forbidden here. A run is protected from their mistakes: the next
-component computes as if this one had never been there.
+Plugins are trusted as any installed package is: nothing is forbidden here. A run is protected from their mistakes: of
+what results commonly depend on, the next component finds nothing that this one left.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,7 +141,7 @@ def test_what_a_component_changes_is_set_back_and_said_and_the_results_are_whole
 @pytest.mark.parametrize("deed", ["nothing", "logs", "late", "children"])
 def test_what_is_no_misdeed_is_not_told(install: Install, tmp_path: Path, deed: str) -> None:
     install("naughty", NAUGHTY)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     more = ["--set", f"evaluator.do={deed}"]
     done = cold(*MAIN, *RUN, *more, cwd=tmp_path, env=environment)  # where scikit-learn is imported in the guard
     assert done.returncode == 0 and "set back" not in done.stderr, done.stderr
@@ -183,6 +186,22 @@ def test_a_thread_that_never_ends_does_not_keep_the_command(install: Install, tm
     done = python("-c", script, *RUN, "--set", "evaluator.do=endless", cwd=tmp_path, env=environment, timeout=60)
     assert done.returncode == 0 and json.loads(done.stdout)
     assert "waiting up to 0 s for thread" in done.stderr and "of evaluator naughty of naughty 1.2" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_nobody_has_to_wait_for_a_thread(install: Install, tmp_path: Path) -> None:
+    install("naughty", NAUGHTY)
+    script = "from delt_host.cli import ending, main; ending.SILENCE = 0.3; main()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-c", script, *RUN, "--set", "evaluator.do=endless"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=tmp_path, env=environment
+    )
+    assert process.stderr is not None
+    assert any("waiting up to 30 s for thread" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "ended without waiting for thread" in errors and "KeyboardInterrupt" not in errors
 
 
 @pytest.mark.parametrize("deed", ["import sys; sys.exit(0)", "print('NOISE')", "import os; os.chdir('/')"])
@@ -231,7 +250,11 @@ comparison = story.prepare_run(experiment, host)
 found = list(story.run(comparison))
 Path("run").mkdir()
 results = folder.results_of(comparison.experiment, comparison.problem, found, host)
+<<<<<<< HEAD
 folder.write_run(Path("run").absolute(), results, found, comparison.experiment, comparison.problem, host)
+=======
+folder.write_run(Path("run"), results, found, comparison.experiment, comparison.problem, host)
+>>>>>>> p-g
 assert not any(m.failure for m in found)
 for one, other in zip(before, seen(), strict=True):
     assert one == other, (one, other)

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import pickle
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 
 from delt_host.component import Component
 from delt_host.errors import InputError, RunError, sentence
+from delt_host.guard import GENERATORS, Guarded
 from delt_host.problem import Problem
 from delt_host.store import Store
 from delt_host.traces import told
 
-GENERATORS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "torch's": (torch.random.get_rng_state, torch.random.set_rng_state),
-    "numpy's": (np.random.get_state, np.random.set_state),
-    "Python's": (random.getstate, random.setstate),
-}
-"""The global generators, each with how its state is read and set."""
-PROCESS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
-    "torch's default type": (torch.get_default_dtype, torch.set_default_dtype),
-    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
-    "whether torch records gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
-    "the working folder": (os.getcwd, os.chdir),
-}
+GLOBAL = frozenset(setting.name for setting in GENERATORS)
 
 
 @contextmanager
@@ -53,21 +39,16 @@ def one_sentence(name: str) -> Iterator[None]:
 @contextmanager
 def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
     """AssertionError where the block draws from a global generator, or changes options, data, teachers or the process."""
-    generators = {whose: read() for whose, (read, _) in GENERATORS.items()}
-    process = {what: read() for what, (read, _) in PROCESS.items()}
+    guarded = Guarded(lambda: name, lambda _: None)
     looked = _looks(thing, problem)
     failed: BaseException | None = None
     try:
-        yield
+        with guarded:
+            yield
     except (Exception, SystemExit) as error:
         failed = error
-    drawn = [whose for whose, (read, _) in GENERATORS.items() if _bits(read()) != _bits(generators[whose])]
-    changed = [what for what, (read, _) in PROCESS.items() if read() != process[what]]
-    for whose, (_, write) in GENERATORS.items():
-        write(generators[whose])
-    for what in changed:
-        PROCESS[what][1](process[what])
     # Said first: it is why two runs differ.
+<<<<<<< HEAD
     if drawn:
         layers = ", or, to build layers, delt_host.toolbox.drawn_network" if drawn[0] == "torch's" else ""
         raise AssertionError(
@@ -75,6 +56,13 @@ def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
         ) from failed
     if changed:
         raise AssertionError(f"{name}: changes {changed[0]} for the whole process; set it back") from failed
+=======
+    for what in guarded.changed:
+        if what in GLOBAL:
+            raise AssertionError(f"{name}: draws from {what}; use problem.generator()") from failed
+    if guarded.changed:
+        raise AssertionError(f"{name}: changes {guarded.changed[0]} for the whole process; set it back") from failed
+>>>>>>> p-g
     try:
         now = _looks(thing, problem)
     except Exception as error:
@@ -93,10 +81,6 @@ def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
             ) from failed
     if failed is not None:
         raise failed
-
-
-def _bits(state: Any) -> bytes:
-    return bytes(state.numpy()) if isinstance(state, torch.Tensor) else pickle.dumps(state)
 
 
 def _looks(thing: Any, problem: Problem) -> dict[str, str]:

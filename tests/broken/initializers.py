@@ -36,7 +36,7 @@ class NumpyGlobal(Initializer):
         return Start(torch.from_numpy(np.random.rand(*shape(problem, classes))).float())
 
 
-@breaks("draws from Python's global generator")
+@breaks("draws from random's global generator")
 class PythonGlobal(Initializer):
     def initialize(self, problem, classes):
         return Start(noise(problem, classes) + random.random())
