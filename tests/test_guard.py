@@ -250,11 +250,7 @@ comparison = story.prepare_run(experiment, host)
 found = list(story.run(comparison))
 Path("run").mkdir()
 results = folder.results_of(comparison.experiment, comparison.problem, found, host)
-<<<<<<< HEAD
 folder.write_run(Path("run").absolute(), results, found, comparison.experiment, comparison.problem, host)
-=======
-folder.write_run(Path("run"), results, found, comparison.experiment, comparison.problem, host)
->>>>>>> p-g
 assert not any(m.failure for m in found)
 for one, other in zip(before, seen(), strict=True):
     assert one == other, (one, other)

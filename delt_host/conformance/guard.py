@@ -48,21 +48,12 @@ def watched(name: str, thing: Any, problem: Problem) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         failed = error
     # Said first: it is why two runs differ.
-<<<<<<< HEAD
-    if drawn:
-        layers = ", or, to build layers, delt_host.toolbox.drawn_network" if drawn[0] == "torch's" else ""
-        raise AssertionError(
-            f"{name}: draws from {drawn[0]} global generator; use problem.generator(){layers}"
-        ) from failed
-    if changed:
-        raise AssertionError(f"{name}: changes {changed[0]} for the whole process; set it back") from failed
-=======
     for what in guarded.changed:
         if what in GLOBAL:
-            raise AssertionError(f"{name}: draws from {what}; use problem.generator()") from failed
+            layers = ", or, to build layers, delt_host.toolbox.drawn_network" if what.startswith("torch") else ""
+            raise AssertionError(f"{name}: draws from {what}; use problem.generator(){layers}") from failed
     if guarded.changed:
         raise AssertionError(f"{name}: changes {guarded.changed[0]} for the whole process; set it back") from failed
->>>>>>> p-g
     try:
         now = _looks(thing, problem)
     except Exception as error:
