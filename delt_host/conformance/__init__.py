@@ -100,10 +100,8 @@ def check(thing: Any, problem: Problem | None = None) -> None:
             if hasattr(contract, "without_teacher"):
                 contract.without_teacher(thing, replace(shown, teachers=(), space=shown.normalization))
             here = _check_store(name, thing, contract, shown)
-            other = replace(shown, seed=shown.seed + 1)
-            after = digests(contract.results(thing, other)) if contract in SEEDED else {}
-        if contract not in (method, observer) and _check_elsewhere(name, thing, contract, shown, here) and after:
-            _check_other_seed(name, thing, contract, other, after)
+        if contract not in (method, observer):
+            _check_elsewhere(name, thing, contract, shown, here)
 
 
 def _contract(thing: Any) -> ModuleType | None:
@@ -185,11 +183,12 @@ def _check_reads(
         )
 
 
-def _check_elsewhere(name: str, thing: Any, contract: ModuleType, problem: Problem, here: dict[str, str]) -> bool:
-    """Whether it could be tried there."""
-    found = in_another_process(contract.__name__, thing, problem)
+def _check_elsewhere(name: str, thing: Any, contract: ModuleType, problem: Problem, here: dict[str, str]) -> None:
+    """The same results there; and of another seed and set those that one more process has that knows no other."""
+    other = replace(problem, seed=problem.seed + 1) if contract in SEEDED else None
+    found = in_another_process(contract.__name__, thing, problem, other)
     if found is None:
-        return False
+        return
     wrong = _unlike(name, found, here)
     assert not wrong, (
         f"{name}: {wrong} comes out differently in another process, where the order of sets, hash(), id(), the time, the "
@@ -199,13 +198,10 @@ def _check_elsewhere(name: str, thing: Any, contract: ModuleType, problem: Probl
         f"{name}: imports {found['unseen'][0]} while it runs, which no key sees, so that an edit there would go "
         "unnoticed; import it by its name, in the module's text"
     )
-    return True
-
-
-def _check_other_seed(name: str, thing: Any, contract: ModuleType, problem: Problem, after: dict[str, str]) -> None:
-    """Results under another seed, and of another set, are the same whether or not there were any before in the process."""
-    found = in_another_process(contract.__name__, thing, problem)
-    wrong = _unlike(name, found or {"digests": after}, after)
+    if other is None:
+        return
+    alone = in_another_process(contract.__name__, thing, other)
+    wrong = _unlike(name, alone, found["after"]) if alone is not None else ""
     assert not wrong, (
         f"{name}: {wrong} of another seed or set comes out differently after a first one than alone: it keeps something of "
         "the first in its module, class or instance; key that by all that it depends on, or use problem.remember()"

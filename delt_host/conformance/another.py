@@ -31,12 +31,18 @@ HASHES = "20731"  # another order of sets than whoever asks has, who may have an
 OTHER_HASHES = "20732"
 
 
-def in_another_process(contract: str, thing: Any, problem: Problem) -> dict[str, Any] | None:
-    """`digests` of what the contract's `results` are there, or `error`; `unseen`: modules that it imported meanwhile and that
-    no key looks at. None, with a warning, where the class cannot be imported there: it was made in a notebook's cell."""
+def in_another_process(
+    contract: str, thing: Any, problem: Problem, then: Problem | None = None
+) -> dict[str, Any] | None:
+    """`digests` of what the contract's `results` are there, or `error`, and `after`, those of another problem `then`.
+
+    `unseen`: modules that it imported meanwhile and that no key looks at. None, with a warning, where the class cannot be
+    imported there: it was made in a notebook's cell.
+    """
     name = thing.__name__ if hasattr(thing, "__name__") else type(thing).__name__
     try:
-        asked = pickle.dumps((contract, thing, replace(problem, services=Services(None))))
+        both = [each and replace(each, services=Services(None)) for each in (problem, then)]
+        asked = pickle.dumps((contract, thing, *both))
     except Exception as error:
         _skipped(name, sentence(error))
         return None
@@ -109,7 +115,7 @@ def _answer(folder: Path) -> None:
     os.chdir(folder)
     found: dict[str, Any]
     try:
-        contract, thing, problem = pickle.loads(request["asked"])
+        contract, thing, problem, then = pickle.loads(request["asked"])
     except BaseException as error:
         found = {"cannot": sentence(error)}
     else:
@@ -119,6 +125,8 @@ def _answer(folder: Path) -> None:
         random.seed(1)
         try:
             found = {"digests": digests(contracts()[contract].results(thing, problem))}
+            if then is not None:
+                found["after"] = digests(contracts()[contract].results(thing, then))
         except BaseException as error:
             found = {"error": sentence(error)}
         seen = modules_of(thing if hasattr(thing, "__qualname__") else type(thing))
