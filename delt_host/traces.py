@@ -62,6 +62,8 @@ def place_of(error: BaseException, modules: Iterable[str] = ()) -> str:
     frames = [each for each in traceback.walk_tb(error.__traceback__) if not _on_the_way(each[0])]
     wanted = {module.partition(".")[0] for module in modules} - {OURS}
     chosen = [each for each in frames if _module(each[0]).partition(".")[0] in wanted]
+    if wanted and not chosen:  # where we looked at what it gave, our own line tells nothing
+        frames = [each for each in frames if _module(each[0]).partition(".")[0] != OURS]
     if not frames:
         return ""
     frame, line = (chosen or frames)[-1]

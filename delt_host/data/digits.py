@@ -25,7 +25,8 @@ class Digits(Dataset):
 
     location: ClassVar[str] = ""
 
-    image_size: int = Field(16, ge=8)
+    image_size: int = Field(16, ge=8, le=512)
+    """Pixels a side that the images of 8 px are enlarged to."""
 
     @property
     def suggested(self) -> Mapping[str, Any]:
