@@ -17,6 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a job in the background, and of all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 MAIN = ("-c", "from delt_host.cli import main; main()")
 """What the console script does."""
 COLD = (sys.platform != "linux") or bool(os.environ.get("DELT_HOST_TESTS_COLD"))

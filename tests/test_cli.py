@@ -222,7 +222,7 @@ BAD_INPUT = [
     (["-m", "delt", "--seeds", "1,1"], "a seed is given twice"),
     (["-m", "delt", "--device", "tpu"], "device 'tpu' is not"),
     (["-m", "delt", "--precision", "fp8"], "precision 'fp8' is not known"),
-    (["-m", "delt", "--teacher", "none.safetensors"], "no teacher at none.safetensors"),
+    (["-m", "delt", "--teacher", "none.safetensors"], "none.safetensors"),
     (["-m", "delt", "--set", "teacher.epochs=0"], "teacher.epochs is 0"),
     ([], "no method given; use --method NAME"),
     (["missing.toml"], "missing.toml"),

@@ -124,7 +124,8 @@ def test_a_teacher_that_does_not_exist_is_one_sentence(said: dict[str, object], 
 def test_a_run_s_recipe_takes_other_teachers_under_its_own_names() -> None:
     run = Request(teacher=["convnet3", {"name": "big", "model": "resnet18"}, "convnet4"])
     there = run.with_teachers(["a.safetensors", "b.safetensors"]).teacher
-    assert there == [{"file": "a.safetensors"}, {"file": "b.safetensors", "name": "big"}, "convnet4"]
+    first, second = (str(Path(f"{name}.safetensors").absolute()) for name in "ab")
+    assert there == [{"file": first}, {"file": second, "name": "big"}, "convnet4"]
     assert run.with_teachers([]) == run and run.with_teachers(["none"]).teacher == ["none"]
 
 

@@ -171,7 +171,7 @@ def test_other_modes_are_converted_and_counted(tmp_path: Path) -> None:
     cyan = read(Image.new("CMYK", (4, 4), (255, 0, 0, 0)), "ink.jpg")
     assert cyan[0].max() < 30 and cyan[1:].min() > 150
     assert report.converted == {"grey": 1, "16-bit": 2, "alpha": 1, "palette": 1, "CMYK": 1}
-    assert report.notes() == ("converted to RGB: 2 16-bit, 1 CMYK, 1 alpha, 1 grey, 1 palette",)
+    assert report.notes() == ("converted to RGB: 2 16-bit, 1 CMYK, 1 alpha, 1 grey, 1 palette; 65535 is white",)
 
 
 def test_only_known_formats_are_opened(tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ def test_a_store_that_is_nowhere_ends_in_one_sentence(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for command in (["store"], ["run", "-m", "cda", "--dry-run", "-q"], ["doctor"], ["plugins"], ["show", "cda"]):
+    for command in (["store"], ["run", "-m", "cda", "--dry-run", "-q"], ["doctor"]):
         error = CliRunner().invoke(cli, command).exception
         assert isinstance(error, InputError | RunError) and said in str(error) and "\n" not in str(error), command
 

@@ -31,7 +31,7 @@ from delt_host.measurement import Measurement, row_record
 from delt_host.problem import Problem
 from delt_host.reader import ImageReader
 from delt_host.report.own_sets import folders
-from delt_host.report.place import HISTORY, PAGE, PICTURE, SEED, Command, remove_sets, results_change, write_recipe
+from delt_host.report.place import HISTORY, PAGE, PICTURE, SEED, Command, remove_sets, results_change
 from delt_host.results import FILE as RESULTS
 from delt_host.results import (
     DataRecord,
@@ -75,8 +75,6 @@ def write_run(
         records[place] = SetRecord(
             row=place[0], set=place[1], folder=folder, fingerprint=measurement.distilled.fingerprint
         )
-    with writing_to(path):  # again: somebody may have removed it, or it was begun with another number of threads
-        write_recipe(path, experiment)
     results = write_results(path, results, list(records.values()))
     kept = [path / record.folder for record in records.values()]
     with suppress(OSError):  # what is not named means nothing

@@ -96,8 +96,11 @@ def taken(
                 with tempfile.TemporaryFile(dir=path):
                     pass  # found out now, and not after the work
                 if not _same_recipe(path, experiment):
-                    write_recipe(path, experiment)
+                    files.write(path / RECIPE, experiment.to_toml())
             yield
+            with writing_to(path):
+                if not (path / RECIPE).exists():  # somebody has removed it meanwhile
+                    files.write(path / RECIPE, experiment.to_toml())
         except InputError:
             if new:
                 with suppress(OSError):
@@ -190,20 +193,14 @@ def _fingerprints(sets: Sequence[SetRecord]) -> dict[tuple[str, int], str]:
 
 def _same_recipe(path: Path, experiment: Experiment) -> bool:
     try:
-        there = tomllib.loads((path / RECIPE).read_text(encoding="utf-8"))
+        return tomllib.loads((path / RECIPE).read_text(encoding="utf-8")) == tomllib.loads(experiment.to_toml())
     except (OSError, ValueError):
         return False
-    return _of_results(there) == _of_results(tomllib.loads(experiment.to_toml()))
 
 
 def _of_results(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     """What results are of: not the number of threads, which is the machine's, unless the recipe is strict."""
     return recipe if recipe.get("strict") else {key: value for key, value in recipe.items() if key != "threads"}
-
-
-def write_recipe(path: Path, experiment: Experiment) -> None:
-    """Write what repeats the run. OSError where that fails."""
-    files.write(path / RECIPE, experiment.to_toml())
 
 
 def _difference(there: Any, here: Any, where: str = "") -> str:
