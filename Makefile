@@ -25,7 +25,7 @@ site:  ## the documentation as a site in site/; a link or anchor that leads nowh
 keys:  ## what an edit recomputes and what not, by real commands in two processes; six minutes
 	$(PYTHON) benchmarks/recomputed.py
 
-failing-disk:  ## every write of a run failed once, by real processes over a finished run; needs gcc, on Linux; a quarter of an hour
+failing-disk:  ## every write of a run failed once, by real processes over a finished run; needs gcc, on Linux; an hour
 	$(PYTHON) benchmarks/failing_disk.py
 
 bench:  ## every stage against a plain reference, paired, on this machine; ten minutes
