@@ -8,18 +8,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from delt_host.errors import InputError
 from delt_host.methods import refuse_former
 from delt_host.options import build, parse_assignment
-from delt_host.settings import LARGEST, refuse_truth, shown
+from delt_host.settings import LARGEST, Numbers, shown
 
 DEFAULT_SEEDS = 3
 MOST_SEEDS = 1000
 
 
-class Request(BaseModel):
+class Request(Numbers):
     """What a recipe file or the command line says; both have the same keys. None and empty mean: not said."""
 
     model_config = ConfigDict(extra="forbid")
@@ -71,12 +71,6 @@ class Request(BaseModel):
     @classmethod
     def _regimes_are_no_choice(cls, given: Any) -> Any:
         return refuse_former(given)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, given: Any, info: ValidationInfo) -> Any:
-        refuse_truth(given, cls.model_fields[str(info.field_name)].annotation)
-        return given
 
     @field_validator("set")
     @classmethod

@@ -14,17 +14,25 @@ LARGEST = 2**31 - 1
 """Of whole numbers: what can be counted to."""
 
 
-class Settings(BaseModel):
-    """Named settings, unknown ones refused. Numbers are finite, whole ones `LARGEST` at most, and ``true`` is none."""
-
-    # Docstrings under the fields are their descriptions: for `delt-host show`, the docs and the JSON schema.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+class Numbers(BaseModel):
+    """A table in which true and false are no numbers."""
 
     @field_validator("*", mode="before")
     @classmethod
     def _truth_is_no_number(cls, given: Any, info: ValidationInfo) -> Any:
-        refuse_truth(given, cls.model_fields[str(info.field_name)].annotation)
+        kinds = set(_kinds(cls.model_fields[str(info.field_name)].annotation))
+        if kinds & {int, float} and not kinds & {bool, Any}:
+            for each in _leaves(given):
+                if isinstance(each, bool):
+                    raise ValueError(f"it must be a number, not {str(each).lower()}")
         return given
+
+
+class Settings(Numbers):
+    """Named settings, unknown ones refused. Numbers are finite, whole ones `LARGEST` at most, and ``true`` is none."""
+
+    # Docstrings under the fields are their descriptions: for `delt-host show`, the docs and the JSON schema.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod
@@ -33,15 +41,6 @@ class Settings(BaseModel):
             if type(each) is int and abs(each) > LARGEST:
                 raise ValueError(f"it must be {LARGEST:,} at most, not {shown(each)}")
         return value
-
-
-def refuse_truth(given: Any, annotation: Any) -> None:
-    """ValueError where true or false is given in place of a number, alone or in a list or table."""
-    kinds = set(_kinds(annotation))
-    if kinds & {int, float} and not kinds & {bool, Any}:
-        for each in _leaves(given):
-            if isinstance(each, bool):
-                raise ValueError(f"it must be a number, not {str(each).lower()}")
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

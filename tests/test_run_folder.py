@@ -334,7 +334,7 @@ def test_each_folder_is_a_line_whatever_is_in_it(tmp_path: Path) -> None:
     call("runs")
 
 
-@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="root becomes another user")
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become other users")
 def test_what_another_user_may_not_read_or_write_is_said(tmp_path: Path) -> None:
     for name in ("good", "theirs", "private"):
         (tmp_path / "runs" / name).mkdir(parents=True)

@@ -1,7 +1,8 @@
 """The same component in another process, with another seed of hashes and another working folder: the same bits, or it depends
 on the order of sets, on addresses, on the time or on who is asked.
 
-One process imports torch once, and forks for each component that it is asked about.
+One process imports torch once, and forks for each component that it is asked about. It is our own child, and what it reads we
+wrote a moment ago into a folder that nobody else may enter: a component is handed over pickled, as multiprocessing does it.
 """
 
 from __future__ import annotations
