@@ -9,14 +9,15 @@ install:  ## the package, with what tests, lint and types need
 test:  ## every test, two at a time: about six minutes on two cores
 	$(PYTHON) -m pytest
 
-lint:  ## style and order of imports
+lint:  ## style, and who may import whom
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -c "from importlinter import cli; cli.lint_imports_command()" --no-logo --no-cache
 
 types:  ## static types of the host and the plugins
 	$(PYTHON) -m mypy
 
-docs:  ## write anew from the code: docs/reference.md, the schema of results.json and the page on it
+docs:  ## write anew from the code: docs/reference.md, docs/api.md, the schema of results.json and the page on it
 	$(PYTHON) docs/generate.py
 
 site:  ## the documentation as a site in site/; a link or anchor that leads nowhere is an error

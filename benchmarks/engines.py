@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from safetensors.torch import load_file
 
-from delt_host.compute import Compute
+from delt_host.basics.compute import Compute
 from harness import machine, told
 
 COMMAND = [sys.executable, "-c", "from delt_host.cli import main; main()", "run", "--method", "sre2l", "--no-controls"]
@@ -77,8 +78,9 @@ def timed(command: list[str], folder: str) -> float:
 def made(store: Path) -> str:
     """One checksum of all recovered images."""
     total = hashlib.sha256()
-    for path in sorted(store.glob("recover/*/tensors.safetensors")):
-        total.update(path.read_bytes())
+    for path in sorted(store.glob("recover/*")):
+        for _, tensor in sorted(load_file(path).items()):
+            total.update(tensor.numpy().tobytes())
     return total.hexdigest()[:16]
 
 

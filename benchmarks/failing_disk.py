@@ -55,7 +55,7 @@ def command(place: Path, failure: Failure | None, former: bool = False) -> int:
 
 
 def _run(place: Path, failure: Failure | None, former: bool) -> int:
-    from delt_host import seeding
+    from delt_host.basics import seeding
     from delt_host.cli import main
 
     for number, name in ((1, "out"), (2, "err")):
@@ -79,15 +79,15 @@ def _run(place: Path, failure: Failure | None, former: bool) -> int:
 
 def found(place: Path) -> tuple[object, object]:
     """The scores and the sets' fingerprints of a finished run, all of it read as its readers do."""
-    from delt_host.report.formats import render
-    from delt_host.report.own_sets import own_set
-    from delt_host.results import read_results
+    from delt_host.contracts.results import read_results
+    from delt_plugins.report.formats import render
+    from delt_plugins.rescore.saved_sets import SavedSets
 
     run = place / "run"
     results = read_results(run)
     render([run], "markdown")
     for each in results.sets:
-        own_set(run, results, each.row, each.set)
+        SavedSets(run).read(each.row, each.set)
     return [(s.row, s.scores) for s in results.scores], [(s.row, s.fingerprint) for s in results.sets]
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from delt_host import MemorySplit, Problem, Protocol, RealData, Teacher
-from delt_host.compute import Compute
-from delt_host.models import build_model
-from delt_host.seeding import isolated_rng
+from delt_host.basics.compute import Compute
+from delt_host.basics.seeding import isolated_rng
+from delt_host.networks.build import build_model
 
 
 def noise_problem(

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.table import Table
 
 from delt_host import MemorySplit, Problem, RealData
-from delt_host.compute import Compute
-from delt_host.estimate import time_passes
-from delt_host.labels import label_bytes
-from delt_host.models import build_model
-from delt_host.plugins import load_registry
-from delt_host.protocols import Fair
-from delt_host.seeding import isolated_rng
-from delt_host.units import duration, size
-from delt_plugins.labels import Fkd
+from delt_host.basics.compute import Compute
+from delt_host.basics.seeding import isolated_rng
+from delt_host.basics.units import duration, size
+from delt_host.contracts.labels import label_bytes
+from delt_host.contracts.protocol import Fair
+from delt_host.networks.build import build_model
+from delt_host.plugins.registry import load_registry
+from delt_host.stages.estimate import time_passes
+from delt_plugins.labels.relabelers import Fkd
 from harness import machine, told
 
 SETS = {"imagenet": (1000, 224, 4000, (10, 50, 100)), "imagenet-21k": (10450, 64, 2000, (10, 20))}

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from delt_host import Distilled, Labels
-from delt_host.store import Store
-from delt_host.train import train_student
-from delt_plugins.labels import Fkd
+from delt_host.store.store import Store
+from delt_host.training.students import train_student
+from delt_plugins.labels.relabelers import Fkd
 from harness import noise_problem
 
 CLASSES, IPC, SIZE = 1000, 2, 8  # small images of many classes: nearly all bytes are labels

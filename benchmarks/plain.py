@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from delt_host.models import build_model
+from delt_host.networks.build import build_model
 
 
 @functools.cache

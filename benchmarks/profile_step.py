@@ -6,9 +6,9 @@ import argparse
 
 from torch.profiler import ProfilerActivity, profile
 
-from delt_host.latents import Latents
-from delt_host.plugins import load_registry
-from delt_host.recover import recover_group
+from delt_host.plugins.registry import load_registry
+from delt_host.recovery.latents import Latents
+from delt_host.recovery.loop import recover_group
 from harness import machine, noise_problem, told
 
 # What an operator belongs to; what is in none of them is shown as "other".

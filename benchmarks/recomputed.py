@@ -1,7 +1,8 @@
 """What an edit recomputes: the table of docs/reliability.md, by real commands. `python benchmarks/recomputed.py` prints it.
 
 Each row runs a small experiment twice with one store, in two processes, and changes something in between. The rows that need
-no host of their own are in the test suite too (tests/test_recomputed.py). A word after it picks the rows that have it.
+no host of their own are in the test suite too (tests/host/store/test_recomputed.py). A word after it picks the rows that
+have it.
 """
 
 from __future__ import annotations
@@ -255,16 +256,28 @@ OTHER_ROWS = [
     ),
     Row(
         "the host's recover",
-        edited("delt_host/own_optimizers.py", "gradient, 1 - beta_1", "gradient, 1 - beta_2"),
+        edited("delt_host/recovery/learning.py", "gradient, 1 - beta_1", "gradient, 1 - beta_2"),
         RECOVER,
     ),
-    Row("the host's labels", edited("delt_host/labels.py", "AT_ONCE = 500", "AT_ONCE = 400"), ("relabel", "evaluate")),
-    Row("the host's train", edited("delt_host/train.py", "epochs / 2 else 0.1", "epochs / 2 else 0.2"), ("evaluate",)),
-    Row("the host's squeeze", edited("delt_host/squeeze.py", "nesterov=recipe.momentum > 0", "nesterov=False"), STAGES),
-    Row("the host's report", edited("delt_host/report/table.py", "cost of one seed", "cost of a seed"), ()),
+    Row(
+        "the host's labels",
+        edited("delt_host/contracts/labels.py", "AT_ONCE = 500", "AT_ONCE = 400"),
+        ("relabel", "evaluate"),
+    ),
+    Row(
+        "the host's train",
+        edited("delt_host/training/students.py", "epochs / 2 else 0.1", "epochs / 2 else 0.2"),
+        ("evaluate",),
+    ),
+    Row(
+        "how teachers are trained",
+        edited("delt_plugins/squeezers/ordinary.py", "nesterov=self.momentum > 0", "nesterov=False"),
+        STAGES,
+    ),
+    Row("the host's report", edited("delt_host/cli/table.py", "(lower is better)", "(less is better)"), ()),
     Row(
         "a file of our plugins that no row uses",
-        edited("delt_plugins/privacy.py", "import torch\n", "import torch\nX = 1\n"),
+        edited("delt_plugins/evaluators/privacy.py", "import torch\n", "import torch\nX = 1\n"),
         (),
     ),
 ]

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from delt_host.compute import Compute
-from delt_host.latents import Latents
-from delt_host.plugins import load_registry
-from delt_host.recover import recover_stack, stacks
+from delt_host.basics.compute import Compute
+from delt_host.plugins.registry import load_registry
+from delt_host.recovery.latents import Latents
+from delt_host.recovery.loop import recover_stack, stacks
 from harness import machine, noise_problem, seconds_of, told
 
 REGISTRY = load_registry()

@@ -26,17 +26,17 @@ from torchvision.io import write_png
 
 import plain
 from delt_host import Distilled, Labels, Problem
-from delt_host.compute import Compute, keep_freed_memory
-from delt_host.latents import Latents
-from delt_host.models import build_model
-from delt_host.ordinary import Ordinary
-from delt_host.plugins import load_registry
-from delt_host.recover import recover_stack, stacks
-from delt_host.seeding import isolated_rng
-from delt_host.squeeze import squeeze
-from delt_host.train import train_student
-from delt_plugins.labels import Fkd
-from delt_plugins.true_class import true_class_scores
+from delt_host.basics.compute import Compute, keep_freed_memory
+from delt_host.basics.seeding import isolated_rng
+from delt_host.networks.build import build_model
+from delt_host.plugins.registry import load_registry
+from delt_host.recovery.latents import Latents
+from delt_host.recovery.loop import recover_stack, stacks
+from delt_host.training.students import train_student
+from delt_host.training.teachers import squeeze
+from delt_plugins.delt.true_class import true_class_scores
+from delt_plugins.labels.relabelers import Fkd
+from delt_plugins.squeezers.ordinary import Ordinary
 from harness import Ratio, in_own_process, machine, noise_problem, ratio, seconds_of, told, worker
 
 REGISTRY = load_registry()

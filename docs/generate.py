@@ -1,11 +1,14 @@
 """Write from the code what is written from it.
 
-docs/reference.md: the commands' help, and every method, component, form, regime, dataset and protocol. The schema of
-results.json, and its fields in docs/results-format.md.
+docs/reference.md: the commands' help, and every method, component, form, regime, dataset and protocol. docs/api.md: the public
+names. The schema of results.json, and its fields in docs/results-format.md.
 """
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -13,15 +16,16 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from delt_host.cli import LazyGroup, cli
-from delt_host.components import STAGES
-from delt_host.data import DATASETS
-from delt_host.plugins import load_registry
-from delt_host.protocols import Protocol
-from delt_host.results import FORMAT, Results
+import delt_host
+from delt_host import toolbox, workshop
+from delt_host.basics.version import STAGES
+from delt_host.cli import cli, commands
+from delt_host.contracts.protocol import Protocol
+from delt_host.contracts.results import FORMAT, Results
+from delt_host.plugins.registry import load_registry
 
 DOCS = Path(__file__).parent
-SCHEMA = DOCS.parent / "delt_host" / f"results-format-{FORMAT}.schema.json"
+SCHEMA = DOCS.parent / "delt_host" / "contracts" / f"results-format-{FORMAT}.schema.json"
 FIELDS = "\n## Fields\n"  # what is after this heading in docs/results-format.md is written here
 OURS = "delt-host"  # other distributions that happen to be installed are not part of our reference
 
@@ -30,15 +34,11 @@ def reference() -> str:
     """The whole page."""
     runner = CliRunner(env={"COLUMNS": "100"})
     lines = ["# Reference", "", "Written by `make docs` from the code; do not edit.", "", "## Commands"]
-    for name in LazyGroup.commands_at:
+    for name in commands.found():
         lines += ["", f"### delt-host {name}", "", "```", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
     for kind in ("method", *STAGES, "form", "network_source", "squeezer", "regime", "dataset"):
-        names = (
-            list(DATASETS)
-            if kind == "dataset"
-            else [n for n in registry.names(kind) if registry.provider(kind, n).plugin.distribution == OURS]
-        )
+        names = [n for n in registry.names(kind) if registry.provider(kind, n).plugin.distribution == OURS]
         lines += ["", f"## {kind.replace('_', ' ').capitalize()}s"]
         for name in names:
             records = re.split(rf"^(?=\w+ {re.escape(name)}$)", _run(runner, ["show", name]), flags=re.MULTILINE)
@@ -76,6 +76,43 @@ def _run(runner: CliRunner, arguments: list[str]) -> str:
     if result.exit_code:
         raise SystemExit(result.output)
     return result.output
+
+
+API = """# Public names
+
+Written by `make docs` from the stubs beside these three modules and from docstrings; do not edit. Whatever is not listed is
+private and may change without a word. Our own plugins import nothing else of the host, which `make lint` checks.
+"""
+
+
+def api() -> str:
+    """The page of what plugins and notebooks import, with the first sentence that each name's docstring has."""
+    lines = [API]
+    for module in (delt_host, toolbox, workshop):
+        lines += [f"## `{module.__name__}`", "", module.__doc__ or "", "", "| name | | defined in |", "|---|---|---|"]
+        for name, home in sorted(module.HOMES.items(), key=lambda each: each[0].lower()):
+            said = _first_sentence(getattr(module, name), name, home).replace("|", "\\|")
+            lines.append(f"| `{name}` | {said} | `{home}` |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _first_sentence(thing: Any, name: str, home: str) -> str:
+    """Of the docstring of a module, class or function, or of the string below a constant."""
+    own = inspect.ismodule(thing) or inspect.isclass(thing) or inspect.isroutine(thing)
+    text = (thing.__doc__ if own else _below(name, home)) or ""
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z`])", " ".join(text.partition("\n\n")[0].split()))[0]
+
+
+def _below(name: str, home: str) -> str:
+    body = ast.parse(inspect.getsource(importlib.import_module(home))).body
+    for place, statement in enumerate(body[:-1]):
+        following = body[place + 1]
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        plain = [each for target in targets for each in getattr(target, "elts", [target])]
+        if any(isinstance(target, ast.Name) and target.id == name for target in plain):
+            return ast.literal_eval(following.value) if isinstance(following, ast.Expr) else ""
+    return ""
 
 
 def schema() -> str:
@@ -144,6 +181,7 @@ def _several(field: dict[str, Any]) -> str:
 def write() -> None:
     """Everything."""
     (DOCS / "reference.md").write_text(reference(), encoding="utf-8")
+    (DOCS / "api.md").write_text(api(), encoding="utf-8")
     SCHEMA.write_text(schema(), encoding="utf-8")
     (DOCS / "results-format.md").write_text(results_format(), encoding="utf-8")
 

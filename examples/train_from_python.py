@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import delt_host
-from delt_host.data.digits import Digits
-from delt_host.models import build_model
+from delt_plugins.datasets.digits import Digits
+from delt_plugins.networks.convnet import ConvNet
 
 EPOCHS = 60
 
@@ -22,7 +22,7 @@ def main(path: str) -> None:
     classes, size = len(distilled.class_names), distilled.image_size
     print(f"{len(distilled.targets)} images of {classes} classes, {size} px, made by {distilled.about['method']}")
     torch.manual_seed(0)
-    network = build_model("convnet3", classes, size)
+    network = ConvNet(3, classes, size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     loader = DataLoader(TensorDataset(distilled.images(), distilled.targets), batch_size=50, shuffle=True)
     for _ in range(EPOCHS):

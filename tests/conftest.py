@@ -18,19 +18,23 @@ os.environ.update(ONE_THREAD)  # two processes share two cores; before torch rea
 
 import torch
 
-from delt_host import housekeeping
-from delt_host.compute import Compute
-from delt_host.data import DATASETS
-from delt_host.data.base import RealData
-from delt_host.hookspecs import GROUP
-from delt_host.lines import Line, lines
-from delt_host.problem import Problem
-from delt_host.protocols import Protocol
-from delt_host.results import read_results
-from delt_host.teacher import Teacher
-from delt_host.testing import random_teacher
+from delt_host.basics.compute import Compute
+from delt_host.compare.lines import Line, lines
+from delt_host.contracts.dataset import RealData
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.protocol import Protocol
+from delt_host.contracts.results import read_results
+from delt_host.contracts.teacher import Teacher
+from delt_host.store.code_identity import GROUP
+from delt_plugins.datasets.plugin import delt_datasets
+from delt_plugins.desk import housekeeping
+from delt_plugins.kit import random_teacher
+from delt_plugins.networks.plugin import delt_models
 
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 FP32 = Compute("cpu", "fp32")
+DATASETS = delt_datasets()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +54,7 @@ def teacher(digits: RealData) -> Teacher:
 
 def make_problem(data: RealData, teacher: Teacher, ipc: int = 4, seed: int = 0, **protocol: object) -> Problem:
     settings = Protocol(**{"epochs": 3, **protocol})  # type: ignore[arg-type]
-    return Problem(data=data, teachers=(teacher,), ipc=ipc, seed=seed, protocol=settings, compute=FP32)
+    return Problem(data, (teacher,), ipc, seed, settings, FP32, models=delt_models())
 
 
 @pytest.fixture

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
+import pkgutil
 import re
 import shlex
 import shutil
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import ModuleType
 
 import pytest
 
 from commands import python
-from delt_host import hookspecs
 from delt_host.cli.run import command as run_command
-from delt_host.plugins import load_registry
-from delt_host.request import Request, parse_sets
-from delt_host.resolve import resolve
+from delt_host.contracts.kinds import HOOKS, KINDS
+from delt_host.experiment.request import Request, parse_sets
+from delt_host.experiment.resolve import resolve
+from delt_host.plugins.registry import load_registry
+from delt_plugins.kit import check
 
 ROOT = Path(__file__).parents[1]
+BENCHMARKS = (ROOT / "benchmarks").glob("*.py")
+FUNCTIONS = {"model": "Builder", "report": "Callable[[Path], Path]"}
+METADATA = ("delt_host.distilled", "delt_host.history", "delt_host.labels")  # of files, under these keys
 
 
-def test_the_reference_is_what_the_code_says() -> None:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+def module_at(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == module.reference(), "run `make docs`"
+    return module
+
+
+def test_what_is_written_from_the_code_is_what_the_code_says() -> None:
+    generate = module_at(ROOT / "docs" / "generate.py")
+    for page, now in (("reference.md", generate.reference()), ("api.md", generate.api())):
+        assert (ROOT / "docs" / page).read_text(encoding="utf-8") == now, "run `make docs`"
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
@@ -62,11 +76,61 @@ def test_the_recipes_of_the_results_can_be_run(tmp_path: Path) -> None:
         assert len(experiment.rows) >= 4 and len(experiment.regimes) >= 1, recipe
 
 
-def test_every_hook_is_in_the_plugin_guide() -> None:
-    guide = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-    hooks = [name for name in vars(hookspecs) if name.startswith("delt_")]
-    assert hooks
-    assert [name for name in hooks if f"`{name}`" not in guide] == []
+def test_every_hook_is_described_with_its_signature() -> None:
+    page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
+    described = dict(re.findall(r"^### (delt_\w+)\n\n```python\n(.*)\n```$", page, flags=re.MULTILINE))
+    assert described.keys() == HOOKS.keys()
+    for hook, name in HOOKS.items():
+        kind = KINDS[name]
+        gives = f"type[{kind.base.__name__}]" if kind.base else kind.value.__name__ if kind.value else FUNCTIONS[name]
+        assert described[hook] == f"def {hook}() -> dict[str, {gives}]"
+
+
+def test_what_pages_name_is_there() -> None:
+    """Files and modules of the house; after the path to a module, one name that it has."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *BENCHMARKS]
+    for page in pages:
+        text = page.read_text(encoding="utf-8").partition("## What became of")[0]  # which names what is gone
+        for found in re.findall(r"\b(?:delt_host|delt_plugins)(?:/[\w.*-]+)+/?", text):
+            path = found.rstrip(".")
+            assert list(ROOT.glob(path)), f"{page.name} names {found}"
+        for found in re.findall(r"\b(?:delt_host|delt_plugins)(?:\.\w+)+", text):
+            assert found in ("delt_host.commands", *METADATA) or pkgutil.resolve_name(found), f"{page.name}: {found}"
+
+
+def test_the_table_of_what_became_of_the_former_host_leads_somewhere() -> None:
+    _, _, table = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## What became of")
+    now = re.findall(r"`([\w/]+(?:/|\.py))`", "".join(line.split("|")[3] for line in table.splitlines() if "|" in line))
+    there = [ROOT / place if place.startswith("delt_plugins/") else ROOT / "delt_host" / place for place in now]
+    assert len(now) > 80 and [str(place) for place in there if not place.exists()] == []
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").partition("## `delt_host.workshop`")[0]
+    assert re.findall(r"^\| (`\w+`) \|  \|", page, flags=re.MULTILINE) == []
+
+
+def imported_by(file: Path) -> set[str]:
+    """The modules of ours that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        found |= {*names, str(node.module)} if isinstance(node, ast.ImportFrom) else {*names}
+    return {name for name in found if name.partition(".")[0] in ("delt_host", "delt_plugins")}
+
+
+def test_a_matcher_takes_sixty_lines_and_public_names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example is a whole package's module, hook included, and keeps the contract."""
+    file = ROOT / "examples" / "feature-mean-matcher" / "feature_mean.py"
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 60
+    assert imported_by(file) == {"delt_host", "delt_host.toolbox"}
+    monkeypatch.syspath_prepend(str(file.parent))
+    check(importlib.import_module(file.stem).FeatureMean(weight=0.5))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*/*.py")), ids=lambda file: file.stem)
+def test_examples_import_public_names(file: Path) -> None:
+    assert imported_by(file) <= {"delt_host", "delt_host.toolbox"}
 
 
 def test_every_evaluator_and_relabeler_has_its_place_in_the_guide() -> None:
@@ -94,7 +158,7 @@ def test_a_link_that_leads_nowhere_fails_the_site(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason='the site needs pip install ".[docs]"')
     for name in ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("docs", "examples", "benchmarks", "delt_host"):
+    for name in ("docs", "examples", "benchmarks", "delt_host", "delt_plugins"):
         shutil.copytree(ROOT / name, tmp_path / name)
 
     def built() -> CompletedProcess[str]:

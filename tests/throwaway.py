@@ -25,6 +25,6 @@ def sharpness(course: Course) -> Iterator[Step]:
 
 
 # A module that is loaded twice, as the file and as the plugin, adds it once.
-if not any(stage.__name__ == "sharpness" for stage in story.STAGES):
-    place = story.STAGES.index(story.initialize) + 1
-    story.STAGES = (*story.STAGES[:place], sharpness, *story.STAGES[place:])
+if not any(stage.__name__ == "sharpness" for stage in story.STORY):
+    place = story.STORY.index(story.initialize) + 1
+    story.STORY = (*story.STORY[:place], sharpness, *story.STORY[place:])

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-from delt_host import traces
+from delt_host.basics import traces
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = b"\x1b[?25h"
@@ -51,10 +51,11 @@ def interruptible() -> Iterator[None]:
     for each in former:
         signal.signal(each, _stop)
     outer, traces.interruption = traces.interruption, interruption
+    _Told.number = None
     try:
         yield
     finally:
-        traces.interruption, _Told.number = outer, None
+        traces.interruption = outer
         for each, handler in former.items():
             with suppress(ValueError):
                 signal.signal(each, handler)
@@ -70,11 +71,6 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     raise Interrupted(number)
 
 
-def code_of(error: BaseException) -> int:
-    """The exit code of an interruption, which click may have wrapped."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, Interrupted):
-            return found.code
-        found = found.__cause__ or found.__context__
-    return 130
+def code() -> int:
+    """The exit code of a command that was told to stop, whatever was made of the exception."""
+    return Interrupted(_Told.number or signal.SIGINT).code

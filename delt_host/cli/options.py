@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from delt_host.basics.errors import InputError, writing_to
 from delt_host.cli import terminal
-from delt_host.cli.completion import distributions, names
-from delt_host.errors import InputError, writing_to
+from delt_host.cli.completion import Installed
+
+if TYPE_CHECKING:
+    from delt_host.plugins.registry import Registry
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class Place(click.Path):
@@ -26,7 +31,7 @@ class Place(click.Path):
         return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
 
 
-def shown(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """As short as it may be written here."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
@@ -35,8 +40,8 @@ def shown(path: Path) -> str:
 def check_new(path: Path, ways: str = "--out") -> None:
     """InputError where there is something already, or no file can be made: before hours of work, and not after them."""
     if os.path.lexists(path):
-        raise InputError(f"{shown(path)} exists already; name another file with {ways}")
-    from delt_host import files
+        raise InputError(f"{shown_path(path)} exists already; name another file with {ways}")
+    from delt_host.store import files
 
     with writing_to(path):
         files.make_folders(path.parent)
@@ -44,16 +49,35 @@ def check_new(path: Path, ways: str = "--out") -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-if TYPE_CHECKING:
-    from delt_host.plugins import Registry
+def regime(about: str) -> Callable[[Decorated], Decorated]:
+    """`--regime`, which may be given several times."""
+    return click.option(
+        "--regime",
+        multiple=True,
+        type=Installed("regime", shown="NAME|RELABELER:PROTOCOL"),
+        help=f"{about}; …,protocol.OPTION=VALUE changes one.",
+    )
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
+def sets(about: str) -> Callable[[Decorated], Decorated]:
+    """`--set`, which may be given several times."""
+    return click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help=about)
+
+
+def out(about: str) -> Callable[[Decorated], Decorated]:
+    return click.option("--out", type=Place(), help=about)
+
+
+def quiet(left: str) -> Callable[[Decorated], Decorated]:
+    """`--quiet`, and what is written all the same."""
+    return click.option("--quiet", "-q", is_flag=True, help=f"No progress; only {left}.")
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
 dataset = click.option(
     "--dataset",
-    metavar="NAME[:PATH]",
+    type=Installed("dataset", shown="NAME[:PATH]"),
     help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
-    shell_complete=names("dataset"),
 )
 ceiling = click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
 ceiling_epochs = click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
@@ -83,22 +107,27 @@ strict = click.option(
 store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 
 
-def plugins(command: Command) -> Command:
+def computing(command: Decorated) -> Decorated:
+    """What every command has that computes: on what, with which plugins, and where finished stages are kept."""
+    for option in (plugins, store, strict, threads, precision, device):
+        command = option(command)
+    return command
+
+
+def plugins(command: Decorated) -> Decorated:
     """`-p` and `--prefer`, of every command that loads plugins; its parameters are called `plugins` and `prefer`."""
     prefer = click.option(
         "--prefer",
         multiple=True,
-        metavar="DISTRIBUTION",
+        type=Installed("distribution", shown="DISTRIBUTION"),
         help="Whose it is where several plugins provide one name.",
-        shell_complete=distributions,
     )
     chosen = click.option(
         "-p",
         "plugins",
         multiple=True,
-        metavar="[no:]NAME",
+        type=Installed("plugin", shown="[no:]NAME"),
         help="Load a plugin; no:NAME leaves it out.",
-        shell_complete=names("plugin"),
     )
     return chosen(prefer(command))
 
@@ -106,7 +135,7 @@ def plugins(command: Command) -> Command:
 def loaded(plugins: Iterable[str], prefer: Iterable[str], tell: Callable[[str], None] | None = None) -> Registry:
     """The installed plugins, chosen so. `tell` is told of what is broken or clashes, on standard error by default; with
     ``--debug`` the tracebacks of plugins that fail to import come before."""
-    from delt_host.plugins import load_registry
+    from delt_host.plugins.registry import load_registry
 
     registry = load_registry(plugins, prefer)
     for broken in (plugin for plugin in registry.plugins if plugin.trace and "--debug" in sys.argv):
@@ -118,29 +147,3 @@ def loaded(plugins: Iterable[str], prefer: Iterable[str], tell: Callable[[str], 
 
 def _note(text: str) -> None:
     terminal.complain(f"note: {text}")
-
-
-def regime(about: str) -> Callable[[Command], Command]:
-    """`--regime`, several; the two options that it takes the place of end in what to write now."""
-
-    def add(command: Command) -> Command:
-        for former in ("--protocol", "--relabeler"):
-            gone = click.option(former, hidden=True, expose_value=False, callback=_refuse)
-            command = gone(command)
-        return click.option(
-            "--regime",
-            multiple=True,
-            metavar="NAME|RELABELER:PROTOCOL",
-            help=f"{about}; …,protocol.OPTION=VALUE changes one.",
-            shell_complete=names("regime"),
-        )(command)
-
-    return add
-
-
-def _refuse(_ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        raise InputError(
-            f"{param.opts[0]} {value} has no place here: what students are told is a regime of the whole comparison; write "
-            "--regime RELABELER:PROTOCOL, e.g. --regime fkd:fair"
-        )

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-from delt_host.observer import Work
+from delt_host.contracts.observer import Work
 
-
-@dataclass
-class Tally:
-    """Time and work of the stages alike that have run."""
-
-    seconds: float = 0.0
-    passes: float = 0.0
+Alike = tuple[str, ...]
 
 
 class Outlook:
@@ -30,7 +24,9 @@ class Outlook:
         self.share = 0.0
         """How much of the running stage is done, in 0..1."""
         self.place = ""
-        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.seconds: dict[Alike, float] = defaultdict(float)
+        self.passes: dict[Alike, float] = defaultdict(float)
+        """What stages have taken that have run, and their work."""
 
     def expect(self, works: Sequence[Work]) -> None:
         self.ahead = list(works)
@@ -56,9 +52,9 @@ class Outlook:
         self.now, self.began, self.share = work, self.clock(), 0.0
         try:
             yield
-            tally = self.tallies.setdefault((work.stage, work.like), Tally())
-            tally.seconds += self.clock() - self.began
-            tally.passes += work.passes
+            for key in _alike(work):
+                self.seconds[key] += self.clock() - self.began
+                self.passes[key] += work.passes
         finally:
             self.now = None
 
@@ -68,18 +64,20 @@ class Outlook:
 
     def seconds_left(self) -> float | None:
         """None as long as no pace was seen."""
-        tallies = {key: Tally(tally.seconds, tally.passes) for key, tally in list(self.tallies.items())}
+        seconds, passes = defaultdict(float, self.seconds), defaultdict(float, self.passes)
         left = [(work, work.passes) for work in self.ahead]
         if (now := self.now) is not None:  # looked at once: lines are asked for by another thread
             left.append((now, now.passes * (1 - self.share)))
-            if self.share:
-                so_far = tallies.setdefault((now.stage, now.like), Tally())
-                so_far.seconds += self.clock() - self.began
-                so_far.passes += now.passes * self.share
-        if not any(tally.passes for tally in tallies.values()):
+            for key in _alike(now) if self.share else ():
+                seconds[key] += self.clock() - self.began
+                passes[key] += now.passes * self.share
+        if not passes[()]:
             return None
-        pace = _paces(tallies)
-        return sum(passes * pace(work) for work, passes in left if passes)
+        total = 0.0
+        for work, count in left:
+            seen = next(key for key in _alike(work) if passes[key])
+            total += count * seconds[seen] / passes[seen]
+        return total
 
     def line(self) -> str:
         """`row 3 of 8, seed 1 of 3, about 4 min left`; empty before anything was expected."""
@@ -87,22 +85,9 @@ class Outlook:
         return self.place if seconds is None else f"{self.place}, {roughly(seconds)} left"
 
 
-def _paces(tallies: dict[tuple[str, str], Tally]) -> Callable[[Work], float]:
-    """Seconds a pass: of stages alike where one has run, else of those of the name, else of all."""
-    sums: dict[tuple[str, str], Tally] = {}
-    for (stage, like), tally in tallies.items():
-        for key in ((stage, like), (stage, ""), ("", "")):
-            total = sums.setdefault(key, Tally())
-            total.seconds += tally.seconds
-            total.passes += tally.passes
-
-    def pace(work: Work) -> float:
-        for key in ((work.stage, work.like), (work.stage, ""), ("", "")):
-            if (seen := sums.get(key)) and seen.passes:
-                return seen.seconds / seen.passes
-        return 0.0
-
-    return pace
+def _alike(work: Work) -> tuple[Alike, ...]:
+    """What goes at its pace, the likeliest first: stages alike, those of its name, all."""
+    return (work.stage, work.like), (work.stage,), ()
 
 
 def roughly(seconds: float) -> str:

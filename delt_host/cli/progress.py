@@ -11,18 +11,26 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
-from delt_host import escapes
+from delt_host.basics import escapes
+from delt_host.basics.errors import InputError
+from delt_host.basics.units import duration
 from delt_host.cli.outlook import Outlook, roughly
-from delt_host.errors import InputError
-from delt_host.observer import Observer, Work
-from delt_host.units import duration
+from delt_host.contracts.observer import Observer, Work
 
 SHOWN_TERMS = 3
 REDRAWS = 0.1  # s between two drawings of the bar
-EVERY, EVERY_SET_BY = 60.0, "DELT_HOST_PROGRESS_SECONDS"
+SAID_EVERY, EVERY_SET_BY = 60.0, "DELT_HOST_PROGRESS_SECONDS"
 """Seconds between two lines of a stage where there is no terminal, and the environment variable that says otherwise."""
 
 
@@ -40,7 +48,7 @@ def observer_for(console: Console, quiet: bool) -> Observer:
 
 def seconds_between_lines() -> float:
     """As the environment says. InputError for what is no time."""
-    said = os.environ.get(EVERY_SET_BY, "") or str(EVERY)
+    said = os.environ.get(EVERY_SET_BY, "") or str(SAID_EVERY)
     try:
         seconds = float(said)
     except ValueError:
@@ -50,178 +58,64 @@ def seconds_between_lines() -> float:
     return seconds
 
 
-class Ticker:
-    """Calls `tick` every so many seconds, in a thread that ends with the process, from `start` to `stop`."""
+class Ticker(threading.Timer):
+    """Calls `tick` every so many seconds, in a thread that ends with the process, from now on until it is stopped."""
 
     def __init__(self, seconds: float, tick: Callable[[], None]) -> None:
-        self.seconds, self.tick = seconds, tick
-        self.over: threading.Event | None = None
+        super().__init__(seconds, tick)
+        self.daemon = True
+        self.start()
 
-    def start(self) -> None:
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._go, args=(self.over,), daemon=True, name="progress")
-        self.thread.start()
+    def run(self) -> None:
+        while not self.finished.wait(self.interval):
+            self.function()
 
     def stop(self) -> None:
-        if self.over is not None:
-            self.over.set()
-            self.thread.join()
-            self.over = None
-
-    def _go(self, over: threading.Event) -> None:
-        while not over.wait(self.seconds):
-            self.tick()
+        self.cancel()
+        self.join()
 
 
-class _Bar(Progress):
-    """The running stage above its bar, loss terms and the run's outlook below: lines that fold, so that no width cuts them."""
+@dataclass
+class Running:
+    """A stage that runs."""
 
-    def __init__(self, console: Console, outlook: Outlook) -> None:
-        columns = (
-            SpinnerColumn("line" if console.options.ascii_only else "dots"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self.outlook = outlook
-        super().__init__(*columns, console=console, transient=True, auto_refresh=False)
+    title: str
+    total: int
+    began: float = field(default_factory=time.perf_counter)
+    done: int = 0
+    terms: Mapping[str, float] = field(default_factory=dict)
 
-    def refresh(self) -> None:
-        with self.console:  # drawn and written before anybody else writes
-            super().refresh()
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
 
-    def get_renderables(self) -> Iterable[RenderableType]:
-        if self.tasks:
-            task = self.tasks[-1]
-            yield Text.from_markup(task.description)
-            yield self.make_tasks_table([task])
-            if task.fields["terms"]:
-                yield Text(f"  {task.fields['terms']}", style="dim")
-        if line := self.outlook.line():
-            yield Text(line, style="bold")
+    def took(self, unit: str) -> str:
+        return duration(self.seconds) + (f", {self.total:,} {unit}" if self.total else "")
+
+    def shown_terms(self) -> str:
+        return ", ".join(f"{name} {value:.3g}" for name, value in list(self.terms.items())[:SHOWN_TERMS])
 
 
-class RichObserver(Observer):
-    """A bar for the running stage; finished stages stay as lines above it."""
+class Stages(Observer):
+    """The stages that run, one inside the other, and the outlook on those to come, for who shows them."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.outlook = Outlook()
-        self.progress = _Bar(console, self.outlook)
-        self.task: TaskID | None = None
-        self.total = 0
-        self.ticker = Ticker(REDRAWS, self.progress.refresh)
-
-    def __enter__(self) -> RichObserver:
-        self.progress.start()
-        self.ticker.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.ticker.stop()
-        self.progress.stop()
+        self.stages: list[Running] = []
 
     def expect(self, works: Sequence[Work]) -> None:
         self.outlook.expect(works)
 
     @contextmanager
-    def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:
-        outer = self.task, self.total
-        description = f"[bold]{name}[/bold] {escape(escapes.plain(detail))}"
-        self.task, self.total = self.progress.add_task(description, total=total or None, terms=""), total
-        began = time.perf_counter()
-        try:
-            with self.outlook.running(name, detail):
-                yield
-        finally:
-            with self.console:  # the bar and its line are exchanged at once
-                self.progress.remove_task(self.task)
-                self.task, self.total = outer
-        work = f", {total:,} {unit}" if total else ""
-        self.console.print(f"{description}  [dim]{duration(time.perf_counter() - began)}{work}[/dim]", highlight=False)
-
-    def cached(self, name: str, detail: str) -> None:
-        self.outlook.reach(name, detail)
-        self.console.print(f"[dim]{name} {escape(escapes.plain(detail))}  from the store[/dim]", highlight=False)
-
-    def advance(self, done: int, terms: Mapping[str, float] | None = None) -> None:
-        if self.task is not None:
-            self.progress.update(self.task, advance=done)
-            if terms:
-                self.progress.update(self.task, terms=_shown(terms))
-            if self.total:
-                self.outlook.advance(done / self.total)
-
-    def note(self, message: str) -> None:
-        self.console.print(f"[yellow]note[/yellow] {escape(message)}", highlight=False)
-
-
-@dataclass
-class _Running:
-    """A stage that runs, as lines tell of it."""
-
-    name: str
-    total: int
-    began: float
-    done: int = 0
-    terms: Mapping[str, float] = field(default_factory=dict)
-
-    def line(self, left: str) -> str:
-        gone = time.perf_counter() - self.began
-        share = min(self.done / self.total, 1.0) if self.total else 0.0
-        parts = [f"{100 * share:.0f} %"] if self.total else []
-        parts.append(f"{duration(gone)} so far")
-        if 0 < share < 1:
-            parts.append(f"{roughly(gone * (1 - share) / share)} left of it")
-        if left:
-            parts.append(left)
-        return f"{self.name}: {', '.join(parts)}" + (f"; {_shown(self.terms)}" if self.terms else "")
-
-
-class LineObserver(Observer):
-    """A line for each row when it begins, for each stage when it ends, and now and then for one that takes long."""
-
-    def __init__(self, console: Console, every: float = EVERY) -> None:
-        """`every`: seconds between two lines of a running stage."""
-        self.console = console
-        self.outlook = Outlook()
-        self.said = ""
-        self.stages: list[_Running] = []
-        self.ticker = Ticker(every, self._still)
-
-    def expect(self, works: Sequence[Work]) -> None:
-        self.outlook.expect(works)
-
-    @contextmanager
-    def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:
-        running = _Running(f"{name} {detail}", total, time.perf_counter())
-        self.ticker.stop()  # a stage is told of so many seconds after it, or one inside it, began
+    def running(self, name: str, detail: str, total: int) -> Iterator[Running]:
+        running = Running(f"{name} {detail}", total)
         self.stages.append(running)
-        self.ticker.start()
         try:
             with self.outlook.running(name, detail):
-                if self.outlook.place != self.said:
-                    self.said = self.outlook.place
-                    self._line(self.outlook.line())
-                yield
+                yield running
         finally:
-            self.ticker.stop()
             self.stages.pop()
-            if self.stages:
-                self.ticker.start()
-        work = f", {total:,} {unit}" if total else ""
-        terms = f"; {_shown(running.terms)}" if running.terms else ""
-        self._line(f"{running.name}: {duration(time.perf_counter() - running.began)}{work}{terms}")
-
-    def _still(self) -> None:
-        """From the ticker's thread: the stage as it stands."""
-        if self.stages:
-            self._line(self.stages[-1].line(self.outlook.line() if self.outlook.now else ""))
-
-    def cached(self, name: str, detail: str) -> None:
-        self.outlook.reach(name, detail)
-        self._line(f"{name} {detail}: from the store")
 
     def advance(self, done: int, terms: Mapping[str, float] | None = None) -> None:
         if self.stages:
@@ -231,12 +125,128 @@ class LineObserver(Observer):
             if running.total:
                 self.outlook.advance(done / running.total)
 
+
+class _Bar(Progress):
+    """The running stage above its bar, loss terms and the run's outlook below: lines that fold, so that no width cuts them."""
+
+    def __init__(self, observer: Stages, *columns: ProgressColumn) -> None:
+        self.observer = observer
+        super().__init__(*columns, console=observer.console, transient=True, auto_refresh=False)
+
+    def refresh(self) -> None:
+        with self.console:  # drawn and written before anybody else writes
+            super().refresh()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for running, task in list(zip(self.observer.stages, self.tasks, strict=False))[-1:]:
+            yield Text.from_markup(task.description)
+            yield self.make_tasks_table([task])
+            if running.terms:
+                yield Text(f"  {running.shown_terms()}", style="dim")
+        if line := self.observer.outlook.line():
+            yield Text(line, style="bold")
+
+
+class RichObserver(Stages):
+    """A bar for the running stage; finished stages stay as lines above it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.bar = _Bar(
+            self,
+            SpinnerColumn("line" if console.options.ascii_only else "dots"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+
+    def __enter__(self) -> RichObserver:
+        self.bar.start()
+        self.ticker = Ticker(REDRAWS, self.bar.refresh)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ticker.stop()
+        self.bar.stop()
+
+    @contextmanager
+    def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:
+        title = f"[bold]{name}[/bold] {escape(escapes.plain(detail))}"
+        task = self.bar.add_task(title, total=total or None)
+        try:
+            with self.running(name, detail, total) as running:
+                yield
+        finally:
+            with self.console:  # the bar and its line are exchanged at once
+                self.bar.remove_task(task)
+        self._print(f"{title}  [dim]{running.took(unit)}[/dim]")
+
+    def cached(self, name: str, detail: str) -> None:
+        self.outlook.reach(name, detail)
+        self._print(f"[dim]{name} {escape(escapes.plain(detail))}  from the store[/dim]")
+
+    def advance(self, done: int, terms: Mapping[str, float] | None = None) -> None:
+        super().advance(done, terms)
+        if self.stages:
+            self.bar.update(self.bar.task_ids[-1], advance=done)
+
+    def note(self, message: str) -> None:
+        self._print(f"[yellow]note[/yellow] {escape(message)}")
+
+    def _print(self, markup: str) -> None:
+        self.console.print(markup, highlight=False)
+
+
+class LineObserver(Stages):
+    """A line for each row when it begins, for each stage when it ends, and now and then for one that takes long."""
+
+    def __init__(self, console: Console, every: float = SAID_EVERY) -> None:
+        """`every`: seconds between two lines of a running stage."""
+        super().__init__(console)
+        self.every, self.said = every, ""
+        self.ticker: Ticker | None = None
+
+    @contextmanager
+    def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:
+        try:
+            with self.running(name, detail, total) as running:
+                self._wait()
+                if self.outlook.place != self.said:
+                    self.said = self.outlook.place
+                    self._line(self.outlook.line())
+                yield
+        finally:
+            self._wait()
+        self._told(running, running.took(unit))
+
+    def _wait(self) -> None:
+        """A stage is told of so many seconds after it, or one inside it, began or ended."""
+        if self.ticker is not None:
+            self.ticker.stop()
+        self.ticker = Ticker(self.every, self._still) if self.stages else None
+
+    def _still(self) -> None:
+        """From the ticker's thread: the stage as it stands."""
+        for running in self.stages[-1:]:
+            share = min(running.done / running.total, 1.0) if running.total else 0.0
+            parts = [f"{100 * share:.0f} %"] if running.total else []
+            parts.append(f"{duration(running.seconds)} so far")
+            if 0 < share < 1:
+                parts.append(f"{roughly(running.seconds * (1 - share) / share)} left of it")
+            if self.outlook.now and (left := self.outlook.line()):
+                parts.append(left)
+            self._told(running, ", ".join(parts))
+
+    def _told(self, running: Running, what: str) -> None:
+        self._line(f"{running.title}: {what}" + (f"; {running.shown_terms()}" if running.terms else ""))
+
+    def cached(self, name: str, detail: str) -> None:
+        self.outlook.reach(name, detail)
+        self._line(f"{name} {detail}: from the store")
+
     def note(self, message: str) -> None:
         self._line(f"note: {message}")
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _shown(terms: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3g}" for name, value in list(terms.items())[:SHOWN_TERMS])

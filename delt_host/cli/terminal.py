@@ -17,7 +17,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from delt_host import escapes
+import click
+
+from delt_host.basics import escapes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,46 +40,29 @@ def _simpler(error: UnicodeError) -> tuple[str, int]:
     return SIMPLER.get(character, ascii(character)[1:-1]), error.start + 1
 
 
-class Output(io.TextIOBase):
+class Output(io.FileIO):
     """A file that keeps what went wrong in writing to it instead of raising: a full disk or a closed pipe costs no results."""
 
-    def __init__(self, file: int, encoding: str) -> None:
-        self._file, self._encoding = file, encoding
-        self.failure: OSError | None = None
+    failure: OSError | None = None
 
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._encoding
-
-    def fileno(self) -> int:
-        return self._file
-
-    def isatty(self) -> bool:
-        return os.isatty(self._file)
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        self.write_bytes(text.encode(self._encoding, FALLBACK))
-        return len(text)
-
-    def write_bytes(self, content: bytes) -> None:
+    def write(self, content: Any) -> int:
         left = memoryview(content)
         while left and self.failure is None:
             try:
-                left = left[os.write(self._file, left) :]
+                left = left[os.write(self.fileno(), left) :]
             except BlockingIOError:  # somebody made the pipe so; wait until it takes more
-                select.select([], [self._file], [])
+                select.select([], [self], [])
             except OSError as error:
                 self.failure = error
+        return len(content)
 
 
 class _Taken:
     """The command's own files, once they are taken."""
 
-    out: Output | None = None
-    errors: Output | None = None
+    file: Output | None = None
+    out: io.TextIOWrapper | None = None
+    errors: io.TextIOWrapper | None = None
     console: Console | None = None
     results: str = ""
 
@@ -87,15 +72,14 @@ def take() -> None:
     if _Taken.out is not None or sys.stdout is not sys.__stdout__ or sys.stderr is not sys.__stderr__:
         return  # taken already, or led elsewhere by whoever called us from Python
     codecs.register_error(FALLBACK, _simpler)
-    encodings = [_encoding(stream) for stream in (sys.stdout, sys.stderr)]
-    for number in (0, 2):  # before anything is opened, which would get their numbers
-        _make_open(number)
-    real = _copy(1)
-    _make_open(1)
-    files = [real, os.dup(2)]
+    encodings = [getattr(stream, "encoding", None) or "utf-8" for stream in (sys.stdout, sys.stderr)]
+    closed = _open_what_is_closed()
+    # Nothing can be written to a file that is open for reading, as to one that is closed.
+    _Taken.file = Output(os.open(os.devnull, os.O_RDONLY) if 1 in closed else os.dup(1), "w", closefd=False)
+    _Taken.out = _text(_Taken.file, encodings[0])
+    _Taken.errors = _text(Output(os.dup(2), "w", closefd=False), encodings[1])
     os.dup2(2, 1)
-    _Taken.out, _Taken.errors = (Output(file, encoding) for file, encoding in zip(files, encodings, strict=True))
-    for number in (1, 2):
+    for number in STREAMS:
         _open_for_others(number, encodings[1])
 
 
@@ -147,15 +131,7 @@ def errors() -> Console:
 
 def say(text: str | bytes = "", end: str = "\n") -> None:
     """Write a result as it is, on the real standard output: bytes as they are, of text what is no terminal's command."""
-    file: Any = _Taken.out
-    if file is None:
-        import click
-
-        click.echo(text if isinstance(text, bytes) else escapes.lines(text) + end, nl=False)
-    elif isinstance(text, bytes):
-        file.write_bytes(text)
-    else:
-        file.write(escapes.lines(text) + end)
+    click.echo(text if isinstance(text, bytes) else escapes.in_lines(text) + end, file=_Taken.out, nl=False)
 
 
 def complain(text: str) -> None:
@@ -170,7 +146,7 @@ def results_lie_in(path: str) -> None:
 
 def failure() -> tuple[str, int] | None:
     """What went wrong in writing to standard output, as a sentence, and the exit code; empty where nobody listens any more."""
-    wrong = _Taken.out.failure if _Taken.out is not None else None
+    wrong = _Taken.file.failure if _Taken.file is not None else None
     if wrong is None:
         return None
     if isinstance(wrong, BrokenPipeError):
@@ -179,27 +155,20 @@ def failure() -> tuple[str, int] | None:
     return f"standard output cannot be written ({wrong.strerror}){where}", 1
 
 
-def _encoding(stream: Any) -> str:
-    return getattr(stream, "encoding", None) or "utf-8"
+def _open_what_is_closed() -> set[int]:
+    """Which of the standard files were closed: one that is opened later must not get their numbers."""
+    closed = set()
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.add(os.open(os.devnull, os.O_RDWR))  # which takes the lowest number that is free
+    return closed
 
 
-def _copy(number: int) -> int:
-    """Another number for the file, or a number that no file has where it is closed."""
-    try:
-        return os.dup(number)
-    except OSError:
-        return -1
-
-
-def _make_open(number: int) -> None:
-    """A file that is opened later must not get the number of a standard one."""
-    try:
-        os.fstat(number)
-    except OSError:
-        file = os.open(os.devnull, os.O_RDWR)
-        if file != number:
-            os.dup2(file, number)
-            os.close(file)
+def _text(file: Output, encoding: str) -> io.TextIOWrapper:
+    """Each write is one of the file's, at once."""
+    return io.TextIOWrapper(file, encoding, FALLBACK, write_through=True)
 
 
 def _open_for_others(number: int, encoding: str) -> None:
@@ -238,6 +207,6 @@ def _console(file: Any) -> Console:
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for text, style, control in super().render(renderable, options):
-                yield Segment(text if control else escapes.lines(text), style, control)
+                yield Segment(text if control else escapes.in_lines(text), style, control)
 
     return Safe()

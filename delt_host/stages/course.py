@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,29 +11,21 @@ from typing import Any, NamedTuple
 
 import torch
 
-from delt_host.components import Cost, Distilled, Evaluation, Start
-from delt_host.errors import RunError
-from delt_host.experiment import Column, Experiment, Named, Row
-from delt_host.history import History, LossCurve, recorded
-from delt_host.host import Host
-from delt_host.labels import Labels
-from delt_host.latents import Latents
-from delt_host.measurement import Measurement
-from delt_host.plan import Plan
-from delt_host.problem import Problem
-from delt_host.resume import Checkpoint
-from delt_host.sets import RESERVED, Part
-from delt_host.stages.step import Made, Step, done
-from delt_host.store import Entry
-from delt_host.taught import Taught
-
-
-@dataclass(frozen=True)
-class Given:
-    """A set that is there already, so that nothing is distilled."""
-
-    key: str
-    read: Callable[[], Distilled]
+from delt_host.contracts.evaluator import Evaluation
+from delt_host.contracts.initializer import Start
+from delt_host.contracts.plan import Plan
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.sets import RESERVED, Cost, Distilled
+from delt_host.contracts.taught import Taught
+from delt_host.experiment.experiment import Column, Experiment, Named, Row
+from delt_host.recovery.history import History, LossCurve, recorded
+from delt_host.recovery.latents import Latents
+from delt_host.stages.given import Given
+from delt_host.stages.host import Host
+from delt_host.stages.measurement import Measurement
+from delt_host.stages.step import Made, Step
+from delt_host.store.resume import Checkpoint
+from delt_host.store.store import Entry
 
 
 class Scorer(NamedTuple):
@@ -47,11 +40,6 @@ class Scorer(NamedTuple):
     def regime(self) -> str:
         """The regime's name; empty without one."""
         return self.column.name if self.column else ""
-
-    @property
-    def place(self) -> tuple[Named[Any], str, int]:
-        """What tells it from the row's others."""
-        return self.evaluator, self.regime, self.student
 
 
 @dataclass(eq=False)
@@ -71,7 +59,7 @@ class Course:
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
     steps: list[Step] = field(default_factory=list)
     _taught: dict[tuple[str, int], Taught] = field(default_factory=dict)
-    failure: RunError | None = None
+    failure: Exception | None = None
     """Why its steps could not be told."""
 
     def let_go(self) -> None:
@@ -96,18 +84,12 @@ class Course:
         """A step of this row and seed; `detail` tells it from others of its stage, as do the regime and the student where
         there are several."""
         label, seed = self.row.label, f"seed {self.problem.seed}"
-        which = f"student {student}" if student is not None and len(self.students) > 1 else ""
+        which = f"student {student}" if student is not None and self.experiment.students > 1 else ""
         told = column.name if column is not None and len(self.regimes) > 1 else ""
         parts = (label, told, detail), (label, seed, told, which, detail)
         line, of = (", ".join(part for part in each if part) for each in parts)
-        key, known = self.host.store.key(stage, inputs), self.problem.settled
         more = {"place": self.place, "regime": column.name if column is not None else "", **more}
-        return Step(stage, line, of, inputs, key, make, known=known, **more)
-
-    @property
-    def students(self) -> range:
-        """Which students each set trains."""
-        return range(self.experiment.students)
+        return Step(self.host, stage, line, inputs, make, of, known=self.problem.settled, **more)
 
     @property
     def stores(self) -> bool:
@@ -117,7 +99,7 @@ class Course:
     @property
     def tellings(self) -> list[tuple[Column, int]]:
         """Each student under each regime; the steps that label and that score are in this order."""
-        return list(product(self.regimes, self.students))
+        return list(product(self.regimes, range(self.experiment.students)))
 
     @property
     def scorers(self) -> list[Scorer]:
@@ -141,15 +123,11 @@ class Course:
     def distils(self) -> bool:
         return self.given is None
 
-    @property
-    def optimises(self) -> bool:
-        return self.distils and bool(self.plan.groups) and self.row.matcher is not None
-
     @cached_property
     def start(self) -> Start:
         """The images that recovery starts from; memory-mapped."""
         (step,) = self["initialize"]
-        return Start(**done(step, self.host).tensors)
+        return Start(**step.entry().tensors)
 
     def begun(self, stack: Sequence[int]) -> Latents:
         """What these of the plan's groups start from: no step holds the whole set as it is optimised."""
@@ -160,7 +138,7 @@ class Course:
     @cached_property
     def _finished(self) -> Entry:
         (step,) = self["finish"]
-        return done(step, self.host)
+        return step.entry()
 
     @cached_property
     def distilled(self) -> Distilled:
@@ -171,10 +149,9 @@ class Course:
         packed = {name: tensor for name, tensor in tensors.items() if name not in RESERVED}
         return Distilled(
             form=problem.form,
-            parts=(Part(packed, torch.arange(problem.num_units)),),
+            packed=packed,
             targets=problem.targets(),
             fingerprint=facts["fingerprint"],
-            size_bytes=facts["size_bytes"],
             labels=tensors.get("labels"),
             learning_rate=tensors.get("learning_rate"),
             cost=Cost(**facts["cost"]),
@@ -184,15 +161,6 @@ class Course:
     def distilled_key(self) -> str:
         """What the distilled set is known by before it is there."""
         return self.given.key if self.given is not None else self["finish"][0].key
-
-    @property
-    def makes_set(self) -> tuple[Step, ...]:
-        """The step that leaves the distilled set; none where it is there already."""
-        return self["finish"]
-
-    def labels(self, column: Column, student: int) -> Labels:
-        """The labels of the views of one student under a regime; what takes time in making them is the step's."""
-        return self.taught(column, student).labels
 
     def taught(self, column: Column, student: int) -> Taught:
         """What an evaluator is told of a regime, for one student."""
@@ -219,21 +187,28 @@ class Course:
 
     def measured(self, scorer: Scorer, step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""
-        facts, problem = done(step, self.host).facts, self.problem
-        ceiling = self.row.role == "ceiling"
-        return Measurement(
-            row=self.row,
-            seed=problem.seed,
-            evaluator=scorer.evaluator,
-            regime=scorer.regime,
-            student=scorer.student,
+        facts = step.entry().facts
+        return dataclasses.replace(
+            self.unmeasured(scorer, ""),
             evaluation=Evaluation(facts["scores"], facts["facts"]),
-            plan=self.plan,
-            distilled=None if ceiling else self.distilled,
-            units=problem.units,
-            count=problem.count,
+            distilled=None if self.row.role == "ceiling" else self.distilled,
             image_bytes=self.distilled.size_bytes,
             label_bytes=self.labels_step(scorer.column, 0).size_bytes() if scorer.column else 0,
             history=self.history,
             key=step.key,
+        )
+
+    def unmeasured(self, scorer: Scorer, failure: str) -> Measurement:
+        """The same of one that found nothing, and why."""
+        problem = self.problem
+        return Measurement(
+            self.row,
+            problem.seed,
+            scorer.evaluator,
+            scorer.regime,
+            scorer.student,
+            plan=self.plan,
+            units=problem.units,
+            count=problem.count,
+            failure=failure,
         )

@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from delt_host.component import Component
-from delt_host.errors import RunError
-from delt_host.experiment import Named
-from delt_host.host import Host
-from delt_host.prepared import Prepared
-from delt_host.problem import Problem
-from delt_host.resume import Checkpoint
+from delt_host.basics.errors import RunError
+from delt_host.contracts.prepared import Prepared
+from delt_host.contracts.preparing import Preparing
+from delt_host.contracts.problem import Problem
+from delt_host.experiment.experiment import Named
 from delt_host.stages.course import Course
 from delt_host.stages.step import Made, Step
+from delt_host.store.resume import Checkpoint
 
 
 def preparations(course: Course, kind: str, named: Named[Any], problem: Problem | None = None) -> tuple[Step, ...]:
@@ -22,42 +21,39 @@ def preparations(course: Course, kind: str, named: Named[Any], problem: Problem 
     preparing = [
         each
         for each in (named.component, *named.component.parts.values())
-        if type(each).prepares is not Component.prepares
+        if isinstance(each, Preparing) and type(each).prepares is not Preparing.prepares
     ]
     if not preparing:
         return ()
-    problem = (problem or course.problem).seen_by(named.component)
-    with course.host.running(kind, named):
-        declared = [what for each in preparing for what in each.prepares(problem)]
-        return tuple(_step(course, kind, named, problem, each) for each in declared)
+    problem, host = (problem or course.problem).seen_by(named.component), course.host
 
+    def make(what: Prepared, inputs: dict[str, Any], checkpoint: Checkpoint) -> Made:
+        try:
+            with host.running(kind, named):
+                return what.made(checkpoint), {}
+        except RunError as error:  # for every row and seed that would try it again
+            host.store.failed["prepare", host.store.key("prepare", inputs)] = str(error)
+            raise
 
-def _step(course: Course, kind: str, named: Named[Component], problem: Problem, what: Prepared) -> Step:
-    inputs = problem.prepared_inputs(what)
-    of = f"{what.name}, seed {problem.seed}" if "seed" in what.inputs else what.name
-    of += f", student {problem.student}" if what.inputs.get("student") else ""
-    key = course.host.store.key("prepare", inputs)
-    return Step(
-        "prepare",
-        what.name,
-        of,
-        inputs,
-        key,
-        partial(_make, course.host, kind, named, what, key),
-        known=problem.settled,
-        total=what.total or round(sum(passes.images for passes in what.cost)),
-        unit=what.unit,
-        cost=what.cost,
-        like=what.name,
-        travels=kind == "evaluator",  # what images are made from is made here, and sent to whoever needs it
-        place=course.place,
-    )
+    def step(what: Prepared) -> Step:
+        inputs = problem.prepared_inputs(what)
+        of = f"{what.name}, seed {problem.seed}" if "seed" in what.inputs else what.name
+        of += f", student {problem.student}" if what.inputs.get("student") else ""
+        return Step(
+            host,
+            "prepare",
+            what.name,
+            inputs,
+            partial(make, what, inputs),
+            of,
+            known=problem.settled,
+            total=what.total or round(sum(passes.images for passes in what.cost)),
+            unit=what.unit,
+            cost=what.cost,
+            like=what.name,
+            travels=kind == "evaluator",  # what images are made from is made here, and sent to whoever needs it
+            place=course.place,
+        )
 
-
-def _make(host: Host, kind: str, named: Named[Component], what: Prepared, key: str, checkpoint: Checkpoint) -> Made:
-    try:
-        with host.running(kind, named):
-            return what.made(checkpoint), {}
-    except RunError as error:
-        host.store.failed["prepare", key] = str(error)  # for every row and seed that would try it again
-        raise
+    with host.running(kind, named):
+        return tuple(step(what) for each in preparing for what in each.prepares(problem))

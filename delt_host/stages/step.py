@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
-
-from delt_host.entry import Name
-from delt_host.observer import Work
-from delt_host.prepared import Passes
-from delt_host.resume import Checkpoint
-from delt_host.store import Entry, Store
-
-if TYPE_CHECKING:
-    from delt_host.host import Host
-
-Made = tuple[Mapping[str, Tensor], dict[str, Any]]
-"""Tensors and JSON-able facts, as an entry keeps them."""
+from delt_host.contracts.observer import Work
+from delt_host.contracts.prepared import Passes
+from delt_host.stages.host import Host
+from delt_host.store.entry import Name
+from delt_host.store.resume import Checkpoint
+from delt_host.store.store import Entry
+from delt_host.store.store import Made as Made
 
 FORWARD_ALONE = 1 / 3  # of the work of a pass forward and back
 
@@ -29,17 +23,18 @@ FORWARD_ALONE = 1 / 3  # of the work of a pass forward and back
 class Step:
     """A piece of work, its result's name in the store, and what it takes. Two of one name are the same."""
 
+    host: Host
     stage: str
     """What it is called wherever it is told of, and the folder of its entry: `recover`."""
     line: str
-    """What it is done for, whatever the seed: a row's label, a teacher's architecture."""
-    of: str
-    """The same with the seed. Neighbours of one stage and `of` are told of as one."""
+    """What it is done for, whatever the seed: a row's label, a teacher's name."""
     inputs: Mapping[str, Any]
     """What its key is made of."""
-    key: str
     make: Callable[[Checkpoint], Made]
     """The work itself; it reads what it needs from the store."""
+    of: str = ""
+    """The line with the seed; empty: the line. Neighbours of one stage and `of` are told of as one."""
+    key: str = field(init=False)
     needs: tuple[Step, ...] = ()
     known: bool = True
     """Whether `key` is what the result will be found by. Not before there is a teacher, whose content is a part of it;
@@ -61,6 +56,10 @@ class Step:
     regime: str = ""
     """The name of the regime that it is of alone, if any: where it fails, the others' steps go on."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", self.of or self.line)
+        object.__setattr__(self, "key", self.host.store.key(self.stage, self.inputs))
+
     @property
     def name(self) -> Name:
         return self.stage, self.key
@@ -70,9 +69,20 @@ class Step:
         """Images that go through a network, forward and back."""
         return sum(each.images * (FORWARD_ALONE if each.way == "forward" else 1.0) for each in self.cost)
 
-    def kept(self, store: Store) -> bool:
+    @property
+    def kept(self) -> bool:
         """Whether its result is in the store, by its files being there."""
-        return self.known and store.holds(*self.name)
+        return self.known and self.host.store.holds(*self.name)
+
+    def entry(self) -> Entry:
+        """Its result: from the store, or, where it is missing or damaged, made now."""
+        if entry := self.host.store.read(self.stage, self.inputs):
+            return entry
+        with _told([self]):
+            return self._made()
+
+    def _made(self) -> Entry:
+        return self.host.store.resume(self.stage, self.inputs, self.make, self.of)
 
 
 def bunches(steps: Iterable[Step]) -> Iterator[list[Step]]:
@@ -81,38 +91,30 @@ def bunches(steps: Iterable[Step]) -> Iterator[list[Step]]:
         yield list(alike)
 
 
-def do(bunch: list[Step], host: Host) -> None:
+def do(bunch: list[Step]) -> None:
     """Make what the store has not; the observer is told of it as one stage, and once of what several rows share."""
-    missing = [step for step in bunch if not step.kept(host.store)]
-    first = bunch[0]
+    missing = [step for step in bunch if not step.kept]
+    first, host = bunch[0], bunch[0].host
     if not missing and first.unit and (first.stage, first.of) not in host.told:
         host.observer.cached(first.stage, first.of)
     host.told.add((first.stage, first.of))
-    with _told(missing, host):
+    with _told(missing):
         for step in missing:
-            host.store.resume(step.stage, step.inputs, step.make, step.of)
+            step._made()
 
 
-def done(step: Step, host: Host) -> Entry:
-    """The step's entry: from the store, or, where it is missing or damaged, made now."""
-    if entry := host.store.read(step.stage, step.inputs):
-        return entry
-    with _told([step], host):
-        return host.store.resume(step.stage, step.inputs, step.make, step.of)
-
-
-def _told(steps: list[Step], host: Host) -> AbstractContextManager[None]:
+def _told(steps: list[Step]) -> AbstractContextManager[None]:
     if not steps or not steps[0].unit:
         return nullcontext()
     first = steps[0]
-    return host.observer.stage(first.stage, first.of, sum(step.total for step in steps), first.unit)
+    return first.host.observer.stage(first.stage, first.of, sum(step.total for step in steps), first.unit)
 
 
-def expected(steps: Iterable[Step], store: Store) -> list[Work]:
+def expected(steps: Iterable[Step]) -> list[Work]:
     """What is still to be done, in order, for an observer; nothing in steps that are kept or come a second time."""
     works, counted = [], set[Name]()
     for bunch in bunches(steps):
-        left = [step for step in bunch if step.name not in counted and not step.kept(store)]
+        left = [step for step in bunch if step.name not in counted and not step.kept]
         counted |= {step.name for step in bunch}
         first = bunch[0]
         if first.unit:

@@ -4,7 +4,7 @@
  real data --------> teacher --------> images ----(recover)---> images -------> labels --------> scores --> compare
                         '-----------------'------------'-----------'---------------'
 
-`STAGES` is the list: a run does its steps, a dry run and the time left count them, engines spread them, and the store keeps
+`STORY` is the list: a run does its steps, a dry run and the time left count them, engines spread them, and the store keeps
 each under its stage's name.
 """
 
@@ -13,42 +13,32 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
 import torch
 
-from delt_host import batching, traces
-from delt_host.budget import check_stretchable, pace_steps, with_budget
-from delt_host.components import Cost, Distilled
-from delt_host.data.base import Dataset, RealData
-from delt_host.errors import InputError, RunError
-from delt_host.experiment import Column, Experiment, Named, Row
-from delt_host.host import Host
-from delt_host.measurement import Measurement
-from delt_host.models import build_model, check_trains_on_one
-from delt_host.plan import Plan
-from delt_host.problem import Problem
-from delt_host.recover import check_plan
-from delt_host.seeding import isolated_rng
-from delt_host.services import Services
-from delt_host.stages.course import Course, Given
-from delt_host.stages.evaluate import evaluate
-from delt_host.stages.finish import finish
-from delt_host.stages.initialize import initialize
-from delt_host.stages.recover import recover
-from delt_host.stages.relabel import relabel
+from delt_host.basics import batching, traces
+from delt_host.basics.errors import InputError, RunError
+from delt_host.basics.seeding import isolated_rng
+from delt_host.contracts.dataset import Dataset, RealData
+from delt_host.contracts.plan import Plan
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.services import Services
+from delt_host.contracts.teacher import Teacher
+from delt_host.experiment.experiment import Experiment, Named, Row
+from delt_host.networks.build import build_model, check_trains_on_one
+from delt_host.recovery.loop import check_plan
+from delt_host.stages.budget import check_stretchable, pace_steps, with_budget
+from delt_host.stages.course import Course, Scorer
+from delt_host.stages.distil import finish, initialize, recover
+from delt_host.stages.given import CEILING, Given, Saved, whole
+from delt_host.stages.host import Host
+from delt_host.stages.judge import evaluate, relabel
+from delt_host.stages.measurement import Measurement
 from delt_host.stages.step import Step, bunches, do, expected
-from delt_host.stages.teachers import squeeze_steps, teacher_of, teacher_so_far
-from delt_host.teacher import Teacher
+from delt_host.stages.teachers import squeeze_steps, teacher_so_far, teachers_of
 
-STAGES: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, finish, relabel, evaluate)
+STORY: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, finish, relabel, evaluate)
 """What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
-
-Saved = Callable[[RealData, Row, int], Distilled]
-"""The distilled set of a row and seed that an earlier run left; RunError where it left none."""
-
-WHOLE = "whole real set"
 
 
 @dataclass(frozen=True)
@@ -84,57 +74,43 @@ class Comparison:
         experiment = self.experiment
         if not experiment.ceiling_epochs:
             return experiment.rows
-        return (*experiment.rows, Row(WHOLE, "ceiling", experiment.rows[0].initializer, None, None))
+        return (*experiment.rows, Row(CEILING, "ceiling", experiment.rows[0].initializer, None, None))
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
         problem, given, failure = self.problem.in_form(row.form.component).with_seed(seed), None, None
         regimes = self.experiment.regimes
         if row.role == "ceiling":
-            problem, given = _whole(problem)
-            regimes = tuple(self._over_all(problem, column) for column in regimes)
+            problem, given, regimes = whole(self.experiment, problem)
         elif self.saved is not None:
             try:
-                given = self._saved(self.saved, row, seed, problem.num_images)
+                given = Given.of(self.saved, problem, row, self._seen)
             except RunError as error:
                 failure = error
         plan = self.plans.get(row.label, Plan(groups=()))
         return begun(Course(self.experiment, problem, row, plan, self.host, regimes, given, place, failure=failure))
 
-    def _over_all(self, problem: Problem, column: Column) -> Column:
-        """The regime with as many steps as go through the whole real set in the ceiling's epochs."""
-        named, epochs = column.protocol, self.experiment.ceiling_epochs
-        steps = epochs * named.component.steps_an_epoch(problem, len(problem.data.train))
-        protocol = named.component.model_copy(update={"epochs": epochs, "steps": steps})
-        return dataclasses.replace(column, protocol=dataclasses.replace(named, component=protocol))
-
-    def _saved(self, saved: Saved, row: Row, seed: int, images: int) -> Given:
-        """A set that is there; read again when somebody wants its images. RunError where it has not so many images."""
-        read = partial(saved, self.problem.data, row, seed)
-        if (row.label, seed) not in self._seen:
-            found = read()
-            self._seen[row.label, seed] = found.fingerprint, len(found.targets)
-        fingerprint, count = self._seen[row.label, seed]
-        if count != images:
-            raise RunError(f"the set of {row.label}, seed {seed}, has {count} images, not the {images} of its recipe")
-        return Given(fingerprint, read)
-
 
 def begun(course: Course) -> Course:
     """The course with all of its steps; where a component fails at telling what it will do, with those before."""
     try:
-        for stage in STAGES if course.failure is None else ():
+        for stage in STORY if course.failure is None else ():
             course.steps.extend(stage(course))
-    except RunError as error:
-        course.failure = error
+    except InputError:
+        raise
     except Exception as error:  # in what it declares: a component costs its row
-        if isinstance(error, InputError):
-            raise
-        traces.give(error)
-        course.failure = RunError(traces.told(error))
+        course.failure = foreseen(error)
     if course.failure is not None:
         course.host.untold[course.row.label] = str(course.failure)
     return course
+
+
+def foreseen(error: Exception) -> InputError | RunError:
+    """The error, or what is told of one that nobody foresaw."""
+    if isinstance(error, InputError | RunError):
+        return error
+    traces.give(error)
+    return RunError(traces.told(error))
 
 
 def prepare_run(
@@ -151,14 +127,11 @@ def prepare_run(
     if saved is not None:  # what is there has its budget
         experiment = dataclasses.replace(experiment, match=None)
     comparison = outlined(experiment, host, data, saved)
-    data, problem = comparison.problem.data, comparison.problem
-    host.observer.expect(expected(comparison.steps(), host.store))
-    count = len(experiment.teachers)
-    made = teachers or tuple(
-        teacher_of(experiment, asked, so_far, data, host, f"teacher {nth} of {count}")
-        for nth, (asked, so_far) in enumerate(zip(experiment.teachers, problem.teachers, strict=True), 1)
+    problem = comparison.problem
+    host.observer.expect(expected(comparison.steps()))
+    problem = dataclasses.replace(
+        problem, teachers=teachers or teachers_of(experiment, problem.teachers, problem.data, host)
     )
-    problem = dataclasses.replace(problem, teachers=made)
     settled = dataclasses.replace(comparison, problem=problem)
     if experiment.match is None:
         return settled
@@ -194,32 +167,26 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
     what the user has to change, as long as nothing is finished.
     """
     host = comparison.host
-    host.observer.expect(expected(comparison.steps(), host.store))
+    host.observer.expect(expected(comparison.steps()))
     finished = False
     for course in comparison.courses():
-        row, seed = course.row, course.problem.seed
-        left = [scorer.place for scorer in course.scorers]
+        left = list(course.scorers)
         try:
-            for measurement in run_course(course):
+            for scorer, measurement in run_course(course):
                 yield measurement
                 finished = finished or not measurement.failure
-                left.remove((measurement.evaluator, measurement.regime, measurement.student))
+                left.remove(scorer)
         except Exception as error:
             if isinstance(error, InputError) and not finished:
                 raise  # the user is to change something, and nothing is lost
-            if not isinstance(
-                error, InputError | RunError
-            ):  # of whatever nobody foresaw a row is lost, and not the run
-                traces.give(error)
-                error = RunError(traces.told(error))
-            host.observer.note(f"{row.label}, seed {seed}: {error}")
-            for evaluator, regime, student in left:
-                yield _failed(course, evaluator, regime, student, error)
+            error = foreseen(error)  # of whatever nobody foresaw a row is lost, and not the run
+            host.observer.note(f"{course.row.label}, seed {course.problem.seed}: {error}")
+            yield from (course.unmeasured(scorer, str(error)) for scorer in left)
         finally:
             course.let_go()
 
 
-def run_course(course: Course) -> Iterator[Measurement]:
+def run_course(course: Course) -> Iterator[tuple[Scorer, Measurement]]:
     """One row under one seed. A regime that fails gives `failure` for what was to be scored under it; the others go on."""
     if course.failure is not None:
         raise course.failure
@@ -230,32 +197,18 @@ def run_course(course: Course) -> Iterator[Measurement]:
         if regime in failed:
             continue
         try:
-            do(bunch, course.host)
-            measurements = [course.measured(scorers.pop(step), step) for step in bunch if step in scorers]
+            do(bunch)
+            measured = [(scorers[step], course.measured(scorers[step], step)) for step in bunch if step in scorers]
+            for step in bunch:  # now that they are measured: what fails above is lost with the others
+                scorers.pop(step, None)
         except RunError as error:
             if not regime:
                 raise
             failed.add(regime)
             course.host.observer.note(f"{course.row.label}, seed {course.problem.seed}, {regime}: {error}")
-            measurements = [
-                _failed(course, *scorer.place, error) for scorer in scorers.values() if scorer.regime == regime
-            ]
-        yield from measurements
-
-
-def _failed(course: Course, evaluator: Named[Any], regime: str, student: int, error: Exception) -> Measurement:
-    units, count = course.problem.units, course.problem.count
-    return Measurement(
-        course.row,
-        course.problem.seed,
-        evaluator,
-        regime,
-        student,
-        plan=course.plan,
-        units=units,
-        count=count,
-        failure=str(error),
-    )
+            lost = [scorer for scorer in scorers.values() if scorer.regime == regime]
+            measured = [(scorer, course.unmeasured(scorer, str(error))) for scorer in lost]
+        yield from measured
 
 
 def load_data(dataset: Named[Dataset], host: Host) -> RealData:
@@ -306,16 +259,3 @@ def _plan(row: Row, problem: Problem, host: Host) -> Plan:
         made = row.scheduler.component.plan(problem.seen_by(row.scheduler.component))
         check_plan(made, problem.num_units)
     return made
-
-
-def _whole(problem: Problem) -> tuple[Problem, Given]:
-    """The whole real training set in place of a distilled one: what no distilled set is expected to pass."""
-    train = problem.data.train
-    fewest = int(torch.bincount(train.targets, minlength=problem.num_classes).min())  # as many as every class has
-    whole = dataclasses.replace(problem, ipc=fewest)
-
-    def read() -> Distilled:
-        size = len(train) * 3 * problem.image_size**2
-        return Distilled.of_reader(train, problem.data.fingerprint, size, Cost())
-
-    return whole, Given(problem.data.fingerprint, read)

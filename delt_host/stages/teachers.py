@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from delt_host.data.base import RealData
-from delt_host.experiment import AskedTeacher, Experiment, Named
-from delt_host.host import Host
-from delt_host.identity import network_identity
-from delt_host.prepared import Passes
-from delt_host.resume import Checkpoint
-from delt_host.squeeze import awaited, measured, squeeze
-from delt_host.squeezer import Squeezer
-from delt_host.stages.step import Made, Step, do, done
-from delt_host.store import Entry
-from delt_host.teacher import Awaited, Teacher, check_accuracy
+from delt_host.contracts.dataset import RealData
+from delt_host.contracts.identity import network_identity
+from delt_host.contracts.prepared import Passes
+from delt_host.contracts.squeezer import Squeezer
+from delt_host.contracts.teacher import Awaited, Teacher, check_accuracy
+from delt_host.experiment.experiment import AskedTeacher, Experiment, Named
+from delt_host.stages.host import Host
+from delt_host.stages.step import Made, Step, do
+from delt_host.store.resume import Checkpoint
+from delt_host.store.store import Entry
+from delt_host.training.teachers import awaited, measured, squeeze
 
 
 def squeeze_steps(experiment: Experiment, teachers: Sequence[Teacher], data: RealData, host: Host) -> list[Step]:
@@ -28,22 +29,17 @@ def squeeze_steps(experiment: Experiment, teachers: Sequence[Teacher], data: Rea
     ]
 
 
-def teacher_of(
-    experiment: Experiment, asked: AskedTeacher, so_far: Teacher, data: RealData, host: Host, place: str = ""
-) -> Teacher:
-    """The teacher, made now where it is missing. InputError for one that does not fit the data."""
-    step = _step(experiment, asked, so_far, data, host, place)
-    do([step], host)
-    teacher, from_file = so_far, isinstance(asked.made_by, Path)
-    if from_file:
-        teacher = dataclasses.replace(so_far, accuracy=done(step, host).facts["accuracy"], dataset=data.name)
-    elif isinstance(so_far, Awaited):
-        teacher = _squeezed(asked, done(step, host))
-    check_accuracy(teacher, data, teacher.accuracy)
-    if from_file and teacher.class_names != data.class_names:
-        host.observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
-    host.observer.note(f"teacher {asked.name}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}")
-    return teacher
+def teachers_of(experiment: Experiment, teachers: Sequence[Teacher], data: RealData, host: Host) -> tuple[Teacher, ...]:
+    """All of them, of whom `teachers` has what is known, made now where they are missing. InputError for one that does not
+    fit the data."""
+    steps = squeeze_steps(experiment, teachers, data, host)
+    return tuple(map(partial(_settled, data), experiment.teachers, teachers, steps))
+
+
+def teacher_of(experiment: Experiment, asked: AskedTeacher, data: RealData, host: Host) -> Teacher:
+    """One of them alone."""
+    so_far = teacher_so_far(experiment, asked, data, host)
+    return _settled(data, asked, so_far, _step(experiment, asked, so_far, data, host, ""))
 
 
 def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, host: Host) -> Teacher:
@@ -54,22 +50,35 @@ def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, 
         teacher.check_fits(data)
         return dataclasses.replace(teacher, name=asked.name)
     step = _squeezing(experiment, asked, asked.made_by, data, host, "")
-    entry = host.store.read(step.stage, step.inputs)
-    if entry is not None:
+    if entry := host.store.read(step.stage, step.inputs):
         return _squeezed(asked, entry)
     with host.running("squeezer", asked.made_by):
         return dataclasses.replace(awaited(data, asked.made_by.component), name=asked.name, recipe=asked.recipe)
+
+
+def _settled(data: RealData, asked: AskedTeacher, teacher: Teacher, step: Step) -> Teacher:
+    do([step])
+    observer, from_file = step.host.observer, isinstance(asked.made_by, Path)
+    if from_file:
+        teacher = dataclasses.replace(teacher, accuracy=step.entry().facts["accuracy"], dataset=data.name)
+    elif isinstance(teacher, Awaited):
+        teacher = _squeezed(asked, step.entry())
+    check_accuracy(teacher, data, teacher.accuracy)
+    if from_file and teacher.class_names != data.class_names:
+        observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
+    observer.note(f"teacher {asked.name}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}")
+    return teacher
+
+
+def _squeezed(asked: AskedTeacher, entry: Entry) -> Teacher:
+    facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
+    return dataclasses.replace(Teacher.from_facts(facts, entry.tensors), name=asked.name, recipe=asked.recipe)
 
 
 def _step(experiment: Experiment, asked: AskedTeacher, so_far: Teacher, data: RealData, host: Host, place: str) -> Step:
     if isinstance(asked.made_by, Path):
         return _checking(experiment, so_far, data, host, place)
     return _squeezing(experiment, asked, asked.made_by, data, host, place)
-
-
-def _squeezed(asked: AskedTeacher, entry: Entry) -> Teacher:
-    facts = {name: value for name, value in entry.facts.items() if name != "seconds"}
-    return dataclasses.replace(Teacher.from_facts(facts, entry.tensors), name=asked.name, recipe=asked.recipe)
 
 
 def _squeezing(
@@ -94,11 +103,10 @@ def _squeezing(
         images = round(squeezer.passes(data))
     tests = Passes(squeezer.model, "forward", len(data.test))
     return Step(
+        host,
         "squeeze",
         asked.name,
-        asked.name,
         inputs,
-        host.store.key("squeeze", inputs),
         make,
         total=images,
         unit="images",
@@ -122,11 +130,10 @@ def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Ho
         return {}, {"accuracy": measured(teacher, data, compute, models).accuracy}
 
     return Step(
+        host,
         "check",
         f"teacher {teacher.called}",
-        f"teacher {teacher.called}",
         inputs,
-        host.store.key("check", inputs),
         make,
         unit="images",
         cost=(Passes(teacher.architecture, "forward", len(data.test)),),

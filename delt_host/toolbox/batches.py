@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from delt_host.problem import Problem
+from delt_host.contracts.problem import Problem
 
 RealBatch = tuple[Tensor, Tensor]
 """Images (n, 3, S, S) float32, normalised, and their classes (n,) int64."""

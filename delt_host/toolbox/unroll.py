@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from delt_host.toolbox.calls import Parameters
 from delt_host.toolbox.gradients import with_gradient
-from delt_host.toolbox.networks import Parameters
 
 
 def unrolled(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from delt_host import Distilled, Evaluation, Evaluator, Problem, Taught, hookimpl
-from delt_host.train import train_student
+from delt_host.toolbox import train_student
 
 
 class Calibration(Evaluator):

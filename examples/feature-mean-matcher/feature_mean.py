@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from delt_host import Match, Matcher, Problem, Views, hookimpl
-from delt_host.features import FeatureSpace, classifier
-from delt_host.statistics import recorded_inputs
+from delt_host.toolbox import FeatureSpace, classifier, recorded_inputs
 
 
 class FeatureMean(Matcher):

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from delt_host import Initializer, Method, Problem, Start, hookimpl, use
-from delt_host.features import FeatureSpace
+from delt_host.toolbox import FeatureSpace
 
 
 class KMeansStart(Initializer):

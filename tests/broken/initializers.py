@@ -18,8 +18,8 @@ from delt_host import (
     Prepared,
     Start,
 )
-from delt_host.testing import small_problem
-from delt_plugins.controls import Real
+from delt_plugins.controls.real import Real
+from delt_plugins.kit import small_problem
 
 # Initializers
 

@@ -14,7 +14,7 @@ from delt_host import (
     NetworkSource,
     Problem,
 )
-from delt_host.network_source import Frozen
+from delt_host.contracts.network_source import Frozen
 
 # Matchers
 

@@ -22,7 +22,7 @@ from delt_host import (
     Squeezer,
     use,
 )
-from delt_host.ordinary import Ordinary
+from delt_plugins.squeezers.ordinary import Ordinary
 
 # Squeezers
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from delt_host.components import Matcher
-from delt_host.data.base import MemorySplit
-from delt_host.data.digits import Digits
-from delt_host.form import Form, Pixels
-from delt_host.latents import Latents
-from delt_host.plan import Curve, Group, Learned, Phase, Plan
-from delt_host.problem import Problem
-from delt_host.recover import Recovered, recover_stack
-from delt_host.resume import Checkpoint
-from delt_host.seeding import generator, isolated_rng
-from delt_host.testing import small_problem
+from delt_host.basics.seeding import generator, isolated_rng
+from delt_host.contracts.dataset import MemorySplit
+from delt_host.contracts.form import Form, Pixels
+from delt_host.contracts.matcher import Matcher
+from delt_host.contracts.plan import Curve, Group, Learned, Phase, Plan
+from delt_host.contracts.problem import Problem
+from delt_host.recovery.latents import Latents
+from delt_host.recovery.loop import Recovered, recover_stack
+from delt_host.store.resume import Checkpoint
+from delt_plugins.datasets.digits import Digits
+from delt_plugins.kit import small_problem
 
 MODEL = "tiny"
 

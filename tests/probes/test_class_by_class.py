@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from delt_host import Learned, Match, Matcher, NetworkSource, Problem, Views
 from delt_host.toolbox import RealBatches, logits, parameters
-from delt_plugins.mosaic import Mosaic
-from delt_plugins.networks import Pool
+from delt_plugins.forms.mosaic import Mosaic
+from delt_plugins.sources.trained import Pool
 
 REAL, STEPS, BATCH, RATE = 6, 2, 32, 0.5
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from delt_host import Learned, Match, Matcher, NetworkSource, Prepared, Problem, Views
-from delt_host.resume import Checkpoint
-from delt_host.seeding import generator
+from delt_host.basics.seeding import generator
+from delt_host.store.resume import Checkpoint
 from delt_host.toolbox import RealBatches, distance_after, drawn_network, logits
-from delt_plugins.networks import Fresh
+from delt_plugins.sources.fresh import Fresh
 
 STEPS, LATER, EPOCHS = 10, 2, 4
 RATES = {"images": 50.0, "learning_rate": 1e-3}

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from delt_host import Learned, Match, Matcher, NetworkSource, Problem, Views
 from delt_host.toolbox import RealBatches, logits, parameters
-from delt_plugins.networks import Pool
+from delt_plugins.sources.trained import Pool
 
 REAL, AGE, STEPS, BATCH = 8, 3, 2, 16
 RATES = {"images": 20.0, "labels": 5.0}

@@ -11,17 +11,18 @@ import torch.nn.functional as F
 import torchvision.transforms.v2.functional as TF
 from torch import Tensor
 
-from delt_host.host import Host
-from delt_host.models import build_model
-from delt_host.observer import Observer
-from delt_host.plugins import load_registry
-from delt_host.problem import Problem
-from delt_host.replay import draw_epoch
-from delt_host.request import Request
-from delt_host.resolve import resolve
-from delt_host.siamese import augment
+from delt_host.contracts.observer import Observer
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.replay import draw_epoch
+from delt_host.experiment.request import Request
+from delt_host.experiment.resolve import resolve
+from delt_host.images.siamese import augment
+from delt_host.networks.build import build_model
+from delt_host.plugins.registry import load_registry
 from delt_host.stages import story
-from delt_host.store import Store
+from delt_host.stages.host import Host
+from delt_host.store.store import Store
+from delt_plugins.networks.plugin import delt_models
 
 EPOCHS, IPC, SIZE = 6, 2, 8
 SMALL = {"dataset.image_size": SIZE, "teacher.epochs": 4, "protocol.epochs": EPOCHS}
@@ -42,7 +43,7 @@ def losses(problem: Problem, images: Tensor, told: str) -> list[float]:
     targets = torch.arange(classes).repeat_interleave(len(images) // classes)
     normal = problem.normalization.normalize(images)
     with problem.isolated("student", "convnet3"):
-        student = build_model("convnet3", classes, SIZE)
+        student = build_model("convnet3", classes, SIZE, delt_models())
     batch = 20 if told != "views" else 10
     steps, an_epoch = EPOCHS * IPC * classes // batch, IPC * classes // batch
     if told == "views":
@@ -111,8 +112,7 @@ def test_students_on_mosaics_are_those_of_a_plain_loop(tmp_path: Path) -> None:
         curves[measured.score.regime] = measured.evaluation.facts["curve"]["loss"]
     (course,) = comparison.courses()
     assert course.distilled.size_bytes == 10 * IPC * 3 * SIZE**2, "as many bytes as so many raw images"
-    (part,) = course.distilled.parts
-    images = quarters(part.packed["images"])
+    images = quarters(course.distilled.packed["images"])
     assert torch.equal(course.distilled.read(torch.arange(4 * 10 * IPC)), images)
     for column in course.regimes:
         expected = losses(course.under(column), images, column.name)

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from delt_host import Learned, Match, Matcher, NetworkSource, Problem, Views
 from delt_host.toolbox import RealBatches, logits, parameters, unrolled
-from delt_plugins.networks import Fresh
+from delt_plugins.sources.fresh import Fresh
 
 STEPS, WINDOW, RATE, REAL = 7, 3, 0.1, 50
 CLIP, AVERAGE, BETAS = 1e-3, 0.9, (0.9, 0.999)

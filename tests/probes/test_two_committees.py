@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from delt_host.host import Host
-from delt_host.observer import Observer
-from delt_host.plugins import load_registry
-from delt_host.problem import Problem
-from delt_host.request import Request
-from delt_host.resolve import resolve
+from delt_host.contracts.observer import Observer
+from delt_host.contracts.problem import Problem
+from delt_host.experiment.request import Request
+from delt_host.experiment.resolve import resolve
+from delt_host.plugins.registry import load_registry
 from delt_host.stages import story
-from delt_host.store import Store
-from delt_plugins.general_statistics import GeneralStatistics
-from delt_plugins.gvbsm import CommitteeLabels
-from delt_plugins.sre2l import BatchNormMatching
+from delt_host.stages.host import Host
+from delt_host.store.store import Store
+from delt_plugins.gvbsm.committee import CommitteeLabels
+from delt_plugins.gvbsm.general_statistics import GeneralStatistics
+from delt_plugins.sre2l.batch_norm import BatchNormMatching
 
 SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 4, "protocol.epochs": 1}
 OPTIONS = "matcher.patches=0,matcher.diversity=0"

@@ -2,7 +2,7 @@ import pytest
 import torch
 from calibration import Calibration, calibration_error
 
-from delt_host.testing import check
+from delt_plugins.kit import check
 
 
 def test_it_keeps_the_evaluators_contract() -> None:

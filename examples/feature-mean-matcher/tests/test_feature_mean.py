@@ -1,7 +1,7 @@
 import torch
 from feature_mean import FeatureMean, distance
 
-from delt_host.testing import check
+from delt_plugins.kit import check
 
 
 def test_it_keeps_the_matchers_contract() -> None:

@@ -1,7 +1,7 @@
 import torch
 from kmeans_method import KMeansStart, nearest_distinct
 
-from delt_host.testing import check
+from delt_plugins.kit import check
 
 
 def test_it_keeps_the_initializers_contract() -> None:

@@ -1,1 +1,0 @@
-"""The distilled set elsewhere: its folder and card, soft labels that replay, and published sets read."""

@@ -1,0 +1,101 @@
+"""Where and how the arithmetic runs: device, precision and memory layout, the same for every plugin."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from delt_host.basics.errors import InputError
+
+Precision = Literal["fp32", "bf16"]
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
+
+PASS = 500  # images of small size in one forward pass: their maps take a few GB in any of our networks
+SMALL = 32  # px; larger images fill a processor, and memory, with a group of their own
+
+
+def keep_freed_memory() -> None:
+    """Let freed memory stay with this process, where the C library is glibc; nothing elsewhere.
+
+    Activations of a few tens of MiB are freed and asked for again in every iteration. By default the system takes them
+    back each time and hands them out anew page by page, cleared, which takes a third of a ConvNet's iteration on a CPU.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def use_threads(count: int | None) -> int:
+    """Set, where a number is given, and tell how many threads of the processor an operation is divided among.
+
+    Sums are rounded by how they are divided: results are the same bits only for the same number.
+    """
+    if count is not None:
+        torch.set_num_threads(count)
+    return torch.get_num_threads()
+
+
+def own_process(threads: int | None = None) -> int:
+    """Make this process one for computing, and tell its number of threads: for a command's or a worker's own process alone.
+
+    What is called from Python changes nothing that its caller did not ask for.
+    """
+    keep_freed_memory()
+    return use_threads(threads)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and a precision. `bf16` is autocast: weights, statistics, losses and pixels stay float32."""
+
+    device: str
+    precision: Precision
+    stack: int = 0
+    """Groups that recovery puts into one forward pass where the matcher takes several. 0: by the size of the images."""
+
+    @classmethod
+    def choose(cls, device: str = "auto", precision: str = "auto", stack: int | None = None) -> Compute:
+        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32."""
+        if precision not in ("auto", "fp32", "bf16"):
+            raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            kind = torch.device(device).type
+        except RuntimeError:
+            raise InputError(f"device {device!r} is not known; use auto, cpu, cuda or cuda:N") from None
+        if kind not in ("cpu", "cuda"):
+            raise InputError(f"device {device!r} is not supported; use cpu or cuda")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device; use --device auto"
+            )
+        if precision == "auto":
+            fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
+            precision = "bf16" if fast else "fp32"
+        return cls(device, "bf16" if precision == "bf16" else "fp32", stack or 0)
+
+    def groups_at_once(self, images: int, image_size: int) -> int:
+        """The groups of so many images that go into one pass.
+
+        Small images leave a GPU idle, and on a CPU pay an iteration's fixed cost over and over; several groups share it.
+        """
+        return self.stack or (max(PASS // images, 1) if image_size <= SMALL else 1)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """The model on the device in channels_last, in which convolutions are fastest on CPU and GPU alike."""
+        # A type check of torch's overloads rejects memory_format together with a device string.
+        return model.to(self.device).to(memory_format=torch.channels_last)

@@ -1,0 +1,114 @@
+"""What every dataset gives the host: class names in order, a training and a test split, normalisation, image size."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from delt_host.basics.errors import InputError
+from delt_host.contracts.component import Component
+from delt_host.contracts.reader import ImageReader
+from delt_host.contracts.services import NO_SERVICES, Services
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Of the training images' RGB values in 0..1, as torchvision has it."""
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Beside `IMAGENET_MEAN`."""
+
+
+class Split(ImageReader):
+    """A training or test split; `read` gives images at the dataset's image size."""
+
+    def original(self, index: int) -> Tensor:
+        """One image at its own resolution, uint8 RGB (3, H, W); patches are cut from this."""
+        return self.read(torch.tensor([index]))[0]
+
+    def of_class(self, label: int) -> Tensor:
+        """The indices (n,) of the images of one class, in the split's order."""
+        return torch.nonzero(self.targets == label).flatten()
+
+
+class MemorySplit(Split):
+    """A split that lies in memory as one uint8 tensor (N, 3, S, S)."""
+
+    def __init__(self, images: Tensor, targets: Tensor) -> None:
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be uint8 (N, 3, S, S), not {images.dtype} {tuple(images.shape)}")
+        if len(images) != len(targets):
+            raise ValueError(f"{len(images)} images but {len(targets)} targets")
+        self.images = images
+        self.targets = targets.to(torch.int64)
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.images[indices]
+
+
+@dataclass(frozen=True)
+class RealData:
+    """A loaded dataset."""
+
+    name: str
+    class_names: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    train: Split
+    test: Split
+    fingerprint: str
+    """SHA-256 that changes when images, labels or class names change; part of every store key."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user, e.g. 'converted to RGB: 12 grey, 3 palette images'."""
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def summary(self) -> str:
+        """How much there is, in a line."""
+        return f"{self.num_classes} classes, {len(self.train)} training and {len(self.test)} test images"
+
+    def checked(self) -> RealData:
+        """Itself; InputError where a class has no training image, or none to test with."""
+        check_classes(self.name, self.class_names, self.train, self.test)
+        return self
+
+
+def check_classes(name: str, class_names: Sequence[str], train: Split, test: Split) -> None:
+    """InputError where a class of a dataset has no training image, or none to test with."""
+    for kind, split in (("training", train), ("test", test)):
+        counts = torch.bincount(split.targets, minlength=len(class_names))
+        if int(counts.min()) == 0:
+            empty = class_names[int(counts.argmin())]
+            raise InputError(f"class {empty!r} of {name} has no {kind} image that can be read")
+
+
+class Dataset(Component):
+    """A dataset's options (where it lies, its image size); `load` reads it."""
+
+    location: ClassVar[str] = ""
+    """The option that ``--dataset NAME:VALUE`` sets; empty where there is none."""
+
+    @property
+    def published_as(self) -> str:
+        """The name under which methods and protocols have published settings for it; empty: the dataset's own."""
+        return ""
+
+    @property
+    def suggested(self) -> Mapping[str, Any]:
+        """Run options that suit this dataset, as ``{"teacher.epochs": 5}``: they go before a method's general
+        settings, and after its published ones for this dataset and whatever the user says."""
+        return {}
+
+    @abstractmethod
+    def load(self, services: Services = NO_SERVICES) -> RealData:
+        """Read (or download) the dataset. `services.observer` hears of what takes long; `services.store`, if any, keeps what
+        took long for the next run (`Store.make`).
+
+        InputError names the file or folder that is wrong.
+        """

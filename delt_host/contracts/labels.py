@@ -1,0 +1,219 @@
+"""Labels: what a set's students see and are to answer, epoch by epoch; drawn, asked for, mixed, stored and replayed here.
+
+A relabeler gives answers and nothing else. Answers to views are stored with the views that they belong to, many epochs a file
+(SRe2L's FKD, after Shen and Xing, ECCV 2022); answers to whole images once, mixed per view by the share of the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from delt_host.basics.errors import RunError
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.relabeler import Answer, Batch, Relabeler
+from delt_host.contracts.replay import draw_epoch, replay_epoch
+from delt_host.contracts.sets import Distilled
+
+BLOCK_BYTES = 16 * 2**20  # what a file of labels, and so memory, holds at most, but for one epoch that is larger
+SOFT = "soft"
+"""The tensor of an epoch as it is kept that holds one label an image."""
+ASKED_AT_ONCE = 500  # views or images, whatever the student's batch
+
+
+class Labels:
+    """The batches of every epoch, the same each time. However many epochs there are, memory holds a few."""
+
+    kind: Literal["logits", "probabilities"]
+    """`logits`: the protocol's distillation loss applies; `probabilities`: cross-entropy against them."""
+    size_bytes: int
+    """What has to be stored or shipped beside the images: labels, or the teachers where they answer while students train."""
+    epochs: int
+    """How many epochs have labels of their own; students go through them again and again."""
+    learning_rate: float | None
+    """The rate that was learned with the images, where each has one label; it is no guide to other labels."""
+
+    def __init__(self, problem: Problem, distilled: Distilled, relabeler: Relabeler, store: bool = True) -> None:
+        """With `store` False nothing is kept and every view is answered while students train, as for sets that are large."""
+        self.problem, self.distilled, self.relabeler = problem.seen_by(relabeler), distilled, relabeler
+        self.store, self.asks = store, relabeler.asks
+        self.by_view = self.asks == "view" and not while_training(relabeler, store)  # what is stored is by view
+        count, protocol = len(distilled), problem.protocol
+        every = protocol.epochs_of(problem, count)
+        self.epochs = own_epochs(relabeler, every) if self.by_view else every
+        self.learned = distilled.labels if self.asks == "image" else None
+        self.size_bytes = label_bytes(relabeler, problem, store)
+        if self.learned is not None:
+            self.size_bytes = self.learned.nbytes
+        rate = distilled.learning_rate if self.asks == "image" else None
+        self.learning_rate = None if rate is None else float(rate)
+        self.kind = "probabilities" if self.asks == "class" or self.learned is not None else relabeler.kind
+        if self.by_view:
+            self.per_block = max(BLOCK_BYTES // epoch_bytes(relabeler, self.problem), 1)
+        self._loaded: tuple[int, Mapping[str, Tensor]] = (-1, {})
+
+    def prepare(self) -> None:
+        """Make what is made once and kept, so that students need not wait for it."""
+        if self.by_view:
+            for first in range(0, self.epochs, self.per_block):
+                self._block(first)
+        elif self.asks == "image":
+            _ = self._soft
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of epoch `number`, counted from 0, each with its answers."""
+        problem, first = self.problem, 0
+        stored = self.stored(number)
+        views = draw_epoch(problem, number, len(self.distilled)) if stored is None else stored
+        answers = self.relabeler.unpack(views, problem.num_classes) if self.by_view else None
+        for batch in replay_epoch(problem, self.distilled, views):
+            count = len(batch.index)
+            if answers is not None:
+                given = answers[first : first + count]
+            elif self.asks == "image":
+                given = batch.mixed(self._soft)
+            else:
+                given = batch.one_hot(problem.num_classes) if self.asks == "class" else self._ask(batch)
+            yield replace(batch, answers=given)
+            first += count
+
+    def stored(self, number: int) -> Mapping[str, Tensor] | None:
+        """Epoch `number` as it is kept: the views of `replay.draw_epoch` and packed answers, where an image has one
+        label as `soft`. None: nothing is kept."""
+        if self.by_view:
+            number %= self.epochs
+            place = number % self.per_block
+            return {name: tensor[place] for name, tensor in self._block(number - place).items()}
+        if self.asks == "view":
+            return None
+        views = draw_epoch(self.problem, number, len(self.distilled))
+        return views | {SOFT: self._soft} if self.asks == "image" else views
+
+    @cached_property
+    def _answer(self) -> Answer:
+        return self.relabeler.bind(self.problem)
+
+    def _ask(self, batch: Batch) -> Tensor:
+        """The answers (B, C) float32. RunError where they are none."""
+        with torch.no_grad():  # not inference mode: students take them into losses that are differentiated
+            answers = self._answer(batch)
+        wanted = (len(batch.index), self.problem.num_classes)
+        if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
+            got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
+            raise RunError(f"its answers to {wanted[0]} images are {got}, not {wanted}: one value a class")
+        return answers.float()
+
+    def _block(self, first: int) -> Mapping[str, Tensor]:
+        """The tensors of the epochs from `first` on, whose first dimension is the epoch; from the store, or made now.
+
+        Their key does not hold how many epochs follow: students that train longer find the first ones made.
+        """
+        if self._loaded[0] != first:
+            problem, protocol = self.problem, self.problem.protocol
+            epochs = range(first, min(first + self.per_block, self.epochs))
+            settings = {k: v for k, v in protocol.view_settings().items() if k not in ("epochs", "steps")}
+            kept = problem.remember(
+                "labels",
+                lambda: self._answered(epochs),
+                distilled=self.distilled.fingerprint,
+                views=settings,
+                batch=protocol.batch_for(problem.ipc, problem.num_classes),
+                seed=problem.seed,
+                student=problem.student,
+                epochs=[epochs.start, epochs.stop],
+            )
+            self._loaded = (first, kept)
+        return self._loaded[1]
+
+    def _answered(self, epochs: range) -> Mapping[str, Tensor]:
+        made = []
+        for number in epochs:
+            views = draw_epoch(self.problem, number, len(self.distilled))
+            batches = replay_epoch(self.problem, self.distilled, views)
+            made.append(views | self.relabeler.pack(self._all_asked(batches)))
+            self.problem.advance(1)
+        return {name: torch.stack([epoch[name] for epoch in made]) for name in made[0]}
+
+    def _all_asked(self, batches: Iterator[Batch]) -> Tensor:
+        """The answers (N, C) to batches of N views, of which a few hundred are in memory at a time."""
+        answers: list[Tensor] = []
+        waiting: list[Batch] = []
+        for batch in batches:
+            waiting.append(batch)
+            if sum(len(each.index) for each in waiting) >= ASKED_AT_ONCE:
+                answers.append(self._ask(_joined(waiting)).cpu())
+                waiting = []
+        if waiting:
+            answers.append(self._ask(_joined(waiting)).cpu())
+        return torch.cat(answers)
+
+    @cached_property
+    def _soft(self) -> Tensor:
+        """(N, C): one label an image, in the images' order."""
+        problem = self.problem
+        if self.learned is not None:
+            soft = self.learned.float().softmax(dim=1).repeat_interleave(problem.form.cells, dim=0)
+            if tuple(soft.shape) != (wanted := (len(self.distilled), problem.num_classes)):
+                raise RunError(f"the set's labels are for (images, classes) = {tuple(soft.shape)}, and it has {wanted}")
+            return soft
+
+        def asked() -> Mapping[str, Tensor]:
+            return self.relabeler.pack(self._all_asked(self._whole_images()))
+
+        normalization = problem.view_normalization
+        shown = [list(normalization.mean), list(normalization.std)]
+        kept = (
+            problem.remember("labels", asked, distilled=self.distilled.fingerprint, normalization=shown)
+            if self.store and self.relabeler.stores
+            else asked()
+        )
+        return self.relabeler.unpack(kept, problem.num_classes)
+
+    def _whole_images(self) -> Iterator[Batch]:
+        """The set in its order, nothing cut off, mirrored or mixed."""
+        problem, targets = self.problem, self.distilled.targets
+        for index in torch.arange(len(targets)).split(ASKED_AT_ONCE):
+            pixels = self.distilled.read(index).to(problem.compute.device)
+            images, classes = problem.view_normalization.normalize(pixels), targets[index]
+            yield Batch(images, index, classes, index, classes, torch.ones(len(index)))
+
+
+def while_training(relabeler: Relabeler, store: bool = True) -> bool:
+    """Whether every view is answered while students train, and nothing is made before."""
+    return relabeler.asks == "view" and not (store and relabeler.stores)
+
+
+def own_epochs(relabeler: Relabeler, epochs: int) -> int:
+    """How many of so many epochs have labels of their own."""
+    return min(max(relabeler.epochs(epochs), 1), epochs)
+
+
+def epoch_bytes(relabeler: Relabeler, problem: Problem) -> int:
+    """What an epoch's views and their labels take."""
+    count = problem.num_images
+    views = sum(tensor.nbytes for tensor in draw_epoch(problem, 0, count).values())
+    return views + count * relabeler.label_bytes(problem.num_classes)
+
+
+def label_bytes(relabeler: Relabeler, problem: Problem, store: bool = True) -> int:
+    """What labels of a set of `problem.num_images` images take, before there is one; the same as `Labels.size_bytes`."""
+    count = problem.num_images
+    if relabeler.asks == "class":
+        return count * (1 if problem.num_classes <= 256 else 2)
+    if relabeler.asks == "image":
+        return count * relabeler.label_bytes(problem.num_classes)
+    if while_training(relabeler, store):
+        return sum(teacher.size_bytes for teacher in problem.seen_by(relabeler).teachers)
+    epochs = own_epochs(relabeler, problem.protocol.epochs_of(problem, count))
+    return epochs * epoch_bytes(relabeler, problem)
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    """One batch of several that have no answers yet."""
+    names = ("images", "index", "classes", "partner", "partner_classes", "share")
+    return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in names))

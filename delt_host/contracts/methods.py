@@ -1,0 +1,87 @@
+"""Methods and regimes: names for choices of components with options. They hold no loops of their own.
+
+A method is a row of the comparison. A regime is what students are told, and how they are trained on it: images may be worth
+nothing or twenty points according to how they are labelled, so every row is scored under each regime of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Choice(BaseModel):
+    """A component by name, with options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+def use(name: str, **options: Any) -> Choice:
+    """``use("constant", crop="cosine")``: the component `constant` with one option set."""
+    return Choice(name=name, options=options)
+
+
+def choice_of(given: Any) -> Any:
+    """In a recipe a choice is a name, or a table of the name and the options beside it."""
+    if isinstance(given, str):
+        return {"name": given}
+    if isinstance(given, Mapping) and "options" not in given:
+        return {"name": given.get("name"), "options": {k: v for k, v in given.items() if k != "name"}}
+    return given
+
+
+class Method(BaseModel):
+    """Five choices. `scheduler` and `matcher` are None for methods that optimise nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    summary: str
+    """One line for listings."""
+    source: str = ""
+    """Paper, venue, number."""
+    initializer: Choice
+    scheduler: Choice | None = None
+    matcher: Choice | None = None
+    evaluator: Choice = Choice(name="student")
+    form: Choice = Choice(name="pixels")
+    """How its images are stored."""
+    regime: str = ""
+    """The published one, as ``--regime`` takes it: shown, and used by ``delt-host reproduce``, never by a run."""
+
+    datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+    """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, of one IPC on
+    every dataset as ``{"ipc 1": {…}}``, and of both as ``{"cifar10 ipc 1": {…}}``, the later before the earlier. A
+    component, or none, in place of the method's own is ``{"initializer": "noise"}``; `regime` may be among them."""
+
+    def published(self, dataset: str, ipc: int) -> dict[str, Any]:
+        """The published settings for a dataset at an IPC, by ``STAGE.OPTION`` or ``STAGE``."""
+        keys = (dataset, f"ipc {ipc}", f"{dataset} ipc {ipc}")
+        return {option: value for key in keys for option, value in self.datasets.get(key, {}).items()}
+
+    @field_validator("initializer", "scheduler", "matcher", "evaluator", "form", mode="before")
+    @classmethod
+    def _choices_may_be_names(cls, given: Any) -> Any:
+        return choice_of(given)
+
+
+class Regime(BaseModel):
+    """A relabeler and a protocol, each with options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    summary: str
+    """One line for listings."""
+    source: str = ""
+    """Paper, venue, number."""
+    relabeler: Choice
+    protocol: Choice
+
+    @field_validator("relabeler", "protocol", mode="before")
+    @classmethod
+    def _choices_may_be_names(cls, given: Any) -> Any:
+        return choice_of(given)

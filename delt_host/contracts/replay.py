@@ -1,0 +1,153 @@
+"""The views that students train on: drawn once an epoch from the protocol and the seed, the same for every method.
+
+An epoch's views are plain tensors, so they can be stored with the labels that belong to them (SRe2L's FKD) and replayed
+by any loader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from delt_host.basics import batching
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.protocol import parse_randaugment
+from delt_host.contracts.reader import ImageReader
+from delt_host.contracts.relabeler import Batch
+from delt_host.images import siamese
+from delt_host.images.augment import (
+    apply_view,
+    beta,
+    crop_matrix,
+    cutmix_box,
+    draw_crops,
+    draw_offsets,
+    mirror,
+    shift_matrix,
+    shuffle_strips,
+)
+from delt_host.images.normalization import Normalization
+from delt_host.images.randaugment import apply_operations, draw_operations
+
+
+def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
+    """The views of one epoch for N = `count` images in the batches of `delt_host.basics.batching`.
+
+    `order` (N,) int32; `box` (N, 4) int16 (top, left, height, width), or offsets (dy, dx, 0, 0) for padded crops; `flip`
+    (N,) bool; `partner` (N,) int32 positions in `order`; `mix` (steps, 5) float32 (own share, top, left, bottom, right);
+    and, where the protocol asks, `operation`, `level`, `sign` (N, n), `strips` (N, 2, k), and `siamese` (steps,) uint8 with
+    `draws` (N, 3) float32.
+    """
+    protocol, size = problem.protocol, problem.image_size
+    rng = problem.generator("views", epoch)
+    batch = protocol.batch_for(problem.ipc, problem.num_classes)
+    views = {"order": torch.randperm(count, generator=rng).int()}
+    if protocol.crop == "resized":
+        views["box"] = draw_crops(rng, count, size, (protocol.min_crop, 1.0)).to(torch.int16)
+    elif protocol.crop == "pad":
+        offsets = draw_offsets(rng, count, size)
+        views["box"] = torch.cat([offsets, torch.zeros_like(offsets)]).T.to(torch.int16)
+    flips = torch.rand(count, generator=rng) < 0.5
+    views["flip"] = flips & protocol.flip
+    partner, mix = torch.arange(count), []
+    batches = [batching.places(count, batch, step) for step in range(batching.steps(count, batch))]
+    for first, length in ((places.start, len(places)) for places in batches):
+        if protocol.mix == "none":
+            mix.append((1.0, 0, 0, 0, 0))
+            continue
+        partner[first : first + length] = first + torch.randperm(length, generator=rng)
+        if protocol.mix == "cutmix":
+            share, box = cutmix_box(rng, protocol.mix_alpha, size)
+            mix.append((share, *box))
+        else:
+            mix.append((beta(rng, protocol.mix_alpha), 0, 0, 0, 0))
+    views |= {"partner": partner.int(), "mix": torch.tensor(mix, dtype=torch.float32)}
+    if protocol.randaugment:
+        views |= draw_operations(rng, count, *parse_randaugment(protocol.randaugment))
+    if protocol.shuffle_patches > 1:
+        views["strips"] = torch.rand(count, 2, protocol.shuffle_patches, generator=rng).argsort(dim=2)
+    if protocol.siamese:
+        drawn = [siamese.draw(rng, len(places), protocol.siamese) for places in batches]
+        views["siamese"] = torch.tensor([operation for operation, _ in drawn], dtype=torch.uint8)
+        views["draws"] = torch.cat([draws for _, draws in drawn])
+    return views
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """What must be known beside an epoch's drawn views to make them again."""
+
+    batch: int
+    crop: Literal["resized", "pad", "none"]
+    mix: Literal["cutmix", "mixup", "none"]
+    normalization: Normalization
+
+    @classmethod
+    def of(cls, problem: Problem) -> ViewSettings:
+        protocol = problem.protocol
+        batch = protocol.batch_for(problem.ipc, problem.num_classes)
+        return cls(batch, protocol.crop, protocol.mix, problem.view_normalization)
+
+    def steps(self, count: int) -> int:
+        """Batches in an epoch of `count` images."""
+        return batching.steps(count, self.batch)
+
+
+def replay_epoch(problem: Problem, reader: ImageReader, views: Mapping[str, Tensor]) -> Iterator[Batch]:
+    """The batches of an epoch drawn by `draw_epoch`."""
+    settings = ViewSettings.of(problem)
+    for step in range(settings.steps(len(views["order"]))):
+        yield replay_batch(settings, reader, views, step, problem.compute.device)
+
+
+def replay_batch(
+    settings: ViewSettings,
+    reader: ImageReader,
+    views: Mapping[str, Tensor],
+    step: int,
+    device: str = "cpu",
+) -> Batch:
+    """Batch `step` of an epoch of N images; it depends on no other batch."""
+    places = batching.places(len(views["order"]), settings.batch, step)
+    positions = torch.arange(places.start, places.stop)
+    index = views["order"][positions].long()
+    chosen, targets = reader.read(index), reader.targets
+    if "operation" in views:
+        drawn = (views[name][positions] for name in ("operation", "level", "sign"))
+        chosen = apply_operations(chosen, *drawn)
+    unit = chosen.to(device).float() / 255
+    matrices = _matrices(settings, views, positions, unit.shape[-1])
+    images = settings.normalization.normalize(apply_view(unit, *matrices))
+    share, *box = views["mix"][step].tolist()
+    partner = views["partner"][positions].long() - int(positions[0])
+    if settings.mix == "cutmix":
+        top, left, bottom, right = (int(v) for v in box)
+        images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+    elif settings.mix == "mixup":
+        images = share * images + (1 - share) * images[partner]
+    if "siamese" in views:
+        images = siamese.augment(images, int(views["siamese"][step]), views["draws"][positions])
+    images = images.contiguous(memory_format=torch.channels_last)
+    other, shares = index[partner], torch.full((len(index),), share)
+    weight = None if reader.weights is None else reader.weights[index]
+    return Batch(images, index, targets[index], other, targets[other], shares, weight=weight)
+
+
+def _matrices(
+    settings: ViewSettings, views: Mapping[str, Tensor], positions: Tensor, size: int
+) -> tuple[Tensor, Tensor]:
+    box = views["box"][positions].long() if "box" in views else None
+    if box is None:
+        rows = columns = torch.eye(size).expand(len(positions), -1, -1)
+    elif settings.crop == "pad":
+        rows, columns = shift_matrix(box[:, 0], size), shift_matrix(box[:, 1], size)
+    else:
+        rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
+    if "strips" in views:
+        strips = views["strips"][positions]
+        rows, columns = shuffle_strips(rows, strips[:, 0]), shuffle_strips(columns, strips[:, 1])
+    return rows, mirror(columns, views["flip"][positions])

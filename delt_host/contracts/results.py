@@ -1,0 +1,331 @@
+"""`results.json`, format 1: what a run was and what it measured, as records that lie flat; docs/results-format.md.
+
+Written and read through these models alone, and without torch: whoever lists a hundred runs does not wait for it. A number
+that is not finite is null: JSON has none. Nothing that can be worked out is in the file; `compare.lines` works it out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+from delt_host.basics.errors import InputError
+from delt_host.basics.options import build
+from delt_host.store import files
+
+RESULTS_FILE = "results.json"
+FORMAT = 1
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """What JSON would give back: components of others may say anything."""
+    return json.loads(json.dumps(_finite(value), default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return _number(value)
+
+
+Number = Annotated[FiniteFloat | None, BeforeValidator(_number)]
+Amount = Annotated[Annotated[FiniteFloat, Field(ge=0)] | None, BeforeValidator(_number)]
+Json = Annotated[dict[str, Any], BeforeValidator(_plain)]
+
+
+class _Record(BaseModel):
+    # A newer delt-host of the same format may write more than is known here.
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, from_attributes=True)
+
+
+class DataRecord(_Record):
+    """The dataset."""
+
+    name: str
+    """What the tables call it."""
+    fingerprint: str
+    """SHA-256 of images, labels and class names."""
+    classes: NonNegativeInt = 0
+    """How many there are."""
+    training_images: NonNegativeInt = 0
+    """Of all classes, as they were read."""
+    test_images: NonNegativeInt = 0
+    """Likewise."""
+    notes: tuple[str, ...] = ()
+    """Sentences on how it was read, such as images that were skipped."""
+
+
+class TeacherRecord(_Record):
+    """A network that images and labels were made with."""
+
+    name: str
+    """What components ask for it by."""
+    architecture: str
+    """Its model's name."""
+    accuracy: Amount
+    """Top-1 on the dataset's test split, percent, 0 to 100; null where nobody measured it."""
+    dataset: str = ""
+    """What it was trained or tested on."""
+    image_size: PositiveInt
+    """Pixels along a side."""
+    class_names: tuple[str, ...]
+    """In the order of its outputs."""
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    """Of red, green and blue, on pixels from 0 to 1: what images are normalised with."""
+    std: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    """As `mean`, above 0."""
+    recipe: Json = Field(default_factory=dict)
+    """How it was squeezed; empty where it was imported."""
+    fingerprint: str
+    """SHA-256 of its weights."""
+
+
+class ProtocolRecord(_Record):
+    """How students are trained; all of its settings are in `recipe`."""
+
+    title: str
+    """Name, version, and what was changed."""
+    report: Literal["last", "best"] = "last"
+    """The epoch that is reported; `best` was chosen on the test set."""
+    fingerprint: str
+    """Eight hexadecimal digits that differ whenever a setting does."""
+
+
+class RegimeRecord(_Record):
+    """What students are told, and how they are trained."""
+
+    name: str
+    """What scores and differences name it by; no two are alike."""
+    relabeler: Json
+    """`name` and options of what labels the images of every row."""
+    protocol: ProtocolRecord
+
+
+class EvaluatorRecord(_Record):
+    """What every row is scored by."""
+
+    name: str
+    """The component, as `--evaluator` takes it."""
+    title: str
+    """What scores and differences name it by; no two are alike."""
+    headline: str
+    """Which of its named scores the table shows."""
+    unit: str
+    """Of the headline: `%`, `s`; empty for plain numbers."""
+    better: Literal["higher", "lower"]
+    """Which headline scores are better."""
+    per: Literal["set", "regime", "table"] = "regime"
+    """Whether it scores each set once, each under every regime, or works its scores out of others'."""
+    options: Json
+    """All of the component's."""
+
+
+class CostRecord(_Record):
+    """What making one set of the row takes; the seconds of each set are beside its scores."""
+
+    image_iterations: NonNegativeInt
+    """By the plan: the sum over iterations of the units that are optimised."""
+    multiply_adds: Amount
+    """Of recovery, forward and backward; null where it is not known, as of a row that failed."""
+    peak_bytes: Amount
+    """The most memory in use while any of its sets was recovered; null where the system does not tell."""
+
+
+class RowRecord(_Record):
+    """A row of the comparison."""
+
+    label: str
+    """What scores and differences name it by; no two are alike."""
+    role: Literal["method", "baseline", "control", "ceiling"]
+    """What it is in the comparison."""
+    method: str = ""
+    """The method it was made from; empty for the ceiling."""
+    form: str = "pixels"
+    """How its images are stored: `pixels`, as they are."""
+    components: dict[str, Json]
+    """By stage, `name` and options; without the stages that it has not."""
+    ipc: PositiveInt | None
+    """Images per class, the budget; null for the ceiling, which has the whole training set."""
+    units: PositiveInt | None
+    """Stored units a class; as `ipc` where the form is `pixels`."""
+    count: PositiveInt | None
+    """Images a class that students see; as `ipc` where the form is `pixels`."""
+    matched: str = ""
+    """How it was brought to the budget of `--match`; empty without one."""
+    image_bytes: NonNegativeInt
+    """Bytes of its images; 0 where every set failed."""
+    cost: CostRecord
+
+
+class Score(_Record):
+    """What one evaluator found for one set of a row, or why it found nothing."""
+
+    row: str
+    """Its `label`."""
+    regime: str = ""
+    """Its `name`; empty where the score is the set's, whatever students are told."""
+    evaluator: str
+    """Its `title`."""
+    set: NonNegativeInt
+    """The seed that starts and recovery were drawn from."""
+    student: NonNegativeInt = 0
+    """The seed of weights and views, beside that of the set; 0 is the set's own."""
+    split: Literal["test", "validation"] = "test"
+    """The images that it was scored on."""
+    scores: dict[str, Number]
+    """By name, the evaluator's headline among them; accuracies in percent, 0 to 100. Empty where it failed."""
+    label_bytes: NonNegativeInt = 0
+    """What has to be stored beside the images: labels, or the teacher where it labels while students train."""
+    facts: Json = Field(default_factory=dict)
+    """The evaluator's details, such as `per_class`, `epochs`, `steps`, `train_seconds` and `curve` of students."""
+    recover_seconds: Amount = None
+    """Of recovering this set, when it was computed; null where nobody wrote them down."""
+    key: str = ""
+    """Of the scores in the store; empty where they are not kept."""
+    failure: str = ""
+    """Why there are no scores."""
+    provenance: str = "measured"
+    """Where the scores are from: `measured`, by this run or by an earlier one whose scores were in the store."""
+
+
+class SetRecord(_Record):
+    """A distilled set that scores are of."""
+
+    row: str
+    """Its `label`."""
+    set: NonNegativeInt
+    """The seed that starts and recovery were drawn from."""
+    folder: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*/seed-[0-9]+(-[0-9]+)?$")
+    """Where its files are in the run's folder; of an evaluation, in the folder of the run whose sets it scored."""
+    fingerprint: str
+    """SHA-256 of its images, as its file says: a set with another one is not what was scored."""
+
+
+class Difference(_Record):
+    """A row's headline scores minus another's, paired by set: for each row that is a method, with every other row."""
+
+    row: str
+    """Its `label`."""
+    other: str
+    """The other row's `label`."""
+    regime: str = ""
+    """Its `name`, the same for both rows; empty where the scores are the sets', whatever students are told."""
+    evaluator: str
+    """Its `title`."""
+    split: Literal["test", "validation"] = "test"
+    """The images that both were scored on."""
+    mean: Number
+    """Over these sets, in the evaluator's unit."""
+    low: Number
+    """Lower end of the 95 % confidence interval; null for one set."""
+    high: Number
+    """Upper end of the interval."""
+    sets: PositiveInt
+    """How many sets both rows have."""
+    students: PositiveInt = 1
+    """How many students each set trains."""
+    method: str
+    """How the interval was made."""
+    sentence: str
+    """What can be told from it."""
+
+
+class Environment(_Record):
+    """On what and with what it was run."""
+
+    device: str
+    """The processor's or the GPU's name."""
+    threads: PositiveInt
+    """Of torch's on the CPU."""
+    precision: str
+    """Of the networks' passes: `fp32` or `bf16`."""
+    python: str
+    """Its version."""
+    system: str
+    """The operating system, with its version."""
+    versions: dict[str, str]
+    """Of delt-host and of the libraries that compute, by name."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what was used although it was made under other conditions."""
+
+
+class PluginRecord(_Record):
+    """An installed plugin."""
+
+    name: str
+    """Of its entry point."""
+    distribution: str
+    """The package that brings it."""
+    version: str
+    """The package's."""
+    module: str
+    """Where its code is."""
+    problem: str = ""
+    """Why it was not in use."""
+
+
+class Results(_Record):
+    """A run, or an evaluation of its sets."""
+
+    format: Literal[1] = 1
+    """Of this file. It is raised when a field goes or means something else, not when one is added."""
+    recipe: Json
+    """What repeats the run: the tables of experiment.toml."""
+    made_by: Literal["run", "evaluate"] = "run"
+    """The command: `evaluate` scored sets that a run or an import had left."""
+    data: DataRecord
+    teachers: tuple[TeacherRecord, ...]
+    """The first gives the normalisation, and is whom components ask that name none; there may be none."""
+    regimes: tuple[RegimeRecord, ...]
+    evaluators: tuple[EvaluatorRecord, ...]
+    rows: tuple[RowRecord, ...]
+    """In the order of the table."""
+    scores: tuple[Score, ...]
+    """One for each row, regime, evaluator, set, student and split, in the order in which they were found."""
+    sets: tuple[SetRecord, ...] = ()
+    """Those of the rows that did not fail; the ceiling has none."""
+    differences: tuple[Difference, ...]
+    environment: Environment
+    plugins: tuple[PluginRecord, ...]
+
+    def table(self) -> dict[str, Any]:
+        """The document, of what JSON knows."""
+        return self.model_dump(mode="json")
+
+    def write(self, run: Path) -> None:
+        """Write it into a run's folder, in place of what was there. OSError where that fails."""
+        files.write(run / RESULTS_FILE, self.text())
+
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(self.table(), indent=1, allow_nan=False) + "\n"
+
+
+def read_results(run: Path) -> Results:
+    """What is in a run's folder; InputError where it is no finished run's, of another format, or damaged."""
+    file = run / RESULTS_FILE
+    try:
+        table = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        there = "is not finished" if (run / "experiment.toml").is_file() else "is not the folder of a run"
+        raise InputError(f"{run} {there}: it has no {RESULTS_FILE}") from None
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} cannot be read: {error}") from None
+    if not isinstance(table, dict):
+        raise InputError(f"{file} cannot be read: it is no table")
+    found = table.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise InputError(f"{file} is of results format {found}; this delt-host reads up to {FORMAT}: update it")
+    return build(Results, table, str(file))

@@ -1,0 +1,27 @@
+"""What the host lends to whom it asks for work. Nothing of it changes a result, and no key sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from delt_host.contracts.observer import Observer
+from delt_host.store.store import Store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where results are kept, and who is told how far the work is."""
+
+    store: Store | None = None
+    """Where a problem keeps what it remembers, and a dataset its decoded images; None: nothing is kept."""
+    observer: Observer = field(default_factory=Observer)
+    built: dict[Any, nn.Module] = field(default_factory=dict)
+    """The teachers' networks as far as they were asked for."""
+
+
+NO_SERVICES = Services()
+"""Nothing is kept, and nobody is told."""

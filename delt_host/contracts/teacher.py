@@ -1,0 +1,196 @@
+"""The teacher as one artifact: weights, class names in order, normalisation, image size, recipe, measured accuracy.
+
+Nothing takes a bare state dict: most failures that users of the published code report are a teacher whose class order
+or normalisation differs from the data's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from delt_host.basics.compute import Compute
+from delt_host.basics.errors import InputError, writing_to
+from delt_host.basics.seeding import isolated_rng
+from delt_host.contracts.dataset import RealData
+from delt_host.images.normalization import Normalization
+from delt_host.networks.build import Builder, build_model, check_model
+from delt_host.networks.fitted import Adapted, fit_state
+from delt_host.store.entry import digest
+from delt_host.store.tensors import FileKind, Header
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained classifier and everything that must go with it."""
+
+    architecture: str
+    state: dict[str, Tensor]
+    class_names: tuple[str, ...]
+    """In the order of the network's outputs."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    recipe: dict[str, Any] = field(default_factory=dict)
+    accuracy: float = float("nan")
+    """Top-1 in percent on the test split of `dataset`."""
+    dataset: str = ""
+    plugin: str = ""
+    """The distribution whose plugin provides its network, with its version; empty: ours, torchvision's or timm's."""
+    name: str = ""
+    """What components of a run ask for it by; empty: its architecture's. It is the run's, and not in the file."""
+
+    @property
+    def called(self) -> str:
+        """The name that components ask for it by."""
+        return self.name or self.architecture
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the weights and everything that changes what the network says."""
+        total = hashlib.sha256()
+        for name in sorted(self.state):
+            tensor = self.state[name].contiguous()
+            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            total.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        rest = (self.architecture, self.class_names, self.mean, self.std, self.image_size)
+        total.update(json.dumps(rest).encode())
+        return total.hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the weights."""
+        return sum(tensor.nbytes for tensor in self.state.values())
+
+    @property
+    def normalization(self) -> Normalization:
+        return Normalization(self.mean, self.std)
+
+    def network(
+        self,
+        class_names: tuple[str, ...],
+        compute: Compute,
+        models: Mapping[str, Builder] | None = None,
+        normalization: Normalization | None = None,
+    ) -> nn.Module:
+        """The frozen network in eval mode on the device, its outputs in the order of `class_names`.
+
+        `normalization` is that of the images it will be given, where that is not the teacher's own.
+        """
+        with isolated_rng(0, "teacher"):  # building draws weights, which the artifact's then replace
+            model = build_model(self.architecture, len(self.class_names), self.image_size, models or {})
+        fit_state(model, self.state, f"the teacher ({self.architecture})")
+        order = None if class_names == self.class_names else [self.class_names.index(name) for name in class_names]
+        given = None if normalization == self.normalization else normalization
+        if order or given:
+            model = Adapted(model, order, given, self.normalization)
+        return compute.place(model).eval().requires_grad_(False)
+
+    def check_known(self, models: Mapping[str, Builder], where: str) -> None:
+        """InputError where nobody here can build its network, with the plugin that could."""
+        try:
+            check_model(self.architecture, models)
+        except InputError as error:
+            whose = (
+                f", of the plugin {self.plugin}, which is not in use here: install it" if self.plugin else f": {error}"
+            )
+            raise InputError(f"{where} is a {self.architecture!r}{whose}") from None
+
+    def check_fits(self, data: RealData) -> None:
+        """InputError unless this teacher's classes (in any order) and image size are the dataset's."""
+        if set(self.class_names) != set(data.class_names) or len(self.class_names) != data.num_classes:
+            raise InputError(
+                f"the teacher knows other classes than {data.name}: teacher ({len(self.class_names)}): "
+                f"{_shown(self.class_names)}; dataset ({data.num_classes}): {_shown(data.class_names)}"
+            )
+        if self.image_size != data.image_size:
+            raise InputError(
+                f"the teacher takes {self.image_size} px images, {data.name} gives {data.image_size} px; "
+                f"use --set dataset.image_size={self.image_size} or another teacher"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the artifact as one safetensors file, whose header holds all but the weights, or nothing.
+
+        InputError or RunError where that fails.
+        """
+        with writing_to(path):
+            TEACHER_FILES.write(path, self.facts(), self.state)
+
+    @classmethod
+    def load(cls, path: Path) -> Teacher:
+        """Read an artifact; its weights when they are used. InputError where the file is missing, damaged, or a bare
+        state dict."""
+        header, state = TEACHER_FILES.read(path)
+        return cls.from_facts(header.model_dump(exclude={"format"}), state)
+
+    @classmethod
+    def from_facts(cls, about: Mapping[str, Any], state: dict[str, Tensor]) -> Teacher:
+        """From what `facts` gave and the weights."""
+        sequences = {name: tuple(about[name]) for name in ("class_names", "mean", "std")}
+        return cls(state=state, **{**about, **sequences})
+
+    def facts(self) -> dict[str, Any]:
+        """All but the weights, JSON-able."""
+        return {name: getattr(self, name) for name in _Facts.model_fields if name != "format"}
+
+
+class Awaited(Teacher):
+    """A teacher that is still to be squeezed: what is known of it before, under a fingerprint that stands for its recipe."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return f"awaited {digest(self.recipe)}"
+
+
+class _Facts(Header):
+    """What a teacher's file says beside its weights."""
+
+    architecture: str
+    class_names: tuple[str, ...] = Field(min_length=1)
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    image_size: PositiveInt
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    accuracy: float = float("nan")
+    dataset: str = ""
+    plugin: str = ""
+
+
+TEACHER_FILES = FileKind(
+    "teacher",
+    "delt_host.teacher",
+    _Facts,
+    "{path} holds weights but no class names or normalisation; "
+    "make a teacher of it with: delt-host import-teacher {path} --model NAME --dataset NAME",
+)
+
+
+def chance_limit(num_classes: int) -> float:
+    """Top-1 in percent under which a teacher is no teacher: chance plus a tenth of the way to perfect."""
+    chance = 1 / num_classes
+    return 100 * (chance + 0.1 * (1 - chance))
+
+
+def check_accuracy(teacher: Teacher, data: RealData, measured: float) -> None:
+    """InputError for a teacher near chance on the data it is to describe, with both class orders shown."""
+    limit = chance_limit(data.num_classes)
+    if measured < limit:
+        raise InputError(
+            f"the teacher is near chance on {data.name}: top-1 {measured:.1f} %, at least {limit:.1f} % is needed; "
+            f"is its class order or normalisation another one? teacher: {_shown(teacher.class_names)}; "
+            f"dataset: {_shown(data.class_names)}; mean {teacher.mean}, std {teacher.std}"
+        )
+
+
+def _shown(names: tuple[str, ...], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")

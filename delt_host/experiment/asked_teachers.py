@@ -1,0 +1,86 @@
+"""The teachers of an experiment: those that are given, and those that its components ask for beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from delt_host.basics.errors import InputError
+from delt_host.basics.settings import word
+from delt_host.contracts.component import Asking, Component
+from delt_host.contracts.teacher import Teacher
+from delt_host.experiment.experiment import AskedTeacher, Named
+from delt_host.experiment.parts import NOTHING, Parts
+from delt_host.experiment.request import NO_TEACHER, teacher_table
+from delt_host.networks.build import check_model
+
+DEFAULT = "ordinary"  # the squeezer where none is named
+
+
+def given_teachers(asked: Sequence[Any], parts: Parts) -> tuple[AskedTeacher, ...]:
+    """Those that are given, by words or tables; without any the one that the dataset suggests."""
+    if NO_TEACHER in asked:
+        if len(asked) > 1:
+            raise InputError("--teacher none stands alone: a run has either no teacher or those that it is given")
+        return ()
+    made: list[AskedTeacher] = []
+    for teacher in (_given(one, parts) for one in asked or [{}]):
+        if any(teacher.made_by == other.made_by for other in made):
+            raise InputError(
+                f"the teacher {teacher.name} is given twice; two teachers differ, in teacher.seed at least"
+            )
+        if teacher.name in [other.name for other in made]:
+            raise InputError(
+                f'two teachers go by {teacher.name!r}: give one another name in a recipe, as [[teacher]] name = "…"'
+            )
+        made.append(teacher)
+    return tuple(made)
+
+
+def with_asked(
+    given: Sequence[AskedTeacher], components: Iterable[tuple[str, Named[Component]]], parts: Parts
+) -> tuple[AskedTeacher, ...]:
+    """These, and beside them each model that a component, told by its stage, asks for by a name that is none of theirs."""
+    made = {teacher.name: teacher for teacher in given}
+    for stage, named in components:
+        for name in named.component.teachers if isinstance(named.component, Asking) else ():
+            if name in made:
+                continue
+            asks = f"{stage} {named.name} asks the teacher {name!r}"
+            if not given:
+                raise InputError(f"{asks}, and --teacher none is given")
+            try:
+                check_model(name, parts.registry.things("model"))
+            except InputError as error:
+                raise InputError(f"{asks}, which is none of {', '.join(made)} and no model: {error}") from None
+            made[name] = _squeezed(NOTHING, parts, own={"model": name})
+    files = [teacher.made_by for teacher in made.values() if isinstance(teacher.made_by, Path)]
+    if files and len(files) == len(made) and (changed := parts.set_for("teacher")):
+        raise InputError(f"the teacher comes from {files[0]}; teacher.{next(iter(changed))} cannot be set")
+    return tuple(made.values())
+
+
+def _given(given: Any, parts: Parts) -> AskedTeacher:
+    options = teacher_table(given) if isinstance(given, str) else dict(given)
+    name = word(options.pop("name", ""), "name of a teacher of the recipe")
+    if "file" not in options:
+        return _squeezed(options, parts, name)
+    path = Path(word(options.pop("file"), "file of a teacher of the recipe")).absolute()
+    if options:
+        raise InputError(f"the teacher comes from {path}; teacher.{next(iter(options))} cannot be set")
+    return AskedTeacher(path, Teacher.load(path).architecture, name)
+
+
+def _squeezed(
+    options: Mapping[str, Any], parts: Parts, name: str = "", own: Mapping[str, Any] = NOTHING
+) -> AskedTeacher:
+    """A teacher to squeeze; `own` are options that go before ``--set``."""
+    suggested = {"squeezer": parts.suggested.get("teacher.squeezer", DEFAULT)}
+    chosen = {**suggested, **options, **parts.set_for("teacher", ["squeezer"])}
+    squeezer = word(chosen["squeezer"], "teacher.squeezer")
+    given = {**parts.suggestions("teacher", squeezer, kind="squeezer"), **options}
+    given.pop("squeezer", None)
+    made = parts.make("teacher", squeezer, given, own, kind="squeezer")
+    parts.options["teacher"].add("squeezer")
+    return AskedTeacher(made, made.component.model, name)

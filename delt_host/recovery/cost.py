@@ -1,0 +1,96 @@
+"""What recovery costs: what goes through which network, its multiply-adds, counted, and the time and memory that it takes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from delt_host.contracts.matcher import Matcher
+from delt_host.contracts.plan import Group, Plan
+from delt_host.contracts.prepared import Passes
+from delt_host.contracts.problem import Problem
+from delt_host.recovery.latents import Latents
+from delt_host.recovery.loop import recover_group
+
+
+def passes_of(problem: Problem, groups: Sequence[Group], matcher: Matcher) -> tuple[Passes, ...]:
+    """What goes through which network while groups are recovered. Those of several models take turns, so they count alike."""
+    phases = [phase for group in groups for phase in group.phases]
+    names = matcher.networks.architectures(problem)
+    if not names:
+        return ()
+    matched = sum(matcher.passes(problem, phase) for phase in phases) / len(names)
+    trained = sum(matcher.networks.passes(problem, phase) for phase in phases) / len(names)
+    costs = [(Passes(name, "pixels", matched), Passes(name, "training", trained)) for name in names]
+    return tuple(passes for pair in costs for passes in pair if passes.images)
+
+
+def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher) -> float:
+    """Multiply-adds of convolutions and matrix products in the whole plan, forward and backward, augmentation included.
+
+    Counted in one iteration for each teacher of the first group with all its images, then scaled by image-iterations. Networks
+    that are trained meanwhile are as drawn in their first iteration, which is left out.
+    """
+    plain = matcher.networks.stackable and matcher.balance == "given"
+    group, warm = plan.groups[0], 0 if plain else 1
+    if problem.teachers:
+        _ = problem.networks  # built now: a model's first pass, which tries whether it takes the images, is not counted
+
+    def counted(iterations: int) -> float:
+        last = group.phases[-1].model_copy(update={"iterations": iterations})
+        short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
+        with FlopCounterMode(display=False) as counter:
+            recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
+        return counter.get_total_flops() / 2
+
+    several = max(len(problem.teachers), 1)
+    of_them = counted(warm + several) - (counted(warm) if warm else 0.0)
+    return of_them / (several * group.phases[-1].active) * plan.image_iterations
+
+
+def median_seconds(work: Callable[[], object], repeats: int) -> float:
+    """How long it takes until the device has done it; once before, to warm up, does not count."""
+    seconds = []
+    for _ in range(1 + repeats):
+        began = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds[1:])
+
+
+@dataclass
+class Peak:
+    """The most memory in use inside a `peak_memory` block."""
+
+    size_bytes: float = math.nan
+    """NaN where the system does not tell."""
+
+
+@contextmanager
+def peak_memory(device: str) -> Iterator[Peak]:
+    """Measure the block's peak: tensors on a GPU; on a CPU the whole process, libraries and dataset included."""
+    peak = Peak()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+        yield peak
+        peak.size_bytes = torch.cuda.max_memory_allocated(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak back to what is in use now
+        can_tell = True
+    except OSError:
+        can_tell = False
+    yield peak
+    if can_tell:
+        status = Path("/proc/self/status").read_text().splitlines()
+        peak.size_bytes = next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))

@@ -1,1 +1,0 @@
-"""The DELT paper's tables and figures as data files, run cell by cell by the host's own pipeline."""

@@ -1,0 +1,267 @@
+"""What a run leaves: experiment.toml, results.json, and the distilled set, its history and an image grid of every row."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.utils import save_image
+
+from delt_host.basics.errors import InputError, RunError, writing_to
+from delt_host.basics.folder_names import numbered
+from delt_host.compare.differences import compare
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.reader import ImageReader
+from delt_host.contracts.results import RESULTS_FILE as RESULTS
+from delt_host.contracts.results import (
+    DataRecord,
+    Environment,
+    EvaluatorRecord,
+    PluginRecord,
+    ProtocolRecord,
+    RegimeRecord,
+    Results,
+    Score,
+    SetRecord,
+    TeacherRecord,
+    read_results,
+)
+from delt_host.experiment.experiment import Column, Experiment
+from delt_host.runs.distilled import SET_FILE, DistilledSet, load
+from delt_host.runs.place import HISTORY_FILE, PAGE_FILE, PICTURE_FILE, SEED, MadeBy, folders, remove_sets
+from delt_host.stages.derived import derived
+from delt_host.stages.host import Host
+from delt_host.stages.measurement import Measurement, row_record
+from delt_host.store import files
+
+GRID_IMAGES = 10  # of each class, in the order in which they joined
+GRID_CLASSES = 20
+
+
+def write_run(
+    path: Path,
+    results: Results,
+    measurements: Sequence[Measurement],
+    experiment: Experiment,
+    problem: Problem,
+    host: Host,
+) -> Results:
+    """Write the distilled sets of a run, then its results, which name them; they are returned as they were written.
+
+    At every moment the folder holds a former run of this recipe whole, or this one: a set that differs from a former one goes
+    beside it, and the former one is removed when the results no longer name it. RunError where something cannot be written.
+    """
+    check_nothing_lost(path, results)
+    names, records = folders(row.label for row in results.rows), dict[tuple[str, int], SetRecord]()
+    for measurement in measurements:
+        label, seed = place = measurement.row.label, measurement.seed
+        if measurement.distilled is None or place in records:
+            continue
+        with writing_to(path / names[label]):
+            folder = _save_set(path, names[label], measurement, experiment, problem, host)
+        records[place] = SetRecord(row=label, set=seed, folder=folder, fingerprint=measurement.distilled.fingerprint)
+    results = write_results(path, results, list(records.values()))
+    with suppress(OSError):  # what is not named means nothing
+        for name in names.values():
+            remove_sets(path / name, but={path / record.folder for record in results.sets})
+    return results
+
+
+def write_results(path: Path, results: Results, sets: Sequence[SetRecord]) -> Results:
+    """Write `results.json` with the sets that it is of; a page that shows others goes. RunError where that fails."""
+    check_nothing_lost(path, results)
+    results = results.model_copy(update={"sets": tuple(sets)})
+    with writing_to(path / RESULTS):
+        with suppress(OSError, ValueError):
+            if (path / RESULTS).read_text(encoding="utf-8") == results.text():
+                return results
+        (path / PAGE_FILE).unlink(missing_ok=True)
+        results.write(path)
+    return results
+
+
+def check_nothing_lost(path: Path, results: Results) -> None:
+    """RunError where these results have failures in place of scores that the folder has of the same recipe, or are of other
+    images."""
+    try:
+        former = read_results(path)
+    except InputError:
+        return
+    if former.data.fingerprint != results.data.fingerprint:
+        raise RunError(
+            f"{path} has the results of other images of {former.data.name}, and is left as it was; choose another --out"
+        )
+    failed = {_place(score) for score in results.scores if score.failure}
+    if lost := sorted({score.row for score in former.scores if not score.failure and _place(score) in failed}):
+        raise RunError(
+            f"failed: {', '.join(lost)}; {path} has their former scores, and is left as it was; the same command goes on"
+        )
+
+
+def _place(score: Score) -> tuple[object, ...]:
+    return score.row, score.regime, score.evaluator, score.set, score.student, score.split
+
+
+def _save_set(
+    path: Path, name: str, measurement: Measurement, experiment: Experiment, problem: Problem, host: Host
+) -> str:
+    """Write a set into a folder of its own, unless it is there already; that folder, in the run's."""
+    made, history = _distilled(measurement, experiment, problem), measurement.history
+    wanted = [SET_FILE, HISTORY_FILE] if history is not None else [SET_FILE]
+    first = f"seed-{measurement.seed}"
+    there = sorted(each for each in (path / name).glob(f"{first}*") if SEED.fullmatch(each.name))
+    for place in there:
+        if all((place / file).is_file() for file in wanted) and _holds(place, made, host):
+            return f"{name}/{place.name}"
+    each = next(each for each in numbered(first) if not os.path.lexists(path / name / each))
+    place = path / name / each
+    with files.making_folder(place, within=path) as staged:
+        made.save(staged / SET_FILE)
+        if history is not None:
+            history.save(staged / HISTORY_FILE)
+        try:
+            save_grid(made.distilled, problem.data.num_classes, staged / PICTURE_FILE)
+        except Exception as error:  # a picture is no reason to lose a run
+            host.observer.note(f"{place / PICTURE_FILE} could not be made: {type(error).__name__}: {error}")
+    return f"{name}/{each}"
+
+
+def _holds(place: Path, made: DistilledSet, host: Host) -> bool:
+    """Whether the set in a folder is the same, whatever it took to make it."""
+    try:
+        there = load(place, partial(host.registry.get, "form"))
+    except InputError:
+        return False
+    return there.distilled.fingerprint == made.distilled.fingerprint and _told(there) == _told(made)
+
+
+def _told(made: DistilledSet) -> Any:
+    about = {name: value for name, value in made.about.items() if name not in ("cost", "machine")}
+    return json.loads(json.dumps([made.form, made.class_names, asdict(made.normalization), about]))
+
+
+def results_of(
+    experiment: Experiment,
+    problem: Problem,
+    measurements: Sequence[Measurement],
+    host: Host,
+    made_by: MadeBy = "run",
+    whole: bool = True,
+) -> Results:
+    """What was measured, as it goes into `results.json`.
+
+    Scores that are worked out of others are made here, and told to the observer, where the run is `whole`.
+    """
+    data, evaluators = problem.data, experiment.evaluators
+    rows: dict[str, list[Measurement]] = {}
+    for measurement in measurements:
+        rows.setdefault(measurement.row.label, []).append(measurement)
+    results = Results(
+        made_by=made_by,
+        recipe=experiment.table(),
+        data=DataRecord(
+            name=data.name,
+            fingerprint=data.fingerprint,
+            classes=data.num_classes,
+            training_images=len(data.train),
+            test_images=len(data.test),
+            notes=data.notes,
+        ),
+        teachers=tuple(
+            TeacherRecord(name=each.called, **each.facts(), fingerprint=each.fingerprint) for each in problem.teachers
+        ),
+        regimes=tuple(_regime(column) for column in experiment.regimes),
+        evaluators=tuple(
+            EvaluatorRecord(
+                name=named.name,
+                title=named.component.title,
+                headline=named.component.headline,
+                unit=named.component.unit,
+                better=named.component.better,
+                per=named.component.per,
+                options=named.component.model_dump(mode="json"),
+            )
+            for named in evaluators
+        ),
+        rows=tuple(row_record(experiment, own) for own in rows.values()),
+        scores=tuple(measurement.score for measurement in measurements),
+        differences=(),
+        environment=Environment(**machine(experiment), notes=host.store.differences.told()),
+        plugins=tuple(map(PluginRecord.model_validate, host.registry.plugins)),
+    )
+    more = derived(experiment, results, host) if whole else ()
+    for score in more:
+        host.observer.scored(score, None)
+    results = results.model_copy(update={"scores": results.scores + more})
+    return results.model_copy(update={"differences": compare(results)})
+
+
+def _regime(column: Column) -> RegimeRecord:
+    protocol = column.protocol.component
+    return RegimeRecord(
+        name=column.name,
+        relabeler=column.relabeler.table(),
+        protocol=ProtocolRecord(title=column.protocol_title, report=protocol.report, fingerprint=protocol.fingerprint),
+    )
+
+
+def save_grid(images: ImageReader, num_classes: int, path: Path) -> None:
+    """A PNG with one line of images for each class, in the order in which they joined the optimisation.
+
+    OSError where it cannot be written.
+    """
+    own = [(images.targets == label).nonzero().flatten() for label in range(min(num_classes, GRID_CLASSES))]
+    along = min(GRID_IMAGES, *map(len, own))
+    pixels = images.read(torch.cat([places[:along] for places in own]))
+    factor = max(1, 64 // pixels.shape[-1])
+    enlarged = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    drawn = io.BytesIO()
+    save_image(enlarged / 255, drawn, "PNG", nrow=along, padding=2 * factor, pad_value=1)
+    files.write(path, drawn.getvalue())
+
+
+def machine(experiment: Experiment) -> dict[str, Any]:
+    """Where and with what the run was made."""
+    packages = ("delt-host", "torch", "torchvision", "timm")
+    device = experiment.device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "precision": experiment.precision,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in packages},
+    }
+
+
+def _distilled(measurement: Measurement, experiment: Experiment, problem: Problem) -> DistilledSet:
+    row, data = measurement.row, problem.data
+    first = problem.teachers[0] if problem.teachers else None
+    if measurement.distilled is None or measurement.plan is None:
+        raise ValueError("a failed measurement has no distilled set")
+    return DistilledSet(
+        distilled=measurement.distilled,
+        form=row.form.name,
+        class_names=data.class_names,
+        normalization=problem.normalization,
+        about={
+            "method": row.label,
+            "components": {stage: named.table() for stage, named in row.stages().items()},
+            "ipc": experiment.ipc,
+            "seed": measurement.seed,
+            "dataset": {"name": data.name, "fingerprint": data.fingerprint},
+            "teacher": {"architecture": first.architecture, "fingerprint": first.fingerprint} if first else None,
+            "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
+            "machine": machine(experiment),
+        },
+    )

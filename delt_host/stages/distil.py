@@ -1,0 +1,234 @@
+"""Distil: the images that recovery starts from, recovery itself, and the set as it is stored. A row whose set is there already
+does none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from delt_host.basics.errors import RunError
+from delt_host.contracts.identity import network_identity
+from delt_host.contracts.initializer import Initializer, Start
+from delt_host.contracts.prepared import Passes
+from delt_host.contracts.problem import Problem
+from delt_host.contracts.sets import READ_AT_ONCE, Cost, check_packed, fingerprint_of
+from delt_host.recovery.cost import multiply_adds, passes_of, peak_memory
+from delt_host.recovery.history import LossCurve, averaged
+from delt_host.recovery.latents import Latents, stacked, unstacked, with_learned
+from delt_host.recovery.loop import assemble, recover_stack, stacks
+from delt_host.stages.course import Course
+from delt_host.stages.prepare import preparations
+from delt_host.stages.step import Made, Step
+from delt_host.store.resume import Checkpoint
+
+FAR = 100.0
+"""What no normalised pixel is, and many a one of 0 to 255 is."""
+
+
+def initialize(course: Course) -> Iterator[Step]:
+    """One step after what the initializer prepares."""
+    if not course.distils:
+        return
+    problem, named, host = course.problem, course.row.initializer, course.host
+    prepared = preparations(course, "initializer", named)
+    yield from prepared
+    seen, passes = problem.seen_by(named.component), 0.0
+    if type(named.component).passes is not Initializer.passes:
+        with host.running("initializer", named):
+            passes = named.component.passes(seen)
+    inputs = {
+        "code": host.code_of(Problem),
+        **seen.inputs(),
+        "ipc": problem.ipc,
+        "form": host.identity("form", course.row.form),
+        "seed": problem.seed,
+        "component": host.identity("initializer", named),
+    }
+
+    def make(_checkpoint: Checkpoint) -> Made:
+        with host.running("initializer", named):
+            start = named.component.initialize(problem.seen_by(named.component), range(problem.num_classes))
+            check_start(start, problem, problem.num_classes)
+        made = {"images": start.images, "labels": start.labels, "learning_rate": start.learning_rate}
+        return {name: each for name, each in made.items() if each is not None}, {}
+
+    yield course.step(
+        "initialize",
+        inputs,
+        make,
+        needs=prepared,
+        total=problem.num_images,
+        unit="images",
+        cost=(Passes(seen.teacher.architecture, "forward", passes),) if passes else (),
+        like=named.name,
+    )
+
+
+def check_start(start: object, problem: Problem, classes: int) -> None:
+    """RunError unless it is what was asked for, for so many classes."""
+    if not isinstance(start, Start):
+        raise RunError(f"it gave a {type(start).__name__}; return a Start, of images, uint8 or normalised float32")
+    if not isinstance(start.images, Tensor):
+        raise RunError(f"it gave images as a {type(start.images).__name__}, not a tensor")
+    images, count = start.images, classes * problem.count
+    wanted = (count, 3, problem.image_size, problem.image_size)
+    if tuple(images.shape) != wanted:
+        raise RunError(
+            f"it gave images of shape {tuple(images.shape)}, not {wanted}: {problem.count} of each class, class by class"
+        )
+    if images.dtype not in (torch.uint8, torch.float32):
+        raise RunError(f"it gave images of {images.dtype}; give uint8, or float32 normalised")
+    if images.is_floating_point() and not bool(torch.isfinite(images).all()):
+        raise RunError("it gave pixels that are not finite")
+    if images.is_floating_point() and (far := float(images.abs().max()) if images.numel() else 0.0) > FAR:
+        raise RunError(f"it gave pixels of up to {far:.0f}; give uint8, or float32 normalised by problem.normalization")
+    _check_learned("labels", start.labels, (classes * problem.units, problem.num_classes))
+    _check_learned("a learning rate", start.learning_rate, ())
+
+
+def _check_learned(what: str, given: Tensor | None, shape: tuple[int, ...]) -> None:
+    if given is None:
+        return
+    if tuple(given.shape) != shape or given.dtype != torch.float32:
+        raise RunError(f"it gave {what} as {given.dtype} {tuple(given.shape)}, not float32 {shape}")
+    if not bool(torch.isfinite(given).all()):
+        raise RunError(f"it gave {what} not finite in all places")
+
+
+def recover(course: Course) -> Iterator[Step]:
+    """A step for each stack of the plan's groups, which machines can share, and one that counts what it cost; none where
+    nothing is optimised."""
+    named, problem, plan, host = course.row.matcher, course.problem, course.plan, course.host
+    if not course.distils or named is None or not plan.groups:
+        return
+    matcher = named.component
+    prepared = preparations(course, "matcher", named)
+    yield from prepared
+    seen = problem.seen_by(matcher)
+    (start,) = course["initialize"]
+    # What recovered pixels depend on, before they are assembled; the start's key brings data and precision.
+    of = host.store.key(
+        "recover",
+        {
+            "code": host.code_of(recover_stack),
+            "start": start.key,
+            "teachers": seen.inputs()["teachers"],
+            "plan": plan.model_dump(mode="json", exclude={"residual"}),
+            "matcher": host.identity("matcher", named),
+            "networks": [network_identity(name, seen.models) for name in matcher.networks.architectures(seen)],
+            "form": host.identity("form", course.row.form),
+            "seed": problem.seed,
+        },
+    )
+
+    def make(stack: tuple[int, ...], checkpoint: Checkpoint) -> Made:
+        start, shown = course.begun(stack), problem.seen_by(matcher)
+        with peak_memory(problem.compute.device) as peak, host.running("matcher", named):
+            results = recover_stack(shown, start, plan, stack, matcher, host.observer.advance, checkpoint)
+        recovered = stacked([result.latents for result in results])
+        return recovered, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
+
+    def count(_checkpoint: Checkpoint) -> Made:
+        start, shown = course.begun((0,)), problem.seen_by(matcher)
+        with host.running("matcher", named):
+            return {}, {"multiply_adds": multiply_adds(shown, start, plan, matcher)}
+
+    def size_bytes(stack: tuple[int, ...]) -> int:
+        return 3 * problem.image_size**2 * sum(len(plan.groups[group].images) for group in stack)
+
+    for stack in stacks(plan, matcher, problem.compute, problem.image_size, problem.form.cells):
+        groups = [plan.groups[group] for group in stack]
+        with host.running("matcher", named):
+            cost = passes_of(seen, groups, matcher)
+        yield course.step(
+            "recover",
+            {"of": of, "groups": stack},
+            partial(make, stack),
+            needs=(start, *prepared),
+            total=sum(group.image_iterations for group in groups),
+            unit="image-iterations",
+            cost=cost,
+            like=named.name,
+            size_bytes=partial(size_bytes, stack),
+            travels=True,
+        )
+    yield course.step("count", {"of": of, "code": host.code_of(multiply_adds)}, count, needs=(start, *prepared))
+
+
+def finish(course: Course) -> Iterator[Step]:
+    """One step: what was recovered, packed by the row's form into the entry that everybody reads the set from."""
+    if not course.distils:
+        return
+    (start,) = course["initialize"]
+    recovered = course["recover"]
+    inputs = {
+        "code": course.host.code_of(Latents, assemble, fingerprint_of),
+        # Which groups went through one pass together decides how sums were rounded.
+        "of": [step.key for step in recovered] or [start.key],
+        # Rows that differ in the residual alone share what was recovered.
+        "residual": course.plan.residual if recovered else 0.0,
+        "form": course.host.identity("form", course.row.form),
+    }
+    needs = (start, *recovered, *course["count"])
+    yield course.step("finish", inputs, partial(_packed, course), needs=needs, travels=bool(recovered))
+
+
+def _packed(course: Course, _checkpoint: Checkpoint) -> Made:
+    problem, form = course.problem, course.problem.form
+    packed, learned = dict[str, Tensor](), dict[str, Tensor]()
+    for units, latents in _recovered(course):
+        with course.host.running("form", course.row.form):
+            _put(packed, form.pack(latents.images, problem.normalization), units, problem.num_units)
+        if latents.labels is not None:
+            _put(learned, {"labels": latents.labels}, units, problem.num_units)
+        if latents.learning_rate is not None:  # the first is that of what was recovered
+            learned.setdefault("learning_rate", latents.learning_rate)
+    with course.host.running("form", course.row.form):
+        check_packed(form, packed, problem.num_units, problem.image_size)
+    cost, curves = _cost(course)
+    return {**packed, **learned}, {
+        "fingerprint": fingerprint_of(form, packed, problem.targets(), learned),
+        "cost": asdict(cost),
+        "curves": [curve.model_dump() for curve in curves],
+    }
+
+
+def _recovered(course: Course) -> Iterator[tuple[Tensor, Latents]]:
+    """What was optimised, a stack of groups at a time, and the starts of units in no group: each with the units' places."""
+    left = torch.ones(course.problem.num_units, dtype=torch.bool)
+    for step in course["recover"]:
+        stack = step.inputs["groups"]
+        start = course.begun(stack)
+        assert start.units is not None
+        left[start.units] = False
+        yield start.units, assemble(start, course.plan, stack, unstacked(step.entry().tensors))
+    for units in left.nonzero().flatten().split(READ_AT_ONCE):
+        if len(units):
+            with course.host.running("form", course.row.form):
+                rest = Latents.of(course.problem, course.start, units)
+            yield units, with_learned(rest, course.plan, course.problem.num_classes)
+
+
+def _put(into: dict[str, Tensor], some: Mapping[str, Tensor], units: Tensor, count: int) -> None:
+    """The tensors of some units into those of all `count`."""
+    for name, tensor in some.items():
+        if tensor.ndim < 1 or len(tensor) != len(units):
+            raise RunError(f"{name} of {len(units)} units has the shape {tuple(tensor.shape)}")
+        if name not in into:
+            into[name] = tensor.new_empty(count, *tensor.shape[1:])
+        into[name][units] = tensor
+
+
+def _cost(course: Course) -> tuple[Cost, tuple[LossCurve, ...]]:
+    """What recovery took, and how the losses fell."""
+    facts = [step.entry().facts for step in course["recover"]]
+    if not facts:
+        return Cost(), ()
+    (count,) = course["count"]
+    seconds, peak = sum(each["seconds"] for each in facts), max(each["peak_bytes"] for each in facts)
+    cost = Cost(course.plan.image_iterations, count.entry().facts["multiply_adds"], seconds, peak)
+    return cost, averaged([curve for each in facts for curve in each["curves"]])

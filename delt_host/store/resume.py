@@ -1,0 +1,76 @@
+"""Checkpoints of an unfinished stage: after a kill it goes on where the last one was written, to the same bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from delt_host.basics.errors import reason
+from delt_host.store import sealed
+
+EVERY = 30.0  # seconds between checkpoints: what a kill costs at most
+SHARE = 0.02  # of the time, at most, that goes into writing them
+
+
+class Checkpoint:
+    """One file that is replaced as a whole; a damaged one counts as none. Only safetensors and JSON are ever read."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        every: float = EVERY,
+        warn: Callable[[str], None] = lambda _m: None,
+        like: Path | None = None,
+    ) -> None:
+        """`path` None: nothing is kept. `every` is in seconds; 0: whenever asked. `like`: a folder whose permissions it has."""
+        self.path, self.every, self.warn, self.like = path, every, warn, like
+        self.began = self.last = time.monotonic()
+        self.spent = 0.0
+        """Seconds that went into the checkpoint that was loaded."""
+        self._wait = every
+        self._failed = ""
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to write one; later than `every` where writing takes long."""
+        return self.path is not None and time.monotonic() - self.last >= self._wait
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and facts as they were saved, or None. RunError for one that cannot be read now: it may be hours of work."""
+        if self.path is None:
+            return None
+        try:
+            tensors, facts = sealed.read(self.path)
+            self.spent = float(facts.pop("spent", 0.0))
+        except FileNotFoundError:
+            return None
+        except sealed.Damaged as error:
+            self.warn(f"the checkpoint {self.path} is damaged ({error}); its stage starts anew")
+            return None
+        return tensors, facts
+
+    def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Write one now. A disk that is full costs a warning, not the run."""
+        began = time.monotonic()
+        self.last = began
+        if self.path is None:
+            return
+        try:
+            sealed.write(self.path, tensors, {**facts, "spent": self.spent + began - self.began}, self.like)
+        except OSError as error:
+            if (said := reason(error)) != self._failed:
+                self.warn(f"no checkpoint could be written to {self.path}: {said}")
+            self._failed = said
+        self.last = time.monotonic()
+        self._wait = max(self.every, (self.last - began) / SHARE) if self.every else 0.0
+
+    def clear(self) -> None:
+        """The stage is finished."""
+        if self.path is not None:
+            with suppress(OSError):  # another user's in a folder where one may remove one's own alone
+                self.path.unlink(missing_ok=True)

@@ -1,0 +1,147 @@
+"""Real images, or grids of their patches, that the teacher ranks: DELT's start, and RDED's images as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from delt_host import Initializer, Prepared, Problem, Start
+from delt_plugins.controls.real import too_few_images
+from delt_plugins.delt.true_class import true_class_scores
+
+Order = Literal["median-out", "ascending", "descending", "random"]
+
+# The order in which each selection lists its images when the user names none: data_selection.py.
+NATURAL_ORDER: dict[str, Order] = {
+    "medium": "median-out",
+    "lowest": "ascending",
+    "highest": "descending",
+    "random": "random",
+}
+
+
+class Ranked(Initializer):
+    """Real images, or grids of real patches, chosen by the teacher's score of their true class."""
+
+    source: ClassVar[str] = "DELT, section 3.2 and Tables 3, 4a, 4b, 10; RDED, section 3.2 for grids"
+
+    selection: Literal["medium", "lowest", "highest", "random"] = "medium"
+    """Which scores are taken within each class; `medium`: those nearest to the median."""
+    order: Literal["selection", "median-out", "ascending", "descending", "random"] = "selection"
+    """The order within a class, which EarlyLate turns into time: the first is optimised longest. `selection`: the
+    selection's own (medium: median-out, lowest: ascending, highest: descending)."""
+    patches: int = Field(1, ge=1, le=5)
+    """Patches along a side: 1 takes whole images, g > 1 stitches g x g patches into one image."""
+    cut: bool = False
+    """Cut patches for a 1 x 1 grid too, as RDED does, rather than take whole images. Larger grids are always cut."""
+    crops: int = Field(5, ge=1)
+    """Random crops scored per image, of which the best are patches; where patches are cut."""
+    images_per_class: int = Field(300, ge=1)
+    """Images of each class that patches are cut from."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole images are taken."""
+        return self.patches == 1 and not self.cut
+
+    def prepares(self, problem: Problem) -> list[Prepared]:
+        return [true_class_scores(problem)] if self.whole else []
+
+    def passes(self, problem: Problem) -> float:
+        if self.whole:
+            return 0.0
+        sources = torch.bincount(problem.data.train.targets).clamp_max(self.images_per_class)
+        keep = (problem.count * self.patches**2 / sources).ceil()
+        return float((sources * keep.clamp_min(self.crops)).sum())
+
+    def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
+        scores = problem.prepared(true_class_scores(problem))["scores"] if self.whole else torch.empty(0)
+        parts = []
+        for label in classes:
+            available = problem.data.train.of_class(label)
+            if len(available) < problem.count:
+                raise too_few_images(problem.class_names[label], len(available), problem.count)
+            if self.whole:
+                chosen = self._choose(problem, label, scores[available], problem.count)
+                parts.append(problem.data.train.read(available[chosen]))
+            else:
+                parts.append(self._grids(problem, label, available))
+            problem.advance(problem.count)
+        return Start(torch.cat(parts))
+
+    def _choose(self, problem: Problem, label: int, scores: Tensor, count: int) -> Tensor:
+        """Positions (count,) into `scores`, in the order in which the images are to join."""
+        rng = problem.generator("ranked", label)
+        by_score = scores.argsort(stable=True)
+        place = torch.arange(len(scores))
+        outward = median_out(len(scores))
+        picks = {
+            "medium": outward,
+            "lowest": place,
+            "highest": place.flip(0),
+            "random": torch.randperm(len(scores), generator=rng),
+        }
+        picked = picks[self.selection][:count]
+        order = NATURAL_ORDER[self.selection] if self.order == "selection" else self.order
+        if order == "median-out":
+            picked = picked[outward.argsort()[picked].argsort()]
+        elif order == "random":
+            picked = picked[torch.randperm(count, generator=rng)]
+        else:
+            picked = picked.sort(descending=order == "descending").values
+        return by_score[picked]
+
+    def _grids(self, problem: Problem, label: int, available: Tensor) -> Tensor:
+        """(count, 3, S, S) normalised grids; image q takes patches q, q + count, q + 2 count, … of the chosen ones."""
+        side, count = problem.image_size // self.patches, problem.count
+        rng = problem.generator("patches", label)
+        sources = available[torch.randperm(len(available), generator=rng)[: self.images_per_class]]
+        needed = count * self.patches**2
+        keep = math.ceil(needed / len(sources))
+        patches, scores = [], []
+        for index in sources.tolist():
+            crops = self._crop(problem, problem.data.train.original(index), side, max(self.crops, keep), rng)
+            likelihood = self._score(problem, crops, label)
+            best = likelihood.argsort(descending=True)[:keep]
+            patches.append(crops[best])
+            scores.append(likelihood[best])
+        pool, ranking = torch.cat(patches), torch.cat(scores)
+        chosen = pool[self._choose(problem, label, ranking, needed)]
+        cells = chosen.view(self.patches, self.patches, count, 3, side, side)
+        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(count, 3, side * self.patches, side * self.patches)
+        return F.interpolate(grid, size=problem.image_size, mode="nearest")
+
+    def _crop(self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator) -> Tensor:
+        """(count, 3, side, side) normalised square crops of area share 0.08 to 1 (RDED: ratio 1:1, antialiased)."""
+        height, width = original.shape[1:]
+        crops = []
+        for share, y, x in torch.rand(count, 3, generator=rng).tolist():
+            length = max(round(math.sqrt((0.08 + 0.92 * share) * height * width)), 1)
+            length = min(length, height, width)
+            top, left = int(y * (height - length + 1)), int(x * (width - length + 1))
+            part = original[None, :, top : top + length, left : left + length].float() / 255
+            crops.append(F.interpolate(part, size=side, mode="bilinear", antialias=True))
+        return problem.normalization.normalize(torch.cat(crops))
+
+    def _score(self, problem: Problem, crops: Tensor, label: int) -> Tensor:
+        """The teacher's score of the class for crops padded with zeros, in normalised space, to the image size."""
+        before = (problem.image_size - crops.shape[-1]) // 2
+        after = problem.image_size - crops.shape[-1] - before
+        padded = F.pad(crops, (before, after, before, after))
+        return problem.teacher_logits(padded).softmax(dim=1)[:, label]
+
+
+def median_out(count: int) -> Tensor:
+    """Positions 0..count-1 of a sorted list from its middle outwards: mid, mid + 1, mid - 1, mid + 2, …
+
+    mid = ceil(count / 2) as in DELT's data_selection.py, which runs past the end at count 1.
+    """
+    middle = min(math.ceil(count / 2), count - 1)
+    places = sorted(range(count), key=lambda place: (abs(place - middle), place < middle))
+    return torch.tensor(places)

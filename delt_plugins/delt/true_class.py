@@ -1,0 +1,36 @@
+"""How sure the teacher is of real images, by which DELT ranks them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from delt_host import Checkpoint, Passes, Prepared, Problem
+
+BATCH = 500
+
+
+def true_class_scores(problem: Problem) -> Prepared:
+    """The first teacher's softmax score of the true class for every training image: `scores` (N_train,) float32, in 0..1.
+
+    Whole images, eval mode, the teacher's own normalisation (DELT, section 3.1, ranking score).
+    """
+    train = problem.data.train
+
+    def score(checkpoint: Checkpoint) -> dict[str, Tensor]:
+        scores, done = torch.empty(len(train)), 0
+        if found := checkpoint.load():
+            done = len(found[0]["scores"])
+            scores[:done] = found[0]["scores"]
+            problem.advance(done)
+        left = torch.arange(done, len(train)).split(BATCH) if done < len(train) else ()  # an empty one would be a batch
+        for indices in left:
+            probabilities = problem.teacher_logits(problem.normalization.normalize(train.read(indices))).softmax(dim=1)
+            scores[indices] = probabilities.gather(1, train.targets[indices, None])[:, 0]
+            problem.advance(len(indices))
+            if checkpoint.due:
+                checkpoint.save({"scores": scores[: int(indices[-1]) + 1]}, {})
+        return {"scores": scores}
+
+    cost = Passes(problem.teacher.architecture, "forward", len(train))
+    return Prepared("true-class-scores", score, (cost,))

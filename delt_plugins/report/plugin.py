@@ -1,0 +1,19 @@
+"""What is written beside a finished run: its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from delt_host import hookimpl
+
+
+def _page(folder: Path) -> Path:
+    from delt_plugins.report.page import write_page  # drawing libraries take a second
+
+    return write_page(folder)
+
+
+@hookimpl
+def delt_reports() -> dict[str, Callable[[Path], Path]]:
+    return {"report": _page}

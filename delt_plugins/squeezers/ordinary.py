@@ -1,0 +1,227 @@
+"""The ordinary squeezer: SGD with Nesterov momentum under a one-cycle learning rate, or torchvision's weights.
+
+DELT, SRe2L and CDA take a ResNet or ConvNet trained the ordinary way; how long matters (longer-trained teachers are
+better classifiers and worse sources), so all options are part of the teacher.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from delt_host import (
+    Builder,
+    Checkpoint,
+    Compute,
+    InputError,
+    Normalization,
+    OnProgress,
+    RealData,
+    RunError,
+    Snapshot,
+    Squeezer,
+)
+from delt_host.toolbox import (
+    apply_view,
+    build_model,
+    crop_matrix,
+    draw_crops,
+    draw_offsets,
+    generator,
+    isolated_rng,
+    mirror,
+    pretrained_model,
+    pretrained_normalization,
+    shift_matrix,
+)
+
+
+class Ordinary(Squeezer):
+    """SGD with Nesterov momentum under a one-cycle learning rate; or pretrained weights in place of training."""
+
+    sweeps: ClassVar[int] = 1
+    """Passes forward and back that a step takes."""
+
+    epochs: int = Field(10, ge=0)
+    """Longer-trained teachers are better classifiers, and reported to be worse sources."""
+    batch_size: int = Field(128, ge=2)
+    """Images in a step; what is left of an epoch is not seen."""
+    learning_rate: float = Field(0.1, gt=0)
+    """The peak of the one-cycle schedule."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Nesterov's."""
+    weight_decay: float = Field(5e-4, ge=0)
+    """On all parameters."""
+    crop: Literal["pad", "resized", "none"] = "pad"
+    """`pad`: a random crop of the image padded by an eighth; `resized`: RandomResizedCrop(0.08, 1)."""
+    flip: bool = True
+    """Mirror half of the images."""
+    seed: int = 0
+    """The teacher's own, apart from the seeds of the comparison."""
+    weights: str = ""
+    """Pretrained torchvision weights (IMAGENET1K_V1, DEFAULT) instead of training; ImageNet-1K only."""
+
+    def train(
+        self,
+        data: RealData,
+        compute: Compute,
+        models: Mapping[str, Builder],
+        checkpoint: Checkpoint,
+        progress: OnProgress,
+    ) -> Iterator[Snapshot]:
+        if self.weights:
+            yield Snapshot(0, self._pretrained(data))
+            return
+        if self.epochs == 0:
+            raise InputError("teacher.epochs is 0: a teacher must be trained, imported, or have pretrained weights")
+        with isolated_rng(self.seed, "squeeze", "weights"):
+            model = build_model(self.model, data.num_classes, data.image_size, models)
+        model = compute.place(model)
+        steps = self._steps(data)
+        optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=self.momentum > 0,
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=steps * self.epochs + 1
+        )
+        normalization, images_a_step = self.normalization(data), self.batch_size * self.sweeps
+        found, done = checkpoint.load(), 0
+        if found:
+            done = _restore(found, model, optimizer, schedule)
+            progress(done * images_a_step, {})
+        if done % steps == 0:  # a checkpoint of an epoch's end may be all that is left of its snapshot
+            yield Snapshot(done // steps, model)
+        for epoch in range(done // steps, self.epochs):
+            model.train()
+            rng = generator(self.seed, "squeeze", epoch)
+            order = torch.randperm(len(data.train), generator=rng)
+            with isolated_rng(self.seed, "squeeze", "dropout", epoch):
+                if found and done % steps:
+                    _restore_rng(found[0], rng)
+                for step in range(done % steps, steps):
+                    batch = order[step * self.batch_size : (step + 1) * self.batch_size]
+                    pixels = data.train.read(batch).to(compute.device).float() / 255
+                    images = normalization.normalize(self._augment(pixels, rng)).contiguous(
+                        memory_format=torch.channels_last
+                    )
+                    targets = data.train.targets[batch].to(compute.device)
+                    optimizer.zero_grad(set_to_none=True)
+                    loss = self.gradients(model, images, targets, compute)
+                    optimizer.step()
+                    schedule.step()
+                    if step % 10 == 9 or step == steps - 1:
+                        value = float(loss.detach())
+                        if value != value:
+                            raise RunError(
+                                f"squeezing the teacher diverged in epoch {epoch}; lower it: --set teacher.learning_rate=…"
+                            )
+                        progress((step % 10 + 1) * images_a_step, {"loss": value})
+                    done += 1
+                    if checkpoint.due:
+                        _save(checkpoint, done, model, optimizer, rng)
+                found = None
+            yield Snapshot(epoch + 1, model)
+
+    def gradients(self, model: nn.Module, images: Tensor, targets: Tensor, compute: Compute) -> Tensor:
+        """Leave each parameter the gradient that this step takes; the batch's loss (). For squeezers made from this one."""
+        with compute.autocast():
+            loss = F.cross_entropy(model(images), targets)
+        loss.backward()
+        return loss
+
+    def passes(self, data: RealData) -> float:
+        return 0.0 if self.weights else float(self.epochs * self._steps(data) * self.batch_size * self.sweeps)
+
+    def _steps(self, data: RealData) -> int:
+        """Of an epoch."""
+        return max(len(data.train) // self.batch_size, 1)
+
+    @property
+    def architecture(self) -> str:
+        return f"torchvision:{self.model.removeprefix('torchvision:')}" if self.weights else self.model
+
+    def normalization(self, data: RealData) -> Normalization:
+        return pretrained_normalization(self.model, self.weights) if self.weights else super().normalization(data)
+
+    def _augment(self, pixels: Tensor, rng: torch.Generator) -> Tensor:
+        count, size = len(pixels), pixels.shape[-1]
+        if self.crop == "pad":
+            down, right = draw_offsets(rng, count, size)
+            rows, columns = shift_matrix(down, size), shift_matrix(right, size)
+        elif self.crop == "resized":
+            boxes = draw_crops(rng, count, size, (0.08, 1.0))
+            rows, columns = (
+                crop_matrix(boxes[:, 0], boxes[:, 2], size),
+                crop_matrix(boxes[:, 1], boxes[:, 3], size),
+            )
+        else:
+            rows = columns = torch.eye(size)[None].expand(count, -1, -1)
+        if self.flip:
+            columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
+        return apply_view(pixels, rows, columns)
+
+    def _pretrained(self, data: RealData) -> nn.Module:
+        network, categories = pretrained_model(self.model, self.weights)
+        # torchvision's categories are in the order of the sorted WordNet ids, which are our ImageNet class names.
+        if len(categories) != data.num_classes:
+            raise InputError(
+                f"{self.model} {self.weights} knows ImageNet-1K's {len(categories)} classes, {data.name} has "
+                f"{data.num_classes}; squeeze a teacher instead (leave teacher.weights empty)"
+            )
+        return network
+
+
+def _save(
+    checkpoint: Checkpoint, done: int, model: nn.Module, optimizer: torch.optim.Optimizer, rng: torch.Generator
+) -> None:
+    """All that the steps still to come depend on: weights, momentum, and both random states."""
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    buffers = {
+        f"momentum.{place}": optimizer.state[parameter]["momentum_buffer"]
+        for place, parameter in enumerate(model.parameters())
+        if optimizer.state[parameter].get("momentum_buffer") is not None
+    }
+    random = {"rng.views": rng.get_state(), "rng.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["rng.cuda"] = torch.cuda.get_rng_state()
+    checkpoint.save({**weights, **buffers, **random}, {"steps": done})
+
+
+def _restore(
+    found: tuple[dict[str, Tensor], dict[str, Any]],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.OneCycleLR,
+) -> int:
+    """Put a checkpoint's state into place; the steps done."""
+    tensors, facts = found
+    model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+    for place, parameter in enumerate(model.parameters()):
+        if (buffer := tensors.get(f"momentum.{place}")) is not None:
+            kept = torch.empty_like(parameter)  # in the parameter's layout, as the optimiser made it
+            optimizer.state[parameter]["momentum_buffer"] = kept.copy_(buffer)
+    done = int(facts["steps"])
+    # The rate is a function of the step alone: going there is one step from the one before.
+    schedule.last_epoch = done - 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer has made no step: another process's has
+        schedule.step()
+    return done
+
+
+def _restore_rng(tensors: Mapping[str, Tensor], rng: torch.Generator) -> None:
+    """Go on drawing views and dropout in the middle of an epoch."""
+    rng.set_state(tensors["rng.views"])
+    torch.set_rng_state(tensors["rng.cpu"])
+    if torch.cuda.is_available() and "rng.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng.cuda"])

@@ -1,0 +1,430 @@
+"""The run's folder: made or gone on with, whole at every moment, and never another's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commands import delt_host, python, start
+from conftest import SMALL_RUN, Install
+from delt_host.basics import seeding
+from delt_host.basics.errors import InputError, RunError
+from delt_host.basics.folder_names import RESERVED_NAMES, distinct
+from delt_host.cli import cli
+from delt_host.contracts.results import Results, read_results
+from delt_host.runs.place import NOT_ROWS, folders, locked
+from delt_plugins.report import page
+from delt_plugins.rescore.saved_sets import SavedSets
+
+RUN = SMALL_RUN[:-2]
+"""The run that `small_run` is the folder of, without its --out."""
+TINY = [
+    "run", "-m", "random-real", "--teacher", "none", "--regime", "hard", "--ipc", "1", "--seeds", "1", "--no-controls",
+    "-q", "--set", "dataset.image_size=8", "--set", "protocol.epochs=1",
+]  # fmt: skip
+"""The least that leaves a set and a score."""
+
+
+def call(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: object, kind: type[Exception] = InputError) -> str:
+    with pytest.raises(kind) as caught:
+        CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
+    return str(caught.value)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def whole(run: Path) -> Results:
+    """The results, and every set that they name is theirs."""
+    results = read_results(run)
+    assert results.sets
+    for each in results.sets:
+        SavedSets(run).read(each.row, each.set)
+    return results
+
+
+# The folder is made, or gone on with, or refused.
+
+
+def test_runs_begun_in_the_same_second_have_a_folder_each(tmp_path: Path) -> None:
+    code = "from delt_host.cli import run, main; run._default_name = lambda _: 'same'; main()"
+    processes = [start("-c", code, *TINY, cwd=tmp_path) for _ in range(3)]
+    for process in processes:
+        out, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, out + errors
+    made = sorted((tmp_path / "runs").iterdir())
+    assert [path.name for path in made] == ["same", "same-2", "same-3"]
+    for path in made:
+        whole(path)
+
+
+def test_the_same_recipe_goes_on_in_its_folder_and_another_is_refused(small_run: Path) -> None:
+    before = contents(small_run)
+    call(*RUN, "--out", "made")
+    after = contents(small_run)
+    assert {k: v for k, v in after.items() if k != "report.html"} == {
+        k: v for k, v in before.items() if k != "report.html"
+    }
+    other = [each if each != "2" else "1" for each in RUN]
+    said = refused(*other, "--out", "made")
+    assert "made is of another recipe: ipc is 2 there, and 1 here; choose another folder with --out, or remove" in said
+    (small_run / "results.json").unlink()  # unfinished, it is no less somebody's
+    assert "of another recipe" in refused(*other, "--out", "made")
+    assert contents(small_run) == {k: v for k, v in after.items() if k != "results.json"}
+    call(*RUN, "--out", "made")
+    assert (small_run / "results.json").read_bytes() == before["results.json"]
+
+
+def test_force_replaces_what_a_run_wrote_and_nothing_else(small_run: Path) -> None:
+    call("evaluate", "made", "-e", "cost", "-q")
+    (small_run / "delt" / "notes.txt").write_text("mine")
+    (small_run / "mine").mkdir()
+    call(*TINY, "--out", "made", "--force")
+    assert {path.name for path in small_run.iterdir()} == {
+        "delt", "mine", "random-real", "experiment.toml", "results.json", "report.html",
+    }  # fmt: skip
+    assert contents(small_run / "delt") == {"notes.txt": b"mine"}
+    assert [row.label for row in whole(small_run).rows] == ["random-real"]
+
+
+def test_what_is_no_folder_for_a_run_is_refused_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    for force in ([], ["--force"]):
+        said = refused(*TINY, "--out", "full", *force)
+        assert "full is not empty and no run's folder: it has thesis.txt; choose another folder with --out" in said
+    assert contents(tmp_path / "full") == {"thesis.txt": b"mine"}
+    assert "file is a file, and a folder is needed" in refused(*TINY, "--out", "file")
+    assert "link is a link to nowhere, which does not exist" in refused(*TINY, "--out", "link")
+    assert "lies in the store" in refused(*TINY, "--out", "store/run")
+    assert "cannot be written: File name too long; choose another with --out" in refused(*TINY, "--out", "x" * 300)
+    assert "cannot be written: Not a directory" in refused(*TINY, "--out", "file/run")
+
+
+def test_an_empty_folder_and_one_with_the_store_in_it_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    call(*TINY, "--out", "empty")
+    whole(tmp_path / "empty")
+    call(*TINY, "--out", "both", "--store", "both/store")
+    whole(tmp_path / "both")
+
+
+def test_a_mistake_that_is_found_late_leaves_no_folder(tmp_path: Path) -> None:
+    assert "more than class" in refused(*TINY, "--ipc", "100000", "--out", "late")
+    assert not (tmp_path / "late").exists()
+    refused(*TINY, "--ipc", "100000")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_folder_belongs_to_one_process_until_that_is_dead(tmp_path: Path) -> None:
+    call(*TINY, "--out", "made")
+    code = (
+        "import sys, time, pathlib; from delt_host.runs.place import locked\n"
+        "with locked(pathlib.Path('made')):\n print('held', flush=True); time.sleep(600)"
+    )
+    holder = start("-c", code, cwd=tmp_path)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    before = contents(tmp_path / "made")
+    for command in ([*TINY, "--out", "made"], ["evaluate", "made", "-e", "cost"], ["export", "made", "--to", "out"]):
+        assert "another process works in" in refused(*command)
+    assert contents(tmp_path / "made") == before
+    holder.kill()
+    holder.wait()
+    (tmp_path / "made" / ".writing-0123").mkdir()  # as a killed process leaves it
+    call(*TINY, "--out", "made")
+    assert not list((tmp_path / "made").glob(".writing-*"))
+    with locked(tmp_path / "made", shared=True):
+        call("evaluate", "made", "-e", "cost")
+
+
+def test_a_component_that_changes_the_working_folder_loses_nothing(tmp_path: Path, install: Install) -> None:
+    install(
+        "wanderer",
+        "import os\nfrom typing import ClassVar\nfrom delt_host import Evaluator, Evaluation, hookimpl\n"
+        "class Wanderer(Evaluator):\n"
+        "    title: ClassVar[str] = 'wanderer'\n    headline: ClassVar[str] = 'here'\n    per: ClassVar[str] = 'set'\n"
+        "    def evaluate(self, problem, distilled, taught):\n"
+        "        os.chdir('/')\n        return Evaluation({'here': 1.0}, {})\n"
+        "@hookimpl\ndef delt_evaluators():\n    return {'wanderer': Wanderer}\n",
+    )
+    done = delt_host(
+        *TINY, "--evaluator", "wanderer", "--out", "there", "--store", "kept", cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    whole(tmp_path / "there")
+    assert (tmp_path / "kept").is_dir()
+
+
+# An evaluation has a folder of its own.
+
+
+def test_evaluations_of_other_recipes_or_other_sets_do_not_mix(small_run: Path, tmp_path: Path) -> None:
+    call("evaluate", "made", "-e", "cost", "-q")
+    first = contents(small_run / "evaluations" / "cost")
+    call("evaluate", "made", "-e", "cost", "-q")
+    call("evaluate", "made", "-e", "cost", "-q", "--regime", "hard")
+    assert {path.name for path in (small_run / "evaluations").iterdir()} == {"cost", "cost-2"}
+    assert contents(small_run / "evaluations" / "cost")["results.json"] == first["results.json"]
+    assert "of another recipe" in refused("evaluate", "made", "-e", "cost", "--out", "made/evaluations/cost-2")
+    assert "is the folder of the run itself" in refused("evaluate", "made", "-e", "cost", "--out", "made")
+    shutil.copytree(small_run, tmp_path / "same")
+    assert "has the results of delt-host run" in refused("evaluate", "made", "--out", "same")
+    sets = {(each.row, each.set): each for each in read_results(small_run / "evaluations" / "cost").sets}
+    assert sets == {(each.row, each.set): each for each in read_results(small_run).sets}
+
+
+# Files and results belong together.
+
+
+def test_other_code_gives_other_sets_and_nothing_is_mixed(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a run of the same recipe with other code does, whose keys are others."""
+    former, real = read_results(small_run), seeding.seed_for
+    call("evaluate", "made", "-e", "cost", "-q")
+    monkeypatch.setattr(seeding, "seed_for", lambda seed, *purpose: real(seed + 5, *purpose))
+    call(*RUN, "--out", "made", "--store", "other")
+    results = whole(small_run)
+    assert {each.fingerprint for each in results.sets}.isdisjoint(each.fingerprint for each in former.sets)
+    places = sorted(
+        path.parent.relative_to(small_run).as_posix() for path in small_run.glob("*/*/distilled.safetensors")
+    )
+    assert places == sorted(each.folder for each in results.sets) and "delt/seed-0-2" in places
+    from delt_plugins.publish.card import measured
+
+    assert {score["evaluator"] for score in measured(small_run, "delt")} == {"convnet3"}, "cost was of the former set"
+
+
+def test_a_set_that_is_not_the_results_own_is_refused_by_all_who_read_it(small_run: Path) -> None:
+    for seed in (0, 1):
+        shutil.copy(small_run / f"cda/seed-{seed}/distilled.safetensors", small_run / f"delt/seed-{seed}")
+    wrong = "is not the set that the results were measured with"
+    assert wrong in refused("export", "made", "--to", "out")
+    assert wrong in refused("evaluate", "made", "-e", "cost", kind=InputError)
+    assert wrong in page.render_page([small_run]) and "delt, 0, image" not in page.render_page([small_run])
+    assert "delt" in call("report", "made"), "the scores are still read"
+
+
+def test_sets_of_a_run_that_never_finished_are_not_scored(small_run: Path) -> None:
+    (small_run / "results.json").unlink()
+    assert "is not finished" in refused("evaluate", "made", "-e", "cost")
+    assert "is not finished" in refused("export", "made", "--to", "out")
+    assert "unfinished" in call("runs", ".")
+
+
+def test_a_failed_row_does_not_take_the_place_of_its_former_scores(
+    small_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(small_run)
+
+    def broken(*_: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr("delt_plugins.evaluators.students.train_student", broken)
+    shutil.rmtree(small_run.parent / "store" / "evaluate")
+    said = refused(*RUN, "--out", "made", kind=RunError)
+    assert "has their former scores, and is left as it was" in said
+    assert contents(small_run) == before
+
+
+# Reports.
+
+REPORTS = """
+import sys
+from pathlib import Path
+from delt_host import hookimpl
+
+def words(folder):
+    file = Path(folder) / "words.txt"
+    file.write_text((Path(folder) / "results.json").read_text()[:1])
+    return file
+
+def ends(folder):
+    sys.exit(3)
+
+def nothing(folder):
+    pass
+
+def bad(folder):
+    raise ValueError("no ink")
+
+@hookimpl
+def delt_reports():
+    return {"words": words, "ends": ends, "nothing": nothing, "bad": bad}
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_each_report_is_written_and_one_that_fails_loses_nothing(
+    tmp_path: Path, install: Install, as_json: bool
+) -> None:
+    install("my-reports", REPORTS)
+    done = CliRunner().invoke(cli, [*TINY, "--out", "made", *["--json"] * as_json], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    whole(tmp_path / "made")
+    said = "".join(done.stdout.split())
+    for line in ("The report, for a browser: made/report.html", "The words: made/words.txt"):
+        assert ("".join(line.split()) in said) is not as_json
+    assert (tmp_path / "made/report.html").is_file() and (tmp_path / "made/words.txt").read_text() == "{"
+    notes = [line for line in done.stderr.splitlines() if "there is no" in line]
+    assert [note.partition(" of ")[0] for note in notes] == [
+        f"note: there is no {each}" for each in ("ends", "nothing", "bad")
+    ]
+    assert "it called sys.exit(3) (my_reports.py, line 12); the results are complete without it" in notes[0]
+    assert "my-reports 1.2 (my_reports): ValueError: no ink (my_reports.py, line 18)" in notes[2]
+
+
+def test_a_report_that_is_left_out_is_not_written(tmp_path: Path) -> None:
+    for command in ([*TINY, "-p", "no:report", "--out", "made"], ["evaluate", "made", "-e", "cost", "-q"]):
+        output = call(*command)
+        assert "made" in output and "for a browser" not in output
+    assert not list((tmp_path / "made").rglob("report.html")), "an evaluation leaves out what its run left out"
+
+
+# Names.
+
+
+@given(
+    st.lists(
+        st.text(max_size=300)
+        | st.sampled_from(["delt", "DELT", "höhe a", "hähe-a", "日本", "con", "NUL.x", "a-2", "a", "A", *NOT_ROWS]),
+        unique=True,
+    )
+)
+def test_rows_have_distinct_folders_whenever_their_labels_differ(labels: list[str]) -> None:
+    names = folders(labels)
+    assert list(names) == labels
+    assert len({name.casefold() for name in names.values()}) == len(labels)
+    for name in names.values():
+        assert name.isascii() and 0 < len(name) < 200 and "/" not in name
+        assert (
+            not RESERVED_NAMES.fullmatch(name) and name not in NOT_ROWS and name[0] not in ".-" and name[-1] not in ".-"
+        )
+    assert folders(labels) == names
+
+
+def test_rows_with_the_same_letters_are_exported_as_they_are(tmp_path: Path) -> None:
+    rows = {"höhe a": "real", "hähe-a": "noise", "evaluations": "ranked"}
+    recipe = 'ipc = 1\nseeds = [0]\n[dataset]\nname = "digits"\nimage_size = 8\n[[regime]]\nname = "hard"\n'
+    for label, start_ in rows.items():
+        recipe += f'[[row]]\nlabel = "{label}"\nmethod = "delt"\nrole = "method"\ninitializer = {{name = "{start_}"}}\n'
+    (tmp_path / "r.toml").write_text(recipe)
+    call("run", "r.toml", "--set", "protocol.epochs=1", "--set", "teacher.epochs=1", "-q", "--out", "made")
+    results = whole(tmp_path / "made")
+    assert [each.folder for each in results.sets] == ["h-he-a/seed-0", "h-he-a-2/seed-0", "evaluations-2/seed-0"]
+    call("evaluate", "made", "-e", "cost", "-q")
+    from delt_host import load
+
+    for number, each in enumerate(results.sets):
+        call("export", "made", "--row", each.row, "--to", f"out-{number}")
+        assert load(tmp_path / f"out-{number}").about["method"] == each.row
+        assert load(tmp_path / f"out-{number}").distilled.fingerprint == each.fingerprint
+
+
+def test_names_are_numbered_in_their_order() -> None:
+    assert distinct(["höhe a, seed 0", "hähe-a, seed 0"]) == {
+        "höhe a, seed 0": "h-he-a-seed-0",
+        "hähe-a, seed 0": "h-he-a-seed-0-2",
+    }
+
+
+# Other commands do not write over what is there.
+
+
+def test_no_command_writes_over_a_file(small_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.tex").write_text("mine")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    assert "exists already; name another file with --out, or write over it with --force" in refused(
+        "report", "made", "--format", "latex", "--out", "mine.tex"
+    )
+    assert "exists already" in refused("report", "made", "--out", "dangling")
+    assert (tmp_path / "mine.tex").read_text() == "mine"
+    call("report", "made", "--format", "latex", "--out", "mine.tex", "--force")
+    assert "tabular" in (tmp_path / "mine.tex").read_text()
+    (tmp_path / "my-matcher").mkdir()
+    (tmp_path / "my-matcher" / "thesis.txt").write_text("mine")
+    assert "exists already" in refused("plugins", "new", "my-matcher", "--kind", "matcher")
+    assert "exists already" in refused("export", "made", "--to", "my-matcher")
+    assert contents(tmp_path / "my-matcher") == {"thesis.txt": b"mine"}
+
+
+# The list of runs.
+
+
+def test_each_folder_is_a_line_whatever_is_in_it(tmp_path: Path) -> None:
+    call(*TINY, "--out", "runs/good")
+    for name, content in {
+        "damaged": "{",
+        "deep": "[" * 100_000,
+        "newer": '{"format": 99}',
+        "other": "[]",
+        "binary": "\0\xff",
+    }.items():
+        (tmp_path / "runs" / name).mkdir()
+        (tmp_path / "runs" / name / "experiment.toml").write_text("= no toml")
+        (tmp_path / "runs" / name / "results.json").write_text(content, encoding="latin-1")
+    (tmp_path / "runs" / "foreign").mkdir()
+    (tmp_path / "runs" / "file").write_text("")
+    (tmp_path / "runs" / "loop").symlink_to("loop")
+    import json
+
+    said = {run["run"]: run["best"] for run in json.loads(call("runs", "--json"))}
+    assert set(said) == {"good", "damaged", "deep", "newer", "other", "binary"}
+    assert "random-real" in said.pop("good")
+    assert "reads up to" in said.pop("newer")
+    assert all("cannot be read" in line for line in said.values())
+    call("runs")
+
+
+@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become other users")
+def test_what_another_user_may_not_read_or_write_is_said(tmp_path: Path) -> None:
+    for name in ("good", "theirs", "private"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "experiment.toml").write_text("")
+        (tmp_path / "runs" / name / "results.json").write_text("{}")
+    done = python("-c", _AS_NOBODY, tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "good" in done.stdout and "cannot be read: Permission denied" in done.stdout
+    assert "cannot be written: Permission denied; choose another with --out" in done.stdout
+    assert "results.json cannot be read: Permission denied" in done.stdout
+
+
+_AS_NOBODY = f"""
+import os, sys
+from pathlib import Path
+from typing import Any
+from click.testing import CliRunner
+from delt_host.cli import cli
+root = Path(sys.argv[1])
+for path in (root, *root.parents):
+    path.chmod(path.stat().st_mode | 0o055)
+    if path.name.startswith("pytest-of-"): break
+(root / "runs" / "theirs").chmod(0o700)
+(root / "runs" / "private" / "results.json").chmod(0o600)
+(root / "nobody").mkdir()
+os.chown(root / "nobody", 65534, 65534)
+os.environ["DELT_HOST_STORE"] = os.environ["HOME"] = str(root / "nobody")
+os.setgid(65534); os.setuid(65534)
+print(CliRunner().invoke(cli, ["runs", "--json"]).output)
+for arguments in ({TINY!r} + ["--out", "theirs"], ["report", "runs/private"]):
+    print(repr(CliRunner().invoke(cli, arguments).exception))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["runs", "nowhere"], ["report", "nowhere"], ["evaluate", "nowhere"]])
+def test_what_is_not_there_is_said(arguments: list[str]) -> None:
+    assert "nowhere" in refused(*arguments)

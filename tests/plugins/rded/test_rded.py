@@ -1,0 +1,67 @@
+"""RDED against a slow, plain reference: crops by torchvision, one image after the other, stitched pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torchvision.transforms.v2.functional as TF
+
+from delt_host.contracts.problem import Problem
+from delt_plugins.delt.ranked import Ranked
+
+
+def plain_rded(problem: Problem, label: int, factor: int, sources: int, crops: int) -> torch.Tensor:
+    """(ipc, 3, S, S): section 4 of RDED for one class, with the draws that the plugin makes."""
+    size, ipc = problem.image_size, problem.ipc
+    side = size // factor
+    rng = problem.generator("patches", label)
+    members = problem.data.train.of_class(label)
+    kept: list[tuple[float, torch.Tensor]] = []
+    for index in members[torch.randperm(len(members), generator=rng)[:sources]].tolist():
+        image = problem.data.train.original(index)
+        height, width = image.shape[1:]
+        scored = []
+        for share, y, x in torch.rand(crops, 3, generator=rng).tolist():
+            length = min(max(round(math.sqrt((0.08 + 0.92 * share) * height * width)), 1), height, width)
+            top, left = int(y * (height - length + 1)), int(x * (width - length + 1))
+            crop = TF.resized_crop(image.float()[None] / 255, top, left, length, length, [side, side], antialias=True)
+            crop = problem.normalization.normalize(crop)
+            whole = torch.zeros(1, 3, size, size)
+            start = (size - side) // 2
+            whole[:, :, start : start + side, start : start + side] = crop
+            loss = torch.nn.functional.cross_entropy(problem.network(whole), torch.tensor([label]))
+            scored.append((loss.item(), crop[0]))
+        kept.append(min(scored, key=lambda pair: pair[0]))
+    best = [crop for _, crop in sorted(kept, key=lambda pair: pair[0])][: ipc * factor**2]
+    images = torch.zeros(ipc, 3, size, size)
+    for q in range(ipc):
+        for i in range(factor):
+            for j in range(factor):
+                cell = best[(i * factor + j) * ipc + q]
+                images[q, :, i * side : (i + 1) * side, j * side : (j + 1) * side] = cell
+    return images
+
+
+def test_the_same_images_as_the_plain_reference(problem: Problem) -> None:
+    for factor in (1, 2):
+        ours = Ranked(selection="highest", cut=True, patches=factor, images_per_class=20).initialize(problem, range(10))
+        for label in (0, 7):
+            expected = plain_rded(problem, label, factor, sources=20, crops=5)
+            torch.testing.assert_close(ours.images[problem.targets() == label], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_rded_cuts_patches_where_delt_takes_whole_images(problem: Problem) -> None:
+    whole = Ranked(selection="highest").initialize(problem, range(10)).images
+    whole = problem.normalization.normalize(whole)
+    cut = Ranked(selection="highest", cut=True, images_per_class=20).initialize(problem, range(10)).images
+    real = problem.normalization.normalize(problem.data.train.read(torch.arange(len(problem.data.train))))
+
+    def is_real(images: torch.Tensor) -> list[bool]:
+        return [bool((real - image).abs().flatten(1).amax(dim=1).min() < 1e-4) for image in images]
+
+    assert all(is_real(whole))
+    assert sum(is_real(cut)) < len(cut) / 4
+    scores = problem.teacher_logits(cut).softmax(dim=1).gather(1, problem.targets()[:, None])[:, 0]
+    per_class = scores.view(problem.num_classes, problem.ipc)
+    assert bool((per_class[:, :-1] >= per_class[:, 1:] - 1e-4).all()), "best patches come first"

@@ -1,0 +1,145 @@
+"""Squeezers: the contract, sharpness-aware minimisation against a plain reference, and how a run names and keeps them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from torch import Tensor, nn
+
+from conftest import FP32, Install
+from delt_host.basics.errors import RunError
+from delt_host.cli import cli
+from delt_host.contracts.dataset import RealData
+from delt_host.contracts.results import read_results
+from delt_host.contracts.squeezer import Snapshot, Squeezer
+from delt_host.contracts.teacher import Teacher
+from delt_host.store.resume import Checkpoint
+from delt_host.training.teachers import squeeze
+from delt_plugins.networks.plugin import delt_models
+from delt_plugins.squeezers.flat import Sam
+from delt_plugins.squeezers.ordinary import Ordinary
+
+RHO = 0.1
+
+
+def silent(_done: int, _losses: object) -> None:
+    return None
+
+
+def test_snapshots_are_a_trajectory_and_copy_only_what_is_asked_for(digits: RealData) -> None:
+    kept: dict[int, dict[str, Tensor]] = {}
+    seen = []
+    for snapshot in Ordinary(epochs=3).train(digits, FP32, delt_models(), Checkpoint(None), silent):
+        seen.append(snapshot.epoch)
+        if snapshot.epoch != 2:
+            kept[snapshot.epoch] = snapshot.weights()
+    assert seen == [0, 1, 2, 3]
+    first, second, last = (kept[epoch]["classifier.weight"] for epoch in (0, 1, 3))
+    assert not first.equal(second) and not second.equal(last), "a copy stays as it was"
+    assert squeeze(digits, Ordinary(epochs=3), FP32, delt_models(), silent).state["classifier.weight"].equal(last)
+
+
+class Wrong(Squeezer):
+    """Gives the epochs that it is told."""
+
+    epochs: tuple[int, ...] = ()
+    """Of its snapshots."""
+
+    def train(
+        self, data: object, compute: object, models: object, checkpoint: object, progress: object
+    ) -> Iterator[Snapshot]:
+        return (Snapshot(epoch, nn.Flatten()) for epoch in self.epochs)
+
+
+@pytest.mark.parametrize(("epochs", "says"), [((), "no snapshot"), ((1, 1), "epoch 1 after epoch 1")])
+def test_a_squeezer_that_breaks_its_contract_is_told(digits: RealData, epochs: tuple[int, ...], says: str) -> None:
+    with pytest.raises(RunError, match=says):
+        squeeze(digits, Wrong(epochs=epochs), FP32, delt_models(), silent)
+
+
+def small_network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_the_gradient_is_that_of_the_weights_moved_uphill(digits: RealData, alpha: float) -> None:
+    with torch.random.fork_rng():
+        model = small_network()
+    plain, moved = copy.deepcopy(model), copy.deepcopy(model)
+    places = torch.arange(16)
+    images, targets = digits.train.read(places).float() / 255, digits.train.targets[places]
+    here = torch.autograd.grad(F.cross_entropy(plain(images), targets), list(plain.parameters()))
+    length = sum(float(g.square().sum()) for g in here) ** 0.5
+    with torch.no_grad():
+        for parameter, g in zip(moved.parameters(), here, strict=True):
+            parameter += RHO * g / length
+    there = torch.autograd.grad(F.cross_entropy(moved(images), targets), list(moved.parameters()))
+    inner = sum(float((a * b).sum()) for a, b in zip(here, there, strict=True))
+    share = inner / sum(float(g.square().sum()) for g in there)
+    wanted = [second - alpha * (g - share * second) for g, second in zip(here, there, strict=True)]
+
+    before = [parameter.clone() for parameter in model.parameters()]
+    Sam(rho=RHO, alpha=alpha).gradients(model, images, targets, FP32)
+    for parameter, was, gradient in zip(model.parameters(), before, wanted, strict=True):
+        assert parameter.equal(was), "the weights are where they were"
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
+    for (name, buffer), after in zip(model.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(buffer, after, msg=f"{name} has seen the weights as they are, once")
+
+
+SMALL = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=2", "-q"]
+
+
+def test_a_run_names_its_squeezer_and_takes_its_options(tmp_path: Path) -> None:
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    call("squeeze", *SMALL, "--set", "teacher.squeezer=sam", "--set", "teacher.rho=0.02")
+    recipe = Teacher.load(tmp_path / "convnet3.teacher.safetensors").recipe
+    assert (recipe["squeezer"], recipe["rho"], recipe["epochs"]) == ("sam", 0.02, 2)
+    written = 'method = "random-real"\n[[teacher]]\nname = "flat"\nsqueezer = "sam"\nrho = 0.02\n'
+    (tmp_path / "recipe.toml").write_text(written)
+    call("run", "recipe.toml", *SMALL, "--ipc", "1", "--seeds", "1", "--set", "protocol.epochs=1", "--out", "run")
+    (teacher,) = read_results(tmp_path / "run").teachers
+    assert (teacher.name, teacher.architecture, teacher.recipe) == ("flat", "convnet3", recipe)
+    assert len(list((tmp_path / "store" / "squeeze").iterdir())) == 1, "one recipe is one teacher, whatever its name"
+
+
+SQUEEZER = """
+from delt_host import Snapshot, Squeezer, hookimpl
+from delt_host.networks.build import build_model
+from delt_host.basics.seeding import isolated_rng
+
+class Untrained(Squeezer):
+    def train(self, data, compute, models, checkpoint, progress):
+        FAIL
+        with isolated_rng(0, "untrained"):
+            yield Snapshot(0, build_model(self.model, data.num_classes, data.image_size, models))
+
+@hookimpl
+def delt_squeezers():
+    return {"untrained": Untrained}
+"""
+
+
+def test_a_third_partys_squeezer_is_found_and_named_where_it_fails(install: Install, tmp_path: Path) -> None:
+    install("untrained", SQUEEZER.replace("FAIL", "pass"))
+    said = CliRunner().invoke(cli, ["squeeze", *SMALL[:2], "-q", "--set", "teacher.squeezer=untrained"])
+    assert "the teacher is near chance on digits" in str(said.exception)
+
+
+def test_a_third_partys_failure_is_its_own(install: Install, tmp_path: Path) -> None:
+    install("failing", SQUEEZER.replace("FAIL", "data.nothing").replace("untrained", "failing"))
+    said = CliRunner().invoke(cli, ["squeeze", *SMALL[:2], "-q", "--set", "teacher.squeezer=failing"])
+    assert isinstance(said.exception, RunError)
+    assert "squeezer failing of failing 1.2 (failing): AttributeError" in str(said.exception)
