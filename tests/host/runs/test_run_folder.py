@@ -7,55 +7,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
-from commands import delt_host, python, start
+from commands import delt_host, start
 from conftest import SMALL_RUN, Install
 from delt_host.basics import seeding
 from delt_host.basics.errors import InputError, RunError
-from delt_host.basics.folder_names import RESERVED_NAMES, distinct
-from delt_host.cli import cli
-from delt_host.contracts.results import Results, read_results
-from delt_host.runs.place import NOT_ROWS, folders, locked
+from delt_host.contracts.results import read_results
+from delt_host.runs.place import locked
 from delt_plugins.report import page
-from delt_plugins.rescore.saved_sets import SavedSets
+from running import TINY, call, contents, refused, whole
 
 RUN = SMALL_RUN[:-2]
 """The run that `small_run` is the folder of, without its --out."""
-TINY = [
-    "run", "-m", "random-real", "--teacher", "none", "--regime", "hard", "--ipc", "1", "--seeds", "1", "--no-controls",
-    "-q", "--set", "dataset.image_size=8", "--set", "protocol.epochs=1",
-]  # fmt: skip
-"""The least that leaves a set and a score."""
-
-
-def call(*arguments: object) -> str:
-    result = CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def refused(*arguments: object, kind: type[Exception] = InputError) -> str:
-    with pytest.raises(kind) as caught:
-        CliRunner().invoke(cli, list(map(str, arguments)), catch_exceptions=False)
-    return str(caught.value)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def whole(run: Path) -> Results:
-    """The results, and every set that they name is theirs."""
-    results = read_results(run)
-    assert results.sets
-    for each in results.sets:
-        SavedSets(run).read(each.row, each.set)
-    return results
-
-
 # The folder is made, or gone on with, or refused.
 
 
@@ -241,107 +204,6 @@ def test_a_failed_row_does_not_take_the_place_of_its_former_scores(
     assert contents(small_run) == before
 
 
-# Reports.
-
-REPORTS = """
-import sys
-from pathlib import Path
-from delt_host import hookimpl
-
-def words(folder):
-    file = Path(folder) / "words.txt"
-    file.write_text((Path(folder) / "results.json").read_text()[:1])
-    return file
-
-def ends(folder):
-    sys.exit(3)
-
-def nothing(folder):
-    pass
-
-def bad(folder):
-    raise ValueError("no ink")
-
-@hookimpl
-def delt_reports():
-    return {"words": words, "ends": ends, "nothing": nothing, "bad": bad}
-"""
-
-
-@pytest.mark.parametrize("as_json", [False, True])
-def test_each_report_is_written_and_one_that_fails_loses_nothing(
-    tmp_path: Path, install: Install, as_json: bool
-) -> None:
-    install("my-reports", REPORTS)
-    done = CliRunner().invoke(cli, [*TINY, "--out", "made", *["--json"] * as_json], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    whole(tmp_path / "made")
-    said = "".join(done.stdout.split())
-    for line in ("The report, for a browser: made/report.html", "The words: made/words.txt"):
-        assert ("".join(line.split()) in said) is not as_json
-    assert (tmp_path / "made/report.html").is_file() and (tmp_path / "made/words.txt").read_text() == "{"
-    notes = [line for line in done.stderr.splitlines() if "there is no" in line]
-    assert [note.partition(" of ")[0] for note in notes] == [
-        f"note: there is no {each}" for each in ("ends", "nothing", "bad")
-    ]
-    assert "it called sys.exit(3) (my_reports.py, line 12); the results are complete without it" in notes[0]
-    assert "my-reports 1.2 (my_reports): ValueError: no ink (my_reports.py, line 18)" in notes[2]
-
-
-def test_a_report_that_is_left_out_is_not_written(tmp_path: Path) -> None:
-    for command in ([*TINY, "-p", "no:report", "--out", "made"], ["evaluate", "made", "-e", "cost", "-q"]):
-        output = call(*command)
-        assert "made" in output and "for a browser" not in output
-    assert not list((tmp_path / "made").rglob("report.html")), "an evaluation leaves out what its run left out"
-
-
-# Names.
-
-
-@given(
-    st.lists(
-        st.text(max_size=300)
-        | st.sampled_from(["delt", "DELT", "höhe a", "hähe-a", "日本", "con", "NUL.x", "a-2", "a", "A", *NOT_ROWS]),
-        unique=True,
-    )
-)
-def test_rows_have_distinct_folders_whenever_their_labels_differ(labels: list[str]) -> None:
-    names = folders(labels)
-    assert list(names) == labels
-    assert len({name.casefold() for name in names.values()}) == len(labels)
-    for name in names.values():
-        assert name.isascii() and 0 < len(name) < 200 and "/" not in name
-        assert (
-            not RESERVED_NAMES.fullmatch(name) and name not in NOT_ROWS and name[0] not in ".-" and name[-1] not in ".-"
-        )
-    assert folders(labels) == names
-
-
-def test_rows_with_the_same_letters_are_exported_as_they_are(tmp_path: Path) -> None:
-    rows = {"höhe a": "real", "hähe-a": "noise", "evaluations": "ranked"}
-    recipe = 'ipc = 1\nseeds = [0]\n[dataset]\nname = "digits"\nimage_size = 8\n[[regime]]\nname = "hard"\n'
-    for label, start_ in rows.items():
-        recipe += f'[[row]]\nlabel = "{label}"\nmethod = "delt"\nrole = "method"\ninitializer = {{name = "{start_}"}}\n'
-    (tmp_path / "r.toml").write_text(recipe)
-    call("run", "r.toml", "--set", "protocol.epochs=1", "--set", "teacher.epochs=1", "-q", "--out", "made")
-    results = whole(tmp_path / "made")
-    assert [each.folder for each in results.sets] == ["h-he-a/seed-0", "h-he-a-2/seed-0", "evaluations-2/seed-0"]
-    call("evaluate", "made", "-e", "cost", "-q")
-    from delt_host import load
-
-    for number, each in enumerate(results.sets):
-        call("export", "made", "--row", each.row, "--to", f"out-{number}")
-        assert load(tmp_path / f"out-{number}").about["method"] == each.row
-        assert load(tmp_path / f"out-{number}").distilled.fingerprint == each.fingerprint
-
-
-def test_names_are_numbered_in_their_order() -> None:
-    assert distinct(["höhe a, seed 0", "hähe-a, seed 0"]) == {
-        "höhe a, seed 0": "h-he-a-seed-0",
-        "hähe-a, seed 0": "h-he-a-seed-0-2",
-    }
-
-
 # Other commands do not write over what is there.
 
 
@@ -360,71 +222,3 @@ def test_no_command_writes_over_a_file(small_run: Path, tmp_path: Path) -> None:
     assert "exists already" in refused("plugins", "new", "my-matcher", "--kind", "matcher")
     assert "exists already" in refused("export", "made", "--to", "my-matcher")
     assert contents(tmp_path / "my-matcher") == {"thesis.txt": b"mine"}
-
-
-# The list of runs.
-
-
-def test_each_folder_is_a_line_whatever_is_in_it(tmp_path: Path) -> None:
-    call(*TINY, "--out", "runs/good")
-    for name, content in {
-        "damaged": "{",
-        "deep": "[" * 100_000,
-        "newer": '{"format": 99}',
-        "other": "[]",
-        "binary": "\0\xff",
-    }.items():
-        (tmp_path / "runs" / name).mkdir()
-        (tmp_path / "runs" / name / "experiment.toml").write_text("= no toml")
-        (tmp_path / "runs" / name / "results.json").write_text(content, encoding="latin-1")
-    (tmp_path / "runs" / "foreign").mkdir()
-    (tmp_path / "runs" / "file").write_text("")
-    (tmp_path / "runs" / "loop").symlink_to("loop")
-    import json
-
-    said = {run["run"]: run["best"] for run in json.loads(call("runs", "--json"))}
-    assert set(said) == {"good", "damaged", "deep", "newer", "other", "binary"}
-    assert "random-real" in said.pop("good")
-    assert "reads up to" in said.pop("newer")
-    assert all("cannot be read" in line for line in said.values())
-    call("runs")
-
-
-@pytest.mark.skipif(not hasattr(os, "setuid") or os.getuid() != 0, reason="only root can become other users")
-def test_what_another_user_may_not_read_or_write_is_said(tmp_path: Path) -> None:
-    for name in ("good", "theirs", "private"):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        (tmp_path / "runs" / name / "experiment.toml").write_text("")
-        (tmp_path / "runs" / name / "results.json").write_text("{}")
-    done = python("-c", _AS_NOBODY, tmp_path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "good" in done.stdout and "cannot be read: Permission denied" in done.stdout
-    assert "cannot be written: Permission denied; choose another with --out" in done.stdout
-    assert "results.json cannot be read: Permission denied" in done.stdout
-
-
-_AS_NOBODY = f"""
-import os, sys
-from pathlib import Path
-from typing import Any
-from click.testing import CliRunner
-from delt_host.cli import cli
-root = Path(sys.argv[1])
-for path in (root, *root.parents):
-    path.chmod(path.stat().st_mode | 0o055)
-    if path.name.startswith("pytest-of-"): break
-(root / "runs" / "theirs").chmod(0o700)
-(root / "runs" / "private" / "results.json").chmod(0o600)
-(root / "nobody").mkdir()
-os.chown(root / "nobody", 65534, 65534)
-os.environ["DELT_HOST_STORE"] = os.environ["HOME"] = str(root / "nobody")
-os.setgid(65534); os.setuid(65534)
-print(CliRunner().invoke(cli, ["runs", "--json"]).output)
-for arguments in ({TINY!r} + ["--out", "theirs"], ["report", "runs/private"]):
-    print(repr(CliRunner().invoke(cli, arguments).exception))
-"""
-
-
-@pytest.mark.parametrize("arguments", [["runs", "nowhere"], ["report", "nowhere"], ["evaluate", "nowhere"]])
-def test_what_is_not_there_is_said(arguments: list[str]) -> None:
-    assert "nowhere" in refused(*arguments)
