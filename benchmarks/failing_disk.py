@@ -80,8 +80,8 @@ def _run(place: Path, failure: Failure | None, former: bool) -> int:
 def found(place: Path) -> tuple[object, object]:
     """The scores and the sets' fingerprints of a finished run, all of it read as its readers do."""
     from delt_host.contracts.results import read_results
+    from delt_host.runs.saved_sets import SavedSets
     from delt_plugins.report.formats import render
-    from delt_plugins.rescore.saved_sets import SavedSets
 
     run = place / "run"
     results = read_results(run)

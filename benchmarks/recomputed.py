@@ -274,7 +274,7 @@ OTHER_ROWS = [
         edited("delt_plugins/squeezers/ordinary.py", "nesterov=self.momentum > 0", "nesterov=False"),
         STAGES,
     ),
-    Row("the host's report", edited("delt_host/cli/table.py", "(lower is better)", "(less is better)"), ()),
+    Row("the host's report", edited("delt_host/display/table.py", "(lower is better)", "(less is better)"), ()),
     Row(
         "a file of our plugins that no row uses",
         edited("delt_plugins/evaluators/privacy.py", "import torch\n", "import torch\nX = 1\n"),

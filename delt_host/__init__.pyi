@@ -1,3 +1,14 @@
+from delt_host.api.asked import Outlook as Outlook
+from delt_host.api.data import load_data as load_data
+from delt_host.api.evaluate import evaluate as evaluate
+from delt_host.api.listing import describe as describe
+from delt_host.api.listing import list_methods as list_methods
+from delt_host.api.listing import list_names as list_names
+from delt_host.api.result import Result as Result
+from delt_host.api.result import load_run as load_run
+from delt_host.api.run import dry_run as dry_run
+from delt_host.api.run import run as run
+from delt_host.api.squeeze import squeeze as squeeze
 from delt_host.basics.compute import Compute as Compute
 from delt_host.basics.errors import InputError as InputError
 from delt_host.basics.errors import RunError as RunError
@@ -55,6 +66,7 @@ from delt_host.contracts.taught import Taught as Taught
 from delt_host.contracts.teacher import Teacher as Teacher
 from delt_host.images.normalization import Normalization as Normalization
 from delt_host.networks.build import Builder as Builder
+from delt_host.plugins.given import register as register
 from delt_host.runs.distilled import DistilledSet as DistilledSet
 from delt_host.runs.distilled import load as load
 from delt_host.store.resume import Checkpoint as Checkpoint

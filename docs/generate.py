@@ -27,25 +27,23 @@ from delt_host.plugins.registry import load_registry
 DOCS = Path(__file__).parent
 SCHEMA = DOCS.parent / "delt_host" / "contracts" / f"results-format-{FORMAT}.schema.json"
 FIELDS = "\n## Fields\n"  # what is after this heading in docs/results-format.md is written here
+WIDTH = "88"  # columns: what a page shows without scrolling on a laptop
 OURS = "delt-host"  # other distributions that happen to be installed are not part of our reference
 
 
 def reference() -> str:
     """The whole page."""
-    runner = CliRunner(env={"COLUMNS": "100"})
+    runner = CliRunner(env={"COLUMNS": WIDTH})
     lines = ["# Reference", "", "Written by `make docs` from the code; do not edit.", "", "## Commands"]
     for name in commands.found():
-        lines += ["", f"### delt-host {name}", "", "```", _run(runner, [name, "--help"]).rstrip(), "```"]
+        lines += ["", f"### delt-host {name}", "", "```text", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
-    for kind in ("method", *STAGES, "form", "network_source", "squeezer", "regime", "dataset"):
+    for kind in ("method", *STAGES, "form", "network_source", "squeezer", "regime", "dataset", "engine"):
         names = [n for n in registry.names(kind) if registry.provider(kind, n).plugin.distribution == OURS]
         lines += ["", f"## {kind.replace('_', ' ').capitalize()}s"]
         for name in names:
-            records = re.split(rf"^(?=\w+ {re.escape(name)}$)", _run(runner, ["show", name]), flags=re.MULTILINE)
-            shown = next(
-                record for record in records if record.startswith(f"{kind} {name}\n")
-            )  # its protocol is elsewhere
-            lines += ["", f"### {name}", "", "```", shown.rstrip(), "```"]
+            shown = _run(runner, ["show", kind, name])
+            lines += ["", f"### {name}", "", "```text", shown.rstrip(), "```"]
     lines += [
         "",
         "## Protocols",
@@ -72,7 +70,7 @@ def _value(value: object) -> str:
 
 
 def _run(runner: CliRunner, arguments: list[str]) -> str:
-    result = runner.invoke(cli, arguments, terminal_width=100, catch_exceptions=False, prog_name="delt-host")
+    result = runner.invoke(cli, arguments, terminal_width=int(WIDTH), catch_exceptions=False, prog_name="delt-host")
     if result.exit_code:
         raise SystemExit(result.output)
     return result.output

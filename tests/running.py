@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from delt_host.basics.errors import InputError
 from delt_host.cli import cli
 from delt_host.contracts.results import Results, read_results
-from delt_plugins.rescore.saved_sets import SavedSets
+from delt_host.runs.saved_sets import SavedSets
 
 TINY = [
     "run", "-m", "random-real", "--teacher", "none", "--regime", "hard", "--ipc", "1", "--seeds", "1", "--no-controls",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,6 +44,17 @@ def use_threads(count: int | None) -> int:
     return torch.get_num_threads()
 
 
+@contextmanager
+def threads(count: int) -> Iterator[int]:
+    """So many threads inside the block, and afterwards as many as there were."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield count
+    finally:
+        torch.set_num_threads(before)
+
+
 def own_process(threads: int | None = None) -> int:
     """Make this process one for computing, and tell its number of threads: for a command's or a worker's own process alone.
 
@@ -57,13 +69,18 @@ class Compute:
     """A device and a precision. `bf16` is autocast: weights, statistics, losses and pixels stay float32."""
 
     device: str
+    """`cpu`, `cuda` or `cuda:N`."""
     precision: Precision
+    """Of the arithmetic inside `autocast`."""
     stack: int = 0
     """Groups that recovery puts into one forward pass where the matcher takes several. 0: by the size of the images."""
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto", stack: int | None = None) -> Compute:
-        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32."""
+        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32.
+
+        InputError for a device or precision that is unknown or not there.
+        """
         if precision not in ("auto", "fp32", "bf16"):
             raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
         if device == "auto":
@@ -91,6 +108,7 @@ class Compute:
         return self.stack or (max(PASS // images, 1) if image_size <= SMALL else 1)
 
     def autocast(self) -> AbstractContextManager[object]:
+        """Around the arithmetic that may take the precision: a block of ``with``; nothing under fp32."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)

@@ -20,6 +20,10 @@ LONGEST = 600  # characters of a sentence that is not ours
 class InputError(Exception):
     """Something the user gave is wrong: one sentence saying what, where, and what would be right (exit code 2)."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence. Where we found it out helps nobody."""
+        return [f"InputError: {self}"]
+
 
 class RunError(Exception):
     """The input was fine, yet the work failed: a diverging loss, a plugin that broke its contract (exit code 1)."""

@@ -5,10 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
-LONGEST_NAME = 100  # bytes; file systems take 255
+LONGEST_NAME = 100
+"""Bytes in the name of a folder that is named for a row; file systems take 255."""
 RESERVED_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Devices on Windows, whatever follows after a dot."""
+
+
+def shown_path(path: Path) -> str:
+    """As short as it may be written here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def slug(label: str) -> str:

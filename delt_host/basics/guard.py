@@ -110,6 +110,7 @@ GENERATORS = (
     Setting("numpy's global generator", _numpy, _put_numpy),
     Setting("random's global generator", random.getstate, random.setstate),
 )
+"""The global generators that draws come from by default: a component leaves them as they were."""
 _cudnn, _mkldnn = torch.backends.cudnn, torch.backends.mkldnn
 SHARED = (
     Setting("the working folder", _folder, os.chdir),

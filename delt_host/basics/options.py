@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -20,14 +21,29 @@ class Lookup(Protocol):
     def kind_of(self, option: Any) -> str | None: ...
     def names(self, kind: str) -> list[str]: ...
     def get(self, kind: str, name: str) -> Any: ...
+    def called(self, kind: str, name: str) -> str: ...
+
+
+NETWORKS = ("model", "models", "network", "teachers")
+"""The options that name networks, or several: one in a file goes by the file's whole path, as a component does."""
+
+
+WORDS = re.compile(r"\[\s*([^\s,\"'\[\]{}]+\s*(,\s*[^\s,\"'\[\]{}]+\s*)*)\]")
+"""``[ranked,noise]``: a list whose words are not in quotes, which shells take away."""
 
 
 def parse_value(text: str) -> Any:
-    """Lists and tables as JSON, everything else as text, which the option's own type then reads."""
+    """Lists and tables as JSON, everything else as text, which the option's own type then reads.
+
+    >>> parse_value("500"), parse_value("[500, 1000]"), parse_value("[ranked,noise]")
+    ('500', [500, 1000], ['ranked', 'noise'])
+    """
     if text[:1] in ("[", "{"):
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
+            if words := WORDS.fullmatch(text):
+                return [word.strip() for word in words[1].split(",")]
             raise InputError(f"{shown(text)} is not valid JSON") from None
     return text
 
@@ -50,11 +66,39 @@ def build(settings: type[Model], options: Mapping[str, Any], where: str, registr
     if not isinstance(options, Mapping):
         raise InputError(f"{where.removesuffix(':')} must be a table of options, not {shown(options)}")
     if registry is not None:
-        options = {**options, **_components(settings, options, where, registry)}
+        options = {
+            **options,
+            **_networks(settings, options, registry),
+            **_components(settings, options, where, registry),
+        }
     try:
         return settings(**options)
     except ValidationError as error:
         raise InputError(first_problem(error, where, settings)) from None
+
+
+def _networks(settings: type[BaseModel], options: Mapping[str, Any], registry: Lookup) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for option in NETWORKS:
+        given = options.get(option)
+        if option not in settings.model_fields:
+            continue
+        if isinstance(given, str):
+            found[option] = registry.called("model", given)
+        elif isinstance(given, list | tuple):
+            found[option] = [registry.called("model", each) if isinstance(each, str) else each for each in given]
+    return found
+
+
+def takes(settings: type[BaseModel], option: str, value: Any, registry: Lookup) -> bool:
+    """Whether an option may have this value, whatever the others have."""
+    try:
+        settings(**{option: value, **_components(settings, {option: value}, option, registry)})
+    except InputError:
+        return False
+    except ValidationError as error:
+        return all(problem["loc"][:1] != (option,) for problem in error.errors(include_url=False))
+    return True
 
 
 def _components(
@@ -66,7 +110,7 @@ def _components(
         if kind is None or not isinstance(given, str | Mapping):
             continue
         name, more = named_table(given, f"{where}.{option}", known=registry.names(kind))
-        cls = registry.get(kind, name)
+        name, cls = registry.called(kind, name), registry.get(kind, name)
         told = {"name": name} if "name" in cls.model_fields else {}
         found[option] = build(cls, {**more, **told}, f"{where}.{option}", registry)
     return found

@@ -11,6 +11,7 @@ from types import FrameType, TracebackType
 from weakref import WeakKeyDictionary
 
 from delt_host.basics.errors import sentence
+from delt_host.basics.file_words import plain_module
 
 OURS = "delt_host"
 
@@ -63,7 +64,7 @@ def place_of(error: BaseException, modules: Iterable[str] = ()) -> str:
         return ""
     frame, line = (chosen or frames)[-1]
     path = Path(frame.f_code.co_filename)
-    depth = _module(frame).count(".") + 1 + (path.name == "__init__.py")
+    depth = plain_module(_module(frame)).count(".") + 1 + (path.name == "__init__.py")
     return f"{'/'.join(path.parts[-depth:])}, line {line}"
 
 

@@ -1,6 +1,7 @@
 """Which delt-host this is, where it finds its plugins, and words that are known before anything is imported."""
 
 VERSION = "0.1.0"
+"""Of the distribution delt-host."""
 GROUP = "delt_host"
 """The group of entry points that plugins are named in."""
 NO_AUTOLOAD = "DELT_HOST_DISABLE_PLUGIN_AUTOLOAD"

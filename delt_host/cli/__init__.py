@@ -33,8 +33,9 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line; exit code 2 for bad input, 1 for a failure, 130 when interrupted."""
     from delt_host.basics import traces
-    from delt_host.cli import ending, terminal
+    from delt_host.cli import ending
     from delt_host.cli.interrupt import interruptible
+    from delt_host.display import terminal
 
     arguments = sys.argv[1:]
     debug = "--debug" in arguments

@@ -12,6 +12,7 @@ import importlib
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -21,6 +22,8 @@ from delt_host.basics.traces import told
 from delt_host.cli.sources import first_sentence, functions
 
 COMMANDS_GROUP = "delt_host.commands"
+WORDS = "delt_host.words"
+"""The key of what was typed, in a click context's `meta`."""
 DISTRIBUTION, RUN = "delt-host", "delt_host.cli.run"
 
 
@@ -88,6 +91,18 @@ class Commands(click.Group):
                 return None
             raise
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            from delt_host.cli import hints
+
+            raise hints.of_option(error, ctx.meta[WORDS]) from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -95,7 +110,12 @@ class Commands(click.Group):
             ours = any(
                 each.source.partition(" ")[0] == DISTRIBUTION and each.module != RUN for each in found().values()
             )
-            raise click.UsageError(f"{unknown('command', args[0], found())}{'' if ours else f'; {NONE_OF_OURS}'}", ctx)
+            from delt_host.cli import hints
+
+            said = hints.of_command(args[0], found())
+            raise click.UsageError(
+                f"{said or unknown('command', args[0], found())}{'' if ours else f'; {NONE_OF_OURS}'}", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,7 +14,8 @@ import click
 
 from delt_host.basics import traces
 from delt_host.basics.errors import InputError, RunError, exit_code
-from delt_host.cli import interrupt, terminal
+from delt_host.cli import interrupt
+from delt_host.display import terminal
 
 PATIENCE = 30.0  # s that threads of components are waited for, which may have something to finish
 SILENCE = 2.0  # s before that is said

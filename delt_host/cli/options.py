@@ -5,15 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from delt_host.basics.errors import InputError, writing_to
-from delt_host.cli import terminal
-from delt_host.cli.completion import Installed
+from delt_host.basics.folder_names import shown_path
+from delt_host.cli import hints
+from delt_host.cli.completion import Installed, known
+from delt_host.cli.groups import COMPARED, COMPUTED, DATA, OUTPUT, PARTS, SCORED
+from delt_host.cli.groups import Command as Command
+from delt_host.cli.groups import Group as Group
+from delt_host.display import terminal
+from delt_host.plugins.words import KIND_OF_STAGE
 
 if TYPE_CHECKING:
     from delt_host.plugins.registry import Registry
@@ -31,12 +37,6 @@ class Place(click.Path):
         return Path(os.fsdecode(super().convert(value, param, ctx))).absolute()
 
 
-def shown_path(path: Path) -> str:
-    """As short as it may be written here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 def check_new(path: Path, ways: str = "--out") -> None:
     """InputError where there is something already, or no file can be made: before hours of work, and not after them."""
     if os.path.lexists(path):
@@ -49,9 +49,36 @@ def check_new(path: Path, ways: str = "--out") -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
+class Assignment(click.ParamType):
+    """``STAGE.OPTION=VALUE`` for options of these stages; told at once where the stage is left out."""
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self.stages = stages
+        self.name = f"{'STAGE' if len(stages) > 1 else stages[0]}.OPTION=VALUE"
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return self.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, to = str(value).partition("=")
+        if equals and "." not in name and (way := hints.as_set(name.strip(), to, self.stages)):
+            raise InputError(f"--set {value} names no stage: {way}")
+        return str(value)
+
+
+class Recipe(Place):
+    """A recipe's file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if not os.path.lexists(path) and str(value) in known("method"):
+            raise InputError(f"{value} is a method and no recipe's file: --method {value}")
+        return path
+
+
 def regime(about: str) -> Callable[[Decorated], Decorated]:
     """`--regime`, which may be given several times."""
-    return click.option(
+    return SCORED.option(
         "--regime",
         multiple=True,
         type=Installed("regime", shown="NAME|RELABELER:PROTOCOL"),
@@ -59,52 +86,52 @@ def regime(about: str) -> Callable[[Decorated], Decorated]:
     )
 
 
-def sets(about: str) -> Callable[[Decorated], Decorated]:
-    """`--set`, which may be given several times."""
-    return click.option("--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help=about)
+def sets(about: str, *stages: str) -> Callable[[Decorated], Decorated]:
+    """`--set`, which may be given several times; of all stages unless some are named."""
+    return PARTS.option("--set", "sets", multiple=True, type=Assignment(stages or tuple(KIND_OF_STAGE)), help=about)
 
 
 def out(about: str) -> Callable[[Decorated], Decorated]:
-    return click.option("--out", type=Place(), help=about)
+    return OUTPUT.option("--out", type=Place(), help=about)
 
 
 def quiet(left: str) -> Callable[[Decorated], Decorated]:
     """`--quiet`, and what is written all the same."""
-    return click.option("--quiet", "-q", is_flag=True, help=f"No progress; only {left}.")
+    return OUTPUT.option("--quiet", "-q", is_flag=True, help=f"No progress; only {left}.")
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
-dataset = click.option(
+as_json = OUTPUT.option("--json", "as_json", is_flag=True, help="The results on standard output, for programs.")
+dataset = DATA.option(
     "--dataset",
     type=Installed("dataset", shown="NAME[:PATH]"),
     help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
 )
-ceiling = click.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
-ceiling_epochs = click.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
-device = click.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
-precision = click.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
-students = click.option(
+ceiling = COMPARED.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
+ceiling_epochs = COMPARED.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
+device = COMPUTED.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+precision = COMPUTED.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
+students = SCORED.option(
     "--students",
     type=int,
     metavar="N",
     help="Students trained on each seed's set (default 1); a row's score is their mean.",
 )
-stack = click.option(
+stack = COMPUTED.option(
     "--stack",
     type=int,
     metavar="N",
     help="Groups in one forward pass of recovery (default: 500 images up to 32 px, else 1 group).",
 )
-threads = click.option(
+threads = COMPUTED.option(
     "--threads",
     type=click.IntRange(min=1),
     metavar="N",
     help="Processor threads of each piece of work (default: the recipe's, or all).",
 )
-strict = click.option(
+strict = COMPUTED.option(
     "--strict", is_flag=True, help="Use no result made with another number of threads or versions of libraries."
 )
-store = click.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
+store = COMPUTED.option("--store", type=click.Path(path_type=Path), help="Where finished stages are kept.")
 
 
 def computing(command: Decorated) -> Decorated:
@@ -116,13 +143,13 @@ def computing(command: Decorated) -> Decorated:
 
 def plugins(command: Decorated) -> Decorated:
     """`-p` and `--prefer`, of every command that loads plugins; its parameters are called `plugins` and `prefer`."""
-    prefer = click.option(
+    prefer = COMPUTED.option(
         "--prefer",
         multiple=True,
         type=Installed("distribution", shown="DISTRIBUTION"),
         help="Whose it is where several plugins provide one name.",
     )
-    chosen = click.option(
+    chosen = COMPUTED.option(
         "-p",
         "plugins",
         multiple=True,

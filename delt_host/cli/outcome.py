@@ -1,87 +1,93 @@
-"""A run or an evaluation to its end, and what it tells then, well or not: the table first, whatever else goes wrong."""
+"""What a command that compares tells when it ends, well or not: the table first, whatever else goes wrong."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from delt_host.basics.errors import RunError
-from delt_host.cli import reports, table, terminal
-from delt_host.cli.options import shown_path
-from delt_host.runs import folder
-from delt_host.stages import story
+from delt_host.basics.folder_names import shown_path
+from delt_host.display import table, terminal
+from delt_host.runs import reports
 
 if TYPE_CHECKING:
-    from delt_host.contracts.observer import Observer
-    from delt_host.contracts.results import Results
-    from delt_host.plugins.registry import Registry
-    from delt_host.runs.place import MadeBy
-    from delt_host.stages.measurement import Measurement
-    from delt_host.stages.story import Comparison
-
-Write = Callable[["Comparison", "Sequence[Measurement]", "Results"], "Results"]
+    from delt_host.api.result import Result
 
 
-def carry_out(
-    begin: Callable[[], Comparison],
-    write: Write,
-    observing: AbstractContextManager[Observer],
-    path: Path,
-    made_by: MadeBy,
-    as_json: bool,
-) -> Results:
-    """Measure everything of what `begin` prepares, have it written into the folder `path`, and tell it.
+@dataclass
+class Telling:
+    """Tells of one command."""
 
-    Interrupted, or where it fails, the table of what is finished is printed. It is not written: results are of a whole run.
-    """
-    measurements: list[Measurement] = []
-    try:
-        with observing as observer:
-            comparison = begin()
-            host = comparison.host
-            experiment, problem = comparison.experiment, comparison.problem
-            for measurement in story.run(comparison):
-                observer.scored(measurement.score, measurement.distilled)
-                measurements.append(measurement)
-            results = folder.results_of(experiment, problem, measurements, host, made_by)
-    except BaseException:
-        with suppress(Exception):  # what went wrong is what counts
-            if measurements and not as_json:
-                found = folder.results_of(experiment, problem, measurements, host, made_by, whole=False)
+    as_json: bool
+    quiet: bool = False
+    ended: list[str] = field(default_factory=list)
+    """The runs of a sweep that have."""
+
+    def unfinished(self, made: Result, whole: bool) -> None:
+        """Print what is finished when a run ends early, and all of it where it could only not be written."""
+        if not self.as_json:
+            if not whole:
                 terminal.complain("finished so far:")
-                table.show(terminal.out(), found)
-        raise
-    try:
-        results = write(comparison, measurements, results)
-    except Exception:
-        if as_json:
-            terminal.say(json.dumps(results.table(), indent=1))
+            table.show(terminal.out(), made.points)
+        elif whole:
+            terminal.say(json.dumps(made.results.table(), indent=1))
+
+    def point(self, name: str, failure: str) -> None:
+        """Say that a run of a sweep has ended."""
+        self.ended.append(name)
+        if not self.quiet:
+            terminal.complain(f"run {len(self.ended)}, {name}: {'failed' if failure else 'finished'}")
+
+    def end(self, made: Result) -> None:
+        """Print the table, or the results for programs, and have reports written beside them; one that fails is a note.
+
+        RunError where a row failed, or a run of a sweep.
+        """
+        terminal.results_lie_in(shown_path(made.folder))
+        self._results(made)
+        for said in self._reports(made):
+            if not self.as_json:
+                _say(said)
+        if made.failures:
+            parts = [
+                f"{name}: {why[0]}" if name in made.failed else name for name, why in sorted(made.failures.items())
+            ]
+            raise RunError(f"failed: {', '.join(parts)}; what did not fail is complete and in {made.folder}")
+
+    def _results(self, made: Result) -> None:
+        if self.as_json:
+            terminal.say(json.dumps(_tables(made), indent=1))
+            return
+        if not made.points:
+            return
+        table.show(terminal.out(), made.points)
+        if made.swept:
+            what = "The runs, each with its report"
+        elif made.results.made_by == "run":
+            what = "Results, images and the recipe that repeats this run"
         else:
-            table.show(terminal.out(), results)
-        raise
-    tell(as_json, path, results, host.registry)
-    return results
+            what = "Results"
+        _say(f"{what}: {shown_path(made.folder)}")
+
+    def _reports(self, made: Result) -> Iterator[str]:
+        assert made.registry is not None
+        for run in made.runs.values() if made.swept else [made]:
+            for name, written in reports.write(
+                made.registry, run.folder, lambda note: terminal.complain(f"note: {note}")
+            ):
+                if not made.swept:
+                    yield f"The {name}{', for a browser' * (written.suffix == '.html')}: {shown_path(written)}"
 
 
-def check_whole(results: Results, path: Path) -> None:
-    """RunError where a row failed."""
-    if failed := sorted({score.row for score in results.scores if score.failure}):
-        raise RunError(f"failed: {', '.join(failed)}; what did not fail is complete and in {path}")
+def _say(text: str) -> None:
+    terminal.out().print(f"  {text}", highlight=False, soft_wrap=True, markup=False)
 
 
-def tell(as_json: bool, path: Path, results: Results, registry: Registry) -> None:
-    """Print the table, or the results for programs, and have reports written beside them; one that fails is a note."""
-    console = terminal.out()
-    terminal.results_lie_in(shown_path(path))
-    if as_json:
-        terminal.say(json.dumps({"folder": str(path), **results.table()}, indent=1))
-    else:
-        table.show(console, results)
-        what = "Results, images and the recipe that repeats this run" if results.made_by == "run" else "Results"
-        console.print(f"  {what}: {shown_path(path)}", highlight=False, soft_wrap=True, markup=False)
-    for said in reports.write(registry, path):
-        if not as_json:
-            console.print(f"  {said}", highlight=False, soft_wrap=True, markup=False)
+def _tables(made: Result) -> Any:
+    """As programs read it: of a sweep a list."""
+    if not made.swept:
+        return {"folder": str(made.folder), **made.results.table()}
+    runs = zip(made.points, made.runs.values(), strict=True)
+    return [{"folder": str(run.folder), "point": point.varied, **run.results.table()} for point, run in runs]

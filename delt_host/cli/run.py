@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,71 +10,93 @@ from typing import Any
 
 import click
 
-from delt_host.cli import options, terminal
+from delt_host.cli import options
 from delt_host.cli.completion import Installed
+from delt_host.cli.groups import COMPARED, COMPUTED, DATA, OUTPUT, PARTS, SCORED
+from delt_host.display import terminal
 
 
-@click.command("run")
-@click.argument("recipe", required=False, type=options.Place())
-@click.option(
+@click.command(
+    "run",
+    cls=options.Command,
+    examples={
+        "two methods on the digits that come along: a minute and a half": "delt-host run --method delt --baseline cda",
+        "on your images, a folder for each class": "delt-host run -m delt -b cda --dataset folder:PATH --ipc 10",
+        "what a row with another start would cost": "delt-host run -m delt -b cda,initializer=ranked --dry-run",
+        "options of parts": "delt-host run -m delt --set scheduler.iterations=500 --set protocol.epochs=100",
+        "a run again, with more seeds": "delt-host run runs/NAME/experiment.toml --seeds 5",
+        "what may stand for a NAME, and what it is": "delt-host list; delt-host show delt",
+    },
+)
+@click.argument("recipe", required=False, type=options.Recipe())
+@COMPARED.option(
     "--method",
     "-m",
     multiple=True,
     type=Installed("method"),
     help="Method to run; NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE changes it.",
 )
-@click.option(
+@COMPARED.option(
     "--baseline",
     "-b",
     multiple=True,
     type=Installed("method"),
     help="Method to compare with, as published; the same form.",
 )
-@click.option(
-    "--control", multiple=True, type=Installed("method"), help="Control rows instead of random-real and start."
+@COMPARED.option(
+    "--control",
+    multiple=True,
+    type=Installed("method", "control"),
+    help="Control rows instead of random-real and start.",
 )
-@click.option("--no-controls", is_flag=True, help="No control rows.")
+@COMPARED.option("--no-controls", is_flag=True, help="No control rows.")
 @options.ceiling
 @options.ceiling_epochs
-@options.dataset
-@click.option("--ipc", type=int, metavar="N", help="Images per class (default 10).")
-@click.option(
+@COMPARED.option(
+    "--match",
+    metavar="BUDGET",
+    help="Give every row the first one's image-iterations or seconds; BUDGET=AMOUNT gives all that much.",
+)
+@DATA.option(
+    "--dataset",
+    multiple=True,
+    type=Installed("dataset", shown="NAME[:PATH]"),
+    help="digits (default), folder:PATH, cifar10, tiny-imagenet, …; several: a run on each.",
+)
+@DATA.option("--ipc", metavar="N|LIST", help="Images per class (default 10); 1,10,50: a run with each.")
+@DATA.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
+@DATA.option(
     "--teacher",
     multiple=True,
-    type=Installed("model", shown="MODEL|FILE", files=True),
+    type=Installed("model", shown="MODEL|FILE"),
     help="Model to squeeze, or a teacher's file; several: components ask by name; none: no teacher.",
 )
-@click.option(
+@PARTS.option("--initializer", type=Installed("initializer"), help="Initializer of every --method.")
+@PARTS.option("--scheduler", type=Installed("scheduler"), help="Scheduler of every --method.")
+@PARTS.option("--matcher", type=Installed("matcher"), help="Matcher of every --method.")
+@PARTS.option("--form", type=Installed("form"), help="How the images of every --method are stored.")
+@options.sets("Option of every row or regime that has it; `delt-host show STAGE` lists them.")
+@options.regime("What students are told, a column each (default hard and views)")
+@SCORED.option(
     "--student",
     multiple=True,
     type=Installed("model", shown="MODEL"),
     help="Student to train; the teacher's model by default.",
 )
-@click.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
+@SCORED.option("--evaluator", multiple=True, type=Installed("evaluator"), help="Evaluator of every row.")
+@SCORED.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
 @options.students
-@options.regime("What students are told, a column each (default hard and views)")
-@click.option("--initializer", type=Installed("initializer"), help="Initializer of every --method.")
-@click.option("--scheduler", type=Installed("scheduler"), help="Scheduler of every --method.")
-@click.option("--matcher", type=Installed("matcher"), help="Matcher of every --method.")
-@click.option("--form", type=Installed("form"), help="How the images of every --method are stored.")
-@click.option("--evaluator", multiple=True, type=Installed("evaluator"), help="Evaluator of every row.")
-@options.sets("Option of every row or regime that has it.")
-@click.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
-@click.option(
-    "--match",
-    metavar="BUDGET",
-    help="Give every row the first one's image-iterations or seconds; BUDGET=AMOUNT gives all that much.",
-)
 @options.computing
 @options.stack
-@click.option(
+@COMPUTED.option(
     "--engine",
     metavar="NAME",
+    type=Installed("engine"),
     default="local",
     help="Where groups and students are computed: local (default), ray, slurm; NAME,OPTION=VALUE sets its options.",
 )
-@click.option("--address", metavar="HOST:PORT", help="The Ray cluster to use, rather than one of this machine.")
-@click.option(
+@COMPUTED.option("--address", metavar="HOST:PORT", help="The Ray cluster to use, rather than one of this machine.")
+@COMPUTED.option(
     "--checkpoint-every",
     type=click.FloatRange(min=0),
     default=30.0,
@@ -84,13 +105,23 @@ from delt_host.cli.completion import Installed
     help="How much of an unfinished stage a kill costs at most.",
 )
 @options.out("The run's folder (default runs/NAME-DATASET-TIME, a new one).")
-@click.option("--force", is_flag=True, help="Remove the run of another recipe that is in --out.")
-@click.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
-@click.option("--observer", "-o", "observers", multiple=True, metavar="NAME", help="Also tell this one: tensorboard, …")
+@OUTPUT.option("--force", is_flag=True, help="Remove the run of another recipe that is in --out.")
+@OUTPUT.option("--dry-run", is_flag=True, help="Print stages, what is cached, cost and an estimate; run nothing.")
+@OUTPUT.option(
+    "--observer",
+    "-o",
+    "observers",
+    multiple=True,
+    type=Installed("observer"),
+    metavar="NAME",
+    help="Also tell this one: tensorboard, …",
+)
 @options.quiet("the table and errors")
 @options.as_json
 def command(
     recipe: Path | None,
+    dataset: tuple[str, ...],
+    ipc: str | None,
     sets: tuple[str, ...],
     no_controls: bool,
     control: tuple[str, ...],
@@ -110,83 +141,41 @@ def command(
     """Distil a dataset by several methods, and compare them.
 
     Students are trained on each method's images, and all come into one table. RECIPE is a TOML file with the same keys as
-    the options, such as the experiment.toml of an earlier run.
+    the options, such as the experiment.toml of an earlier run, or that run's folder, which then grows: what is said is added to
+    it, and it alone is computed. A list for an option that takes none, [A,B], tries each value.
     """
-    console = terminal.out()
     errors = terminal.errors()
     with errors.status("starting") if errors.is_terminal and not quiet else nullcontext():
-        from delt_host.cli.progress import observer_for
-        from delt_host.experiment.engines import engine_for
-        from delt_host.experiment.request import Request, parse_sets
-        from delt_host.experiment.resolve import resolve
-        from delt_host.plugins.observers import with_others
-        from delt_host.store.entry import default_store
-        from delt_host.store.store import Store
+        from delt_host.api.asked import AskedRun, Former
+        from delt_host.display.progress import observer_for
+        from delt_host.experiment.request import Request, parse_ipc, parse_sets
 
         listed = ("method", "baseline", "student", "evaluator", "teacher", "regime", "plugins", "prefer")
         lists = {name: list(said.pop(name)) for name in listed}
         settings = parse_sets(sets) | ({"dataset.skip_bad_images": "true"} if skip_bad_images else {})
         controls = [] if no_controls else (list(control) or None)
-        request = Request(**said, **lists, set=settings, control=controls)
-        request = Request.from_recipe(recipe).updated(request) if recipe else request
+        several = {"dataset": list(dataset) or None, "ipc": None if ipc is None else parse_ipc(ipc)}
+        request = Request(**said, **lists, **several, set=settings, control=controls)
+        former = Former.of(recipe, out)
+        request = former.put_over(request)
         notes: list[str] = []
         registry = options.loaded(request.plugins, request.prefer, notes.append)
-        done_by = engine_for(engine, registry, address)
-        wanted = {name: registry.provider("observer", name) for name in observers}
-        experiment = resolve(request, registry)
+        asked = AskedRun.of(request, registry, engine, address, observers, store, checkpoint_every)
     observer = observer_for(errors, quiet)
-    for note in (*notes, *experiment.notes):
+    for note in notes:
         observer.note(note)
 
     from delt_host.basics import compute
     from delt_host.cli import outcome
-    from delt_host.runs import folder, place
-    from delt_host.stages import estimate, story
-    from delt_host.stages.host import Host
 
-    kept = Store(store or default_store(), observer.note, checkpoint_every, experiment.strict)
-    host = Host(registry, kept, observer)
-    threads = compute.own_process(experiment.threads)
+    compute.own_process(asked.threads)
     if dry_run:
-        outlook = estimate.plan_run(story.outlined(experiment, host))
+        outlook = asked.outlook(observer)
         if as_json:
-            terminal.say(json.dumps([{**dataclasses.asdict(line), "state": line.state} for line in outlook], indent=1))
+            steps = [{**dataclasses.asdict(line), "state": line.state} for line in outlook.steps]
+            terminal.say(json.dumps(steps, indent=1))
         else:
-            estimate.show(console, experiment, outlook, host.untold)
+            outlook.show(terminal.out())
         return
-    done_by.check(experiment.device)
-    path = host.folder = out or place.made_new(Path("runs").absolute(), _default_name(experiment))
-    with place.taken(path, experiment, force=force, store=kept.root, new=out is None):
-
-        def begin() -> story.Comparison:
-            comparison = story.prepare_run(experiment, host)
-            _fill(done_by, registry.provider("engine", engine.partition(",")[0]).plugin, comparison, threads)
-            return comparison
-
-        def write(of: story.Comparison, measurements: Any, results: Any) -> Any:
-            return folder.write_run(path, results, measurements, of.experiment, of.problem, host)
-
-        host.observer = with_others(observer, wanted, path)
-        results = outcome.carry_out(begin, write, host.observer, path, "run", as_json)
-    outcome.check_whole(results, path)
-
-
-def _fill(engine: Any, plugin: Any, comparison: Any, threads: int) -> None:
-    """Have an engine do what it can. What nobody foresaw is its plugin's; what it sets of the process, Ray's is, stays."""
-    from delt_host.basics.errors import InputError, RunError
-    from delt_host.basics.traces import told
-
-    try:
-        engine.fill(comparison, threads)
-    except (InputError, RunError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise RunError(f"engine of {plugin}: {told(error, [plugin.module])}") from error
-
-
-def _default_name(experiment: Any) -> str:
-    from delt_host.basics.folder_names import slug
-
-    names = [row.method for row in experiment.rows if row.role in ("method", "baseline")]
-    moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return f"{slug('-'.join(dict.fromkeys(names)))}-{experiment.dataset.name}-{moment}"
+    tell = outcome.Telling(as_json, quiet)
+    tell.end(asked.run(observer, tell.unfinished, former.out, force, tell.point))

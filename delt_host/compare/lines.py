@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from delt_host.basics.units import decimals
 from delt_host.contracts.results import Difference, EvaluatorRecord, RegimeRecord, Results, RowRecord, Score
@@ -43,6 +44,8 @@ class Line:
     scores: tuple[Score, ...]
     """The failed among them."""
     differences: tuple[Difference, ...]
+    point: Mapping[str, Any] = field(default_factory=dict)
+    """What its run varies, where a table is of several: `{"ipc": 10}`."""
 
     @property
     def digits(self) -> int:
@@ -122,6 +125,25 @@ class Line:
 def _numbers(scores: Iterable[Score], fact: str) -> Iterator[float]:
     """A fact of every score where it is a number: evaluators of others may keep something else under its name."""
     return (value for score in scores if isinstance(value := score.facts.get(fact), int | float))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run of several that one table is of."""
+
+    varied: Mapping[str, Any]
+    """In what it differs from the others, such as `{"dataset": "digits", "ipc": 10}`."""
+    results: Results
+
+
+def not_measured(lines: Iterable[Line]) -> bool:
+    """Whether some score is not `measured`, so that a table has to say where each is from."""
+    return any(score.provenance != "measured" for line in lines for score in line.done)
+
+
+def lines_over(points: Iterable[Point]) -> list[Line]:
+    """The lines of several runs, each with its run's point."""
+    return [replace(line, point=point.varied) for point in points for line in lines(point.results)]
 
 
 def lines(results: Results) -> list[Line]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.errors import InputError
 from delt_host.contracts.component import Component
 from delt_host.contracts.reader import ImageReader
@@ -34,7 +35,10 @@ class Split(ImageReader):
 
 
 class MemorySplit(Split):
-    """A split that lies in memory as one uint8 tensor (N, 3, S, S)."""
+    """A split that lies in memory: `images` (N, 3, S, S) uint8 RGB, and `targets` (N,), whole numbers.
+
+    ValueError where they are not.
+    """
 
     def __init__(self, images: Tensor, targets: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:
@@ -48,17 +52,24 @@ class MemorySplit(Split):
         return self.images[indices]
 
 
-@dataclass(frozen=True)
-class RealData:
+@dataclass(frozen=True, repr=False)
+class RealData(Brief):
     """A loaded dataset."""
 
     name: str
+    """As tables, notes and the results say it."""
     class_names: tuple[str, ...]
+    """In the order of the targets."""
     image_size: int
+    """S: pixels a side."""
     mean: tuple[float, float, float]
+    """Of the training images' RGB values in 0..1."""
     std: tuple[float, float, float]
+    """Likewise."""
     train: Split
+    """What teachers, initializers and matchers see."""
     test: Split
+    """What students and teachers are scored on, and nothing is chosen by."""
     fingerprint: str
     """SHA-256 that changes when images, labels or class names change; part of every store key."""
     notes: tuple[str, ...] = ()
@@ -66,6 +77,7 @@ class RealData:
 
     @property
     def num_classes(self) -> int:
+        """C."""
         return len(self.class_names)
 
     @property

@@ -43,7 +43,7 @@ class Form(Component):
 
     @abstractmethod
     def pack(self, latents: Mapping[str, Tensor], normalization: Normalization) -> dict[str, Tensor]:
-        """What lies in the file, of U units each."""
+        """What lies in the file, of U units each, made of latents as recovery leaves them, without a gradient."""
 
     @abstractmethod
     def read(self, packed: Mapping[str, Tensor], indices: Tensor) -> Tensor:

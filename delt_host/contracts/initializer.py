@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.contracts.component import Asking
 from delt_host.contracts.preparing import Preparing
 from delt_host.contracts.problem import Problem
 
 
-@dataclass(frozen=True)
-class Start:
+@dataclass(frozen=True, repr=False)
+class Start(Brief):
     """Where recovery starts from: `problem.count` images of each of the classes that were asked for, class by class in that
     order and, within a class, in the initializer's."""
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import SerializeAsAny, field_validator
 from torch import Tensor, nn
 
+from delt_host.basics.brief import Brief
 from delt_host.contracts.component import Asking
 from delt_host.contracts.network_source import Current, Frozen, NetworkSource
 from delt_host.contracts.plan import Phase
@@ -18,8 +19,8 @@ from delt_host.contracts.preparing import Preparing
 from delt_host.contracts.problem import Problem
 
 
-@dataclass(frozen=True)
-class Views:
+@dataclass(frozen=True, repr=False)
+class Views(Brief):
     """One step's augmented images, as a matcher sees them."""
 
     images: Tensor

@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from delt_host.contracts.component import Component
+
 
 class Choice(BaseModel):
     """A component by name, with options."""
@@ -18,18 +20,24 @@ class Choice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    """As it is registered."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Those that differ from the component's defaults."""
+    thing: Any = Field(None, exclude=True)
+    """The component itself, or its class, where it is given in Python in place of a name."""
 
 
-def use(name: str, **options: Any) -> Choice:
-    """``use("constant", crop="cosine")``: the component `constant` with one option set."""
-    return Choice(name=name, options=options)
+def use(component: str | type[Component], **options: Any) -> Choice:
+    """``use("constant", crop="cosine")``: the component `constant` with one option set. In Python a class does, too."""
+    return Choice(**choice_of(component), options=options)
 
 
 def choice_of(given: Any) -> Any:
-    """In a recipe a choice is a name, or a table of the name and the options beside it."""
+    """In a recipe a choice is a name, or a table of the name and the options beside it; in Python a component or its class."""
     if isinstance(given, str):
         return {"name": given}
+    if isinstance(given, Component) or (isinstance(given, type) and issubclass(given, Component)):
+        return {"name": (given if isinstance(given, type) else type(given)).__name__, "thing": given}
     if isinstance(given, Mapping) and "options" not in given:
         return {"name": given.get("name"), "options": {k: v for k, v in given.items() if k != "name"}}
     return given
@@ -45,9 +53,13 @@ class Method(BaseModel):
     source: str = ""
     """Paper, venue, number."""
     initializer: Choice
+    """Where recovery starts."""
     scheduler: Choice | None = None
+    """Which images are optimised when."""
     matcher: Choice | None = None
+    """What they are made to match."""
     evaluator: Choice = Choice(name="student")
+    """How its sets are scored, unless the run says otherwise."""
     form: Choice = Choice(name="pixels")
     """How its images are stored."""
     regime: str = ""
@@ -79,7 +91,9 @@ class Regime(BaseModel):
     source: str = ""
     """Paper, venue, number."""
     relabeler: Choice
+    """Who says what students are to answer."""
     protocol: Choice
+    """How they are trained and measured."""
 
     @field_validator("relabeler", "protocol", mode="before")
     @classmethod

@@ -34,10 +34,15 @@ class Curve(_Data):
     """
 
     shape: Shape
+    """How it goes from one to the other."""
     start: float
+    """The value at p = 0."""
     stop: float
+    """The value at p = 1."""
     span: float = Field(gt=0)
+    """Iterations from `start` to `stop`."""
     origin: int = 0
+    """The iteration at which it starts to change; before it p is 0."""
 
     @classmethod
     def constant(cls, value: float) -> Curve:
@@ -45,6 +50,7 @@ class Curve(_Data):
         return cls(shape="constant", start=value, stop=value, span=1)
 
     def at(self, t: int) -> float:
+        """The value at iteration `t`, counted from 0 over all phases of the group."""
         p = min(max((t - self.origin) / self.span, 0.0), 1.0)
         if self.shape == "constant":
             return self.stop
@@ -67,7 +73,9 @@ class Learned(_Data):
     """Something that is learned, and how."""
 
     what: What
+    """One of the three."""
     optimizer: Literal["adam", "sgd"] = "adam"
+    """What takes the steps."""
     options: Mapping[str, float | tuple[float, float]] = Field(default_factory=dict)
     """`betas` and `eps` of Adam, `momentum` of SGD; those left out are as in `OPTIONS`."""
     clip: float = Field(0.0, ge=0)
@@ -97,7 +105,9 @@ class Phase(_Data):
     """`iterations` steps of the first `active` units of a group."""
 
     active: int = Field(gt=0)
+    """The group's first so many units are optimised."""
     iterations: int = Field(gt=0)
+    """Steps; those of the phase before go on counting."""
     rates: Mapping[What, Curve] = Field(min_length=1)
     """What is learned in this phase, and at which rate."""
     min_crop: Curve = Curve.constant(1.0)
@@ -113,6 +123,7 @@ class Group(_Data):
     images: tuple[int, ...]
     """Places of its units in the set, in the order in which they join: a phase's active units are a prefix."""
     phases: tuple[Phase, ...]
+    """One after the other; none has fewer active units than the one before."""
 
     @model_validator(mode="after")
     def _active_images_exist(self) -> Group:
@@ -125,10 +136,12 @@ class Group(_Data):
 
     @property
     def iterations(self) -> int:
+        """Of all phases."""
         return sum(phase.iterations for phase in self.phases)
 
     @property
     def image_iterations(self) -> int:
+        """The sum over iterations of the number of units optimised."""
         return sum(phase.active * phase.iterations for phase in self.phases)
 
 
@@ -136,6 +149,7 @@ class Plan(_Data):
     """Independent groups and what holds for all of them."""
 
     groups: tuple[Group, ...]
+    """Each unit is in at most one; one that is in none stays as it started."""
     learns: tuple[Learned, ...] = (Learned(what="images"),)
     """How each thing is learned that a phase learns."""
     crop: Literal["resized", "pad", "none"] = "resized"
@@ -185,4 +199,5 @@ class Plan(_Data):
 
     @property
     def iterations(self) -> int:
+        """Of all groups."""
         return sum(group.iterations for group in self.groups)

@@ -24,6 +24,7 @@ class Passes(NamedTuple):
     way: Literal["forward", "pixels", "training"]
     """Forward alone; forward and back to the pixels; forward and back to the weights."""
     images: float
+    """How many."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Prepared:
     """The work. It tells its progress with `Problem.advance` and may save what it has so far in the checkpoint, from which it
     then goes on."""
     cost: tuple[Passes, ...] = ()
+    """What goes through networks meanwhile, for dry runs and the time left."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able: whatever else the tensors depend on. With a `seed` there is one for each seed, with a
     `student` too for each student."""
     total: int = 0
     """The units of work that `make` tells of; 0: the images of `cost`."""
     unit: str = "images"
+    """What `total` counts, in progress."""
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError, RunError
 from delt_host.basics.seeding import generator, isolated_rng
@@ -29,17 +30,22 @@ from delt_host.store.resume import Checkpoint
 from delt_host.store.store import Store
 
 
-@dataclass(frozen=True)
-class Problem:
+@dataclass(frozen=True, repr=False)
+class Problem(Brief):
     """One set seed and student of a comparison. Every component of every method gets the same one."""
 
     data: RealData
+    """The real images, both splits; components before the evaluator look at ``data.train`` alone."""
     teachers: tuple[Teacher, ...]
     """The run's; a component is shown those that it asks for. There may be none."""
     ipc: int
+    """Images per class as a budget: the bytes of that many raw images. At least 1, or InputError."""
     seed: int
+    """Of the set; what is drawn is seeded by it."""
     protocol: Protocol
+    """How students are trained and measured."""
     compute: Compute
+    """Device and precision."""
     models: dict[str, Builder] = field(default_factory=dict)
     """Network builders that plugins add to the host's own."""
     component: Component | None = None
@@ -51,6 +57,7 @@ class Problem:
     space: Normalization | None = None
     """What images are normalised with, where that is neither the first teacher's nor, without one, the data's own."""
     services: Services = field(default_factory=Services, repr=False, compare=False)
+    """What the host lends: store and progress; no result depends on it."""
 
     def __post_init__(self) -> None:
         if self.ipc < 1:
@@ -98,14 +105,17 @@ class Problem:
 
     @property
     def num_classes(self) -> int:
+        """C."""
         return self.data.num_classes
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """In the order of the targets."""
         return self.data.class_names
 
     @property
     def image_size(self) -> int:
+        """S: pixels a side."""
         return self.data.image_size
 
     @property
@@ -120,6 +130,7 @@ class Problem:
 
     @property
     def num_units(self) -> int:
+        """Stored units in the set: classes x `units`."""
         return self.num_classes * self.units
 
     @property

@@ -20,6 +20,9 @@ class ImageReader(ABC):
     def __len__(self) -> int:
         return len(self.targets)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} images)"
+
     @abstractmethod
     def read(self, indices: Tensor) -> Tensor:
         """The images at `indices` (B,), as uint8 RGB (B, 3, S, S)."""

@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.contracts.component import Asking
 from delt_host.contracts.preparing import Preparing
 from delt_host.contracts.problem import Problem
 
 
-@dataclass(frozen=True)
-class Batch:
+@dataclass(frozen=True, repr=False)
+class Batch(Brief):
     """One training batch of a student: B views, what they were made of, and what they are to be answered with."""
 
     images: Tensor
@@ -36,8 +37,8 @@ class Batch:
     """(B,): what each image counts in the loss, 1 on average over the set; None: all alike."""
 
     def mixed(self, soft: Tensor) -> Tensor:
-        """(B, C) float32: the images' labels, out of one for each of the set (N, C), and their partners', by the share of the
-        pixels."""
+        """(B, C) float32: the images' labels, out of `soft` (N, C), one for each of the set, and their partners', by the share
+        of the pixels."""
         return self._shared(soft[self.index].float(), soft[self.partner].float())
 
     def one_hot(self, classes: int) -> Tensor:
@@ -81,7 +82,7 @@ class Relabeler(Asking, Preparing):
         return epochs
 
     def pack(self, answers: Tensor) -> dict[str, Tensor]:
-        """Answers (N, C) float32 as what is stored: tensors of N entries each."""
+        """`answers` (N, C) float32 as what is stored: tensors of N entries each."""
         return {self.kind: answers.half()}
 
     def unpack(self, stored: Mapping[str, Tensor], classes: int) -> Tensor:

@@ -15,9 +15,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from delt_host.basics.errors import InputError
 from delt_host.basics.options import build
+from delt_host.contracts.sweep import refuse_sweep
 from delt_host.store import files
 
 RESULTS_FILE = "results.json"
+"""The results of a run or an evaluation, in its folder."""
 FORMAT = 1
 
 
@@ -150,6 +152,10 @@ class RowRecord(_Record):
     """What it is in the comparison."""
     method: str = ""
     """The method it was made from; empty for the ceiling."""
+    name: str = ""
+    """What of the label is no option's; empty where that is all of it."""
+    varied: tuple[str, ...] = ()
+    """What was asked of it beside its method, components by stage, options by `STAGE.OPTION`: `components` has the values."""
     form: str = "pixels"
     """How its images are stored: `pixels`, as they are."""
     components: dict[str, Json]
@@ -260,18 +266,22 @@ class Environment(_Record):
 
 
 class PluginRecord(_Record):
-    """An installed plugin."""
+    """An installed plugin, or a file of which something was used."""
 
     name: str
-    """Of its entry point."""
+    """Of its entry point, or of the file."""
     distribution: str
-    """The package that brings it."""
+    """The package that brings it, or the file."""
     version: str
     """The package's."""
     module: str
     """Where its code is."""
     problem: str = ""
     """Why it was not in use."""
+    path: str = ""
+    """Of a file, where it lay."""
+    code: str = ""
+    """Of a file, a digest of its code and of all that this imports from beside it."""
 
 
 class Results(_Record):
@@ -284,10 +294,13 @@ class Results(_Record):
     made_by: Literal["run", "evaluate"] = "run"
     """The command: `evaluate` scored sets that a run or an import had left."""
     data: DataRecord
+    """The real images."""
     teachers: tuple[TeacherRecord, ...]
     """The first gives the normalisation, and is whom components ask that name none; there may be none."""
     regimes: tuple[RegimeRecord, ...]
+    """The columns of the table: what students are told."""
     evaluators: tuple[EvaluatorRecord, ...]
+    """How sets are scored; the first is the table's."""
     rows: tuple[RowRecord, ...]
     """In the order of the table."""
     scores: tuple[Score, ...]
@@ -295,8 +308,11 @@ class Results(_Record):
     sets: tuple[SetRecord, ...] = ()
     """Those of the rows that did not fail; the ceiling has none."""
     differences: tuple[Difference, ...]
+    """What can be told of pairs of rows."""
     environment: Environment
+    """Where and with what the run was made."""
     plugins: tuple[PluginRecord, ...]
+    """Those that are installed, whether the run used them or not."""
 
     def table(self) -> dict[str, Any]:
         """The document, of what JSON knows."""
@@ -317,6 +333,7 @@ def read_results(run: Path) -> Results:
     try:
         table = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
+        refuse_sweep(run)
         there = "is not finished" if (run / "experiment.toml").is_file() else "is not the folder of a run"
         raise InputError(f"{run} {there}: it has no {RESULTS_FILE}") from None
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from delt_host.basics.brief import Brief
 from delt_host.contracts.observer import Observer
 from delt_host.store.store import Store
 
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
-class Services:
+@dataclass(frozen=True, repr=False)
+class Services(Brief):
     """Where results are kept, and who is told how far the work is."""
 
     store: Store | None = None
     """Where a problem keeps what it remembers, and a dataset its decoded images; None: nothing is kept."""
     observer: Observer = field(default_factory=Observer)
+    """Who hears of progress and notes; by default nobody."""
     built: dict[Any, nn.Module] = field(default_factory=dict)
     """The teachers' networks as far as they were asked for."""
 

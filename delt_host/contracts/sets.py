@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.errors import RunError
 from delt_host.contracts.form import Form, Pixels
 from delt_host.contracts.reader import ImageReader
@@ -27,18 +28,20 @@ class Cost:
     image_iterations: int = 0
     """By the plan: the sum over iterations of the number of units optimised."""
     multiply_adds: float = 0.0
+    """Of the whole plan, forward and backward; they are counted, not timed."""
     seconds: float = 0.0
     """Measured when it was computed."""
     peak_bytes: float = 0.0
     """The most memory in use meanwhile; NaN where the system does not tell."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Distilled(ImageReader):
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Distilled(ImageReader, Brief):
     """A distilled set: what recovery leaves and what students are trained on. Image i is cell ``i % form.cells`` of unit
     ``i // form.cells``."""
 
     form: Form
+    """How its images are stored."""
     packed: Mapping[str, Tensor]
     """What the form stores, of U units each; memory-mapped where it comes from a file."""
     targets: Tensor

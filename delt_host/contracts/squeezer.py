@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.compute import Compute
 from delt_host.contracts.component import Component
 from delt_host.contracts.dataset import RealData
@@ -19,13 +20,14 @@ OnProgress = Callable[[int, dict[str, float]], None]
 """Told how many images went through the network since it was last told, and of losses."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+@dataclass(frozen=True, repr=False)
+class Snapshot(Brief):
     """The network as it stands after an epoch. It is copied only when somebody asks for its weights."""
 
     epoch: int
     """Epochs done; 0: as it was drawn."""
     network: nn.Module
+    """As it is trained: on the device, and changed by the next epoch."""
 
     def weights(self) -> dict[str, Tensor]:
         """A copy on the CPU of all parameters and buffers by name; to be asked for before training goes on."""
@@ -58,6 +60,13 @@ class Squeezer(Component):
     def passes(self, data: RealData) -> float:
         """How many images go through the network, forward and back; `progress` is told of as many in all."""
         return 0.0
+
+    def advice(self, data: RealData) -> str:
+        """What to change for a better network, and why, where this one ends poor on the test split; empty: nobody knows.
+
+        It is told to users, after the accuracy: ``it was trained for 20 steps: train it longer (--set teacher.epochs=30)``.
+        """
+        return ""
 
     @property
     def architecture(self) -> str:

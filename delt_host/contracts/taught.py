@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from delt_host.basics.brief import Brief
 from delt_host.contracts.labels import Labels
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.protocol import Protocol
@@ -12,14 +13,16 @@ from delt_host.contracts.relabeler import Relabeler
 from delt_host.contracts.sets import Distilled
 
 
-@dataclass(frozen=True)
-class Taught:
+@dataclass(frozen=True, repr=False)
+class Taught(Brief):
     """One set under one regime, for one student."""
 
     problem: Problem
     """Under the regime's protocol, with every teacher of the run."""
     relabeler: Relabeler
+    """The regime's."""
     distilled: Distilled
+    """The set that is scored."""
     store: bool = True
     """Whether labels that a relabeler stores are stored, or made while students train."""
 

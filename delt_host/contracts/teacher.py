@@ -18,8 +18,10 @@ import torch
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError, writing_to
+from delt_host.basics.file_words import plain, short_name
 from delt_host.basics.seeding import isolated_rng
 from delt_host.contracts.dataset import RealData
 from delt_host.images.normalization import Normalization
@@ -29,21 +31,28 @@ from delt_host.store.entry import digest
 from delt_host.store.tensors import FileKind, Header
 
 
-@dataclass(frozen=True)
-class Teacher:
+@dataclass(frozen=True, repr=False)
+class Teacher(Brief):
     """A trained classifier and everything that must go with it."""
 
     architecture: str
+    """The network's name: ours, torchvision's, timm's or a plugin's."""
     state: dict[str, Tensor]
+    """All parameters and buffers by name, on the CPU."""
     class_names: tuple[str, ...]
     """In the order of the network's outputs."""
     mean: tuple[float, ...]
+    """Of RGB values in 0..1: what its images are normalised with."""
     std: tuple[float, ...]
+    """Likewise."""
     image_size: int
+    """S: pixels a side of the images that it takes."""
     recipe: dict[str, Any] = field(default_factory=dict)
+    """How it was trained, JSON-able; empty where that is not known."""
     accuracy: float = float("nan")
     """Top-1 in percent on the test split of `dataset`."""
     dataset: str = ""
+    """What `accuracy` was measured on."""
     plugin: str = ""
     """The distribution whose plugin provides its network, with its version; empty: ours, torchvision's or timm's."""
     name: str = ""
@@ -62,7 +71,7 @@ class Teacher:
             tensor = self.state[name].contiguous()
             total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             total.update(tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-        rest = (self.architecture, self.class_names, self.mean, self.std, self.image_size)
+        rest = (plain(self.architecture), self.class_names, self.mean, self.std, self.image_size)
         total.update(json.dumps(rest).encode())
         return total.hexdigest()
 
@@ -73,6 +82,7 @@ class Teacher:
 
     @property
     def normalization(self) -> Normalization:
+        """What its images are normalised with."""
         return Normalization(self.mean, self.std)
 
     def network(
@@ -88,7 +98,7 @@ class Teacher:
         """
         with isolated_rng(0, "teacher"):  # building draws weights, which the artifact's then replace
             model = build_model(self.architecture, len(self.class_names), self.image_size, models or {})
-        fit_state(model, self.state, f"the teacher ({self.architecture})")
+        fit_state(model, self.state, f"the teacher ({short_name(self.architecture)})")
         order = None if class_names == self.class_names else [self.class_names.index(name) for name in class_names]
         given = None if normalization == self.normalization else normalization
         if order or given:
@@ -135,13 +145,27 @@ class Teacher:
 
     @classmethod
     def from_facts(cls, about: Mapping[str, Any], state: dict[str, Tensor]) -> Teacher:
-        """From what `facts` gave and the weights."""
+        """From what `facts` gave and the weights by name."""
         sequences = {name: tuple(about[name]) for name in ("class_names", "mean", "std")}
         return cls(state=state, **{**about, **sequences})
 
     def facts(self) -> dict[str, Any]:
         """All but the weights, JSON-able."""
         return {name: getattr(self, name) for name in _Facts.model_fields if name != "format"}
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(Brief):
+    """A network that somebody has trained, given as it is: a teacher once it is known for which data."""
+
+    network: nn.Module
+    architecture: str
+    """What its builder is called."""
+
+    def teacher(self, data: RealData) -> Teacher:
+        """For data of its classes in this order, normalised as the data are: how good it is tells whether that is so."""
+        state = {name: tensor.detach().cpu() for name, tensor in self.network.state_dict().items()}
+        return Teacher(self.architecture, state, data.class_names, data.mean, data.std, data.image_size)
 
 
 class Awaited(Teacher):
@@ -181,15 +205,36 @@ def chance_limit(num_classes: int) -> float:
     return 100 * (chance + 0.1 * (1 - chance))
 
 
-def check_accuracy(teacher: Teacher, data: RealData, measured: float) -> None:
-    """InputError for a teacher near chance on the data it is to describe, with both class orders shown."""
+def is_poor(num_classes: int, measured: float) -> bool:
+    """Whether a teacher's top-1 in percent is less than half way from chance to perfect."""
+    return measured < 50 * (1 + 1 / num_classes)
+
+
+def check_accuracy(teacher: Teacher, data: RealData, measured: float, advice: str | None = None) -> None:
+    """InputError for a teacher near chance on the data it is to describe, with what may be the reason.
+
+    `advice` is its squeezer's, for one that was squeezed on these data: its classes and normalisation are theirs. None: it is
+    from elsewhere, and was not trained on these data, or not as it says.
+    """
     limit = chance_limit(data.num_classes)
-    if measured < limit:
-        raise InputError(
-            f"the teacher is near chance on {data.name}: top-1 {measured:.1f} %, at least {limit:.1f} % is needed; "
+    if measured >= limit:
+        return
+    if advice is not None:
+        why = advice or "training did not work: take another learning rate, more epochs, or another network"
+    elif teacher.class_names == data.class_names:
+        why = (
+            f"is it a {teacher.architecture} as we build it, stem and all, are its outputs in the order of the classes "
+            f"({_shown(data.class_names)}), and was it trained with mean {teacher.mean}, std {teacher.std}?"
+        )
+    else:
+        why = (
             f"is its class order or normalisation another one? teacher: {_shown(teacher.class_names)}; "
             f"dataset: {_shown(data.class_names)}; mean {teacher.mean}, std {teacher.std}"
         )
+    raise InputError(
+        f"the teacher is near chance on {data.name}: top-1 {measured:.1f} % of {len(data.test)} test images, at least "
+        f"{limit:.1f} % is needed; {why}"
+    )
 
 
 def _shown(names: tuple[str, ...], most: int = 20) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 from delt_host.basics.errors import InputError
 from delt_host.basics.settings import word
 from delt_host.contracts.component import Asking, Component
-from delt_host.contracts.teacher import Teacher
+from delt_host.contracts.teacher import Teacher, Trained
 from delt_host.experiment.experiment import AskedTeacher, Named
 from delt_host.experiment.parts import NOTHING, Parts
-from delt_host.experiment.request import NO_TEACHER, teacher_table
+from delt_host.experiment.request import teacher_table
+from delt_host.experiment.words import NO_TEACHER
 from delt_host.networks.build import check_model
 
 DEFAULT = "ordinary"  # the squeezer where none is named
@@ -26,7 +27,7 @@ def given_teachers(asked: Sequence[Any], parts: Parts) -> tuple[AskedTeacher, ..
         return ()
     made: list[AskedTeacher] = []
     for teacher in (_given(one, parts) for one in asked or [{}]):
-        if any(teacher.made_by == other.made_by for other in made):
+        if any(_same(teacher.made_by, other.made_by) for other in made):
             raise InputError(
                 f"the teacher {teacher.name} is given twice; two teachers differ, in teacher.seed at least"
             )
@@ -55,13 +56,22 @@ def with_asked(
             except InputError as error:
                 raise InputError(f"{asks}, which is none of {', '.join(made)} and no model: {error}") from None
             made[name] = _squeezed(NOTHING, parts, own={"model": name})
-    files = [teacher.made_by for teacher in made.values() if isinstance(teacher.made_by, Path)]
-    if files and len(files) == len(made) and (changed := parts.set_for("teacher")):
-        raise InputError(f"the teacher comes from {files[0]}; teacher.{next(iter(changed))} cannot be set")
+    ready = [teacher for teacher in made.values() if not teacher.recipe]
+    if ready and len(ready) == len(made) and (changed := parts.set_for("teacher")):
+        raise InputError(f"the teacher comes from {ready[0].origin}; teacher.{next(iter(changed))} cannot be set")
     return tuple(made.values())
 
 
+def _same(one: Any, other: Any) -> bool:
+    """Whether two teachers are made alike; of two that are given themselves, whether they are one."""
+    return one is other or (isinstance(one, Path | Named) and one == other)
+
+
 def _given(given: Any, parts: Parts) -> AskedTeacher:
+    if isinstance(given, Teacher):
+        return AskedTeacher(given, given.architecture, given.name)
+    if isinstance(given, Trained):
+        return AskedTeacher(given, given.architecture)
     options = teacher_table(given) if isinstance(given, str) else dict(given)
     name = word(options.pop("name", ""), "name of a teacher of the recipe")
     if "file" not in options:
@@ -69,7 +79,11 @@ def _given(given: Any, parts: Parts) -> AskedTeacher:
     path = Path(word(options.pop("file"), "file of a teacher of the recipe")).absolute()
     if options:
         raise InputError(f"the teacher comes from {path}; teacher.{next(iter(options))} cannot be set")
-    return AskedTeacher(path, Teacher.load(path).architecture, name)
+    architecture = Teacher.load(path).architecture
+    try:
+        return AskedTeacher(path, parts.registry.called("model", architecture), name)
+    except InputError as error:  # of a network in a file
+        raise InputError(f"the teacher {path}: {error}") from error
 
 
 def _squeezed(

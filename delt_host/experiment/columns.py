@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from delt_host.basics import file_words
 from delt_host.basics.errors import InputError
 from delt_host.basics.options import build
-from delt_host.basics.settings import named_table, word
+from delt_host.basics.settings import named_table, shown, word
 from delt_host.contracts.methods import Choice, Regime
+from delt_host.contracts.varied import value_shown
 from delt_host.experiment.experiment import Column, Named, Row
+from delt_host.experiment.grid import grid
 from delt_host.experiment.parts import NOTHING, Parts, of_stage
-from delt_host.experiment.request import Request, parse_sets, split_spec
+from delt_host.experiment.request import Request, split_spec
 
 DEFAULT_REGIMES, WITHOUT_TEACHER = ("hard", "views"), ("hard",)
 COLUMN_PARTS = ("relabeler", "protocol")
@@ -20,7 +23,11 @@ COLUMN_PARTS = ("relabeler", "protocol")
 def columns(given: Sequence[str | Mapping[str, Any]], parts: Parts, teacher: bool) -> tuple[Column, ...]:
     """Those asked for, or the default ones of a run with or without a teacher; InputError for two that are the same."""
     asked = given or (DEFAULT_REGIMES if teacher else WITHOUT_TEACHER)
-    made = [_from_spec(one, parts) if isinstance(one, str) else _from_table(one, parts) for one in asked]
+    made = [
+        column
+        for one in asked
+        for column in (_from_spec(one, parts) if isinstance(one, str) else _from_table(one, parts))
+    ]
     for place, column in enumerate(made):
         for other in made[:place]:
             if column.name == other.name or column.same(other):
@@ -28,24 +35,28 @@ def columns(given: Sequence[str | Mapping[str, Any]], parts: Parts, teacher: boo
     return tuple(made)
 
 
-def _from_spec(spec: str, parts: Parts) -> Column:
-    """A regime from ``NAME`` or ``RELABELER:PROTOCOL``, with ``,STAGE.OPTION=VALUE`` after it; called by what was said."""
+def _from_spec(spec: str, parts: Parts) -> list[Column]:
+    """The regime of ``NAME`` or ``RELABELER:PROTOCOL``, with ``,STAGE.OPTION=VALUE`` after it; called by what was said.
+
+    Several where an option has a list that it takes not, all combinations of these.
+    """
     name, assignments = split_spec(spec)
-    first, colon, second = name.partition(":")
-    if colon:
-        relabeler, protocol = Choice(name=first), Choice(name=second)
+    first, *others = file_words.parts(name)
+    if others:
+        relabeler, protocol = Choice(name=first), Choice(name=":".join(others))
     else:
-        regime: Regime = parts.registry.get("regime", name)
+        regime: Regime = parts.provider("regime", name).thing
         options = parts.with_committee(regime.relabeler.options)
         relabeler, protocol = Choice(name=regime.relabeler.name, options=dict(options)), regime.protocol
-    own = parse_sets(assignments)
+    own = parts.assigned(spec, assignments, COLUMN_PARTS)
     for key in own:
         if key.partition(".")[0] not in COLUMN_PARTS:
             raise InputError(f"regime {spec!r}: {key} is no option of a relabeler or protocol")
-    return _column(",".join([name, *assignments]), relabeler, protocol, own, parts)
+    said = ":".join(map(file_words.short_name, (first, *others)))
+    return _columns(",".join([said, *assignments]), relabeler, protocol, own, parts)
 
 
-def _from_table(table: Mapping[str, Any], parts: Parts) -> Column:
+def _from_table(table: Mapping[str, Any], parts: Parts) -> list[Column]:
     """A regime from a recipe's ``[[regime]]`` table: a name with a relabeler and a protocol, each with its own options."""
     said = word(table.get("name", ""), "name of a regime of the recipe")
     where = f"regime {said!r} of the recipe"
@@ -54,8 +65,26 @@ def _from_table(table: Mapping[str, Any], parts: Parts) -> Column:
     if set(COLUMN_PARTS).isdisjoint(table):
         return _from_spec(said, parts)
     regime = build(Regime, {"summary": "", **{k: v for k, v in table.items() if k != "name"}}, where)
-    name = said or f"{regime.relabeler.name}:{regime.protocol.name}"
-    return _column(name, regime.relabeler, regime.protocol, NOTHING, parts)
+    name = said or ":".join(file_words.short_name(each.name) for each in (regime.relabeler, regime.protocol))
+    return _columns(name, regime.relabeler, regime.protocol, NOTHING, parts)
+
+
+def _columns(name: str, relabeler: Choice, protocol: Choice, own: Mapping[str, Any], parts: Parts) -> list[Column]:
+    """One for each combination of what is swept, in its `own` options or by ``--set``."""
+    swept = {
+        f"{stage}.{option}": values
+        for stage, choice in (("relabeler", relabeler), ("protocol", protocol))
+        for option, values in parts.swept(stage, choice.name, of_stage(stage, own)).items()
+    }
+    points = grid(swept, f"regime {shown(name)}")
+    return [_column(_named(name, point), relabeler, protocol, {**own, **point}, parts) for point in points]
+
+
+def _named(name: str, point: Mapping[str, Any]) -> str:
+    """A regime's name with these values in place of what it says of the same options."""
+    first, assignments = split_spec(name)
+    kept = [each for each in assignments if each.partition("=")[0].strip() not in point]
+    return ",".join([first, *kept, *(f"{key}={value_shown(value)}" for key, value in point.items())]) if point else name
 
 
 def _column(name: str, relabeler: Choice, protocol: Choice, own: Mapping[str, Any], parts: Parts) -> Column:

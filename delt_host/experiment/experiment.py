@@ -10,6 +10,7 @@ import tomli_w
 
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError
+from delt_host.basics.file_words import short_name
 from delt_host.contracts.component import Component
 from delt_host.contracts.dataset import Dataset
 from delt_host.contracts.evaluator import Evaluator
@@ -20,7 +21,8 @@ from delt_host.contracts.protocol import Protocol, titled
 from delt_host.contracts.relabeler import Relabeler
 from delt_host.contracts.scheduler import Scheduler
 from delt_host.contracts.squeezer import Squeezer
-from delt_host.experiment.request import NO_TEACHER
+from delt_host.contracts.teacher import Teacher, Trained
+from delt_host.experiment.words import BUDGETS, NO_TEACHER
 
 Role = Literal["method", "baseline", "control", "ceiling"]
 
@@ -47,7 +49,8 @@ class Named(Generic[Part]):
 class AskedTeacher:
     """A teacher as it was asked for: by a squeezer, or by a file."""
 
-    made_by: Named[Squeezer] | Path
+    made_by: Named[Squeezer] | Path | Teacher | Trained
+    """A squeezer, a file, or the teacher itself."""
     model: str
     """The name of its network."""
     given_name: str = ""
@@ -59,9 +62,14 @@ class AskedTeacher:
         return self.given_name or self.model
 
     @property
+    def origin(self) -> str:
+        """Where one that is not squeezed comes from."""
+        return str(self.made_by) if isinstance(self.made_by, Path) else "Python"
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """How it is squeezed, by the squeezer's name and all of its options; empty for one from a file."""
-        if isinstance(self.made_by, Path):
+        if not isinstance(self.made_by, Named):
             return {}
         table = self.made_by.table()
         return {"squeezer": table.pop("name"), **table}
@@ -69,7 +77,9 @@ class AskedTeacher:
     def table(self) -> dict[str, Any]:
         """As a recipe file has it."""
         named = {"name": self.given_name} if self.given_name else {}
-        return named | ({"file": str(self.made_by)} if isinstance(self.made_by, Path) else self.recipe)
+        if isinstance(self.made_by, Path):
+            return named | {"file": str(self.made_by)}
+        return named | (self.recipe or {"model": self.model})
 
 
 PIXELS: Named[Form] = Named("pixels", Pixels())
@@ -101,9 +111,6 @@ class Budget:
         return f"{self.of}={self.amount:g}" if self.amount else self.of
 
 
-BUDGETS = ("image-iterations", "seconds")
-
-
 @dataclass(frozen=True)
 class Row:
     """One line of the comparison: a method with its components."""
@@ -119,6 +126,10 @@ class Row:
     """The method it was made from."""
     matched: str = ""
     """How the row was brought to the experiment's budget."""
+    name: str = ""
+    """What of the label is no option's; empty: all of it."""
+    varied: tuple[str, ...] = ()
+    """The components, by stage, and options, by dotted name, that were asked for beside its method."""
 
     def stages(self) -> dict[str, Named[Component]]:
         """The components by stage, without those that are not used."""
@@ -141,7 +152,7 @@ class Column:
     @property
     def protocol_title(self) -> str:
         """`fair v2 (epochs=60)`."""
-        return titled(self.protocol.name, self.protocol.component)
+        return titled(short_name(self.protocol.name), self.protocol.component)
 
     def same(self, other: Column) -> bool:
         """Whether students are told and trained alike."""
@@ -183,6 +194,8 @@ class Experiment:
     """The budget that all rows are brought to; None: each has its own."""
     ceiling_epochs: int = 0
     """Epochs of the student on the whole real set; 0: no such row."""
+    objects: tuple[str, ...] = ()
+    """What was given as objects in Python, by kind and name: no recipe repeats it."""
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -196,12 +209,14 @@ class Experiment:
         return {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in said.items()},
             "match": str(self.match) if self.match else None,
+            "objects": list(self.objects) or None,
             "dataset": self.dataset.table(),
             "teacher": [teacher.table() for teacher in self.teachers] or [NO_TEACHER],
             "regime": [column.table() for column in self.regimes],
             "evaluator": [named.table() for named in self.evaluators],
             "row": [
                 {"label": row.label, "role": row.role, "method": row.method}
+                | ({"name": row.name, "varied": list(row.varied)} if row.varied else {})
                 | {stage: named.table() for stage, named in row.stages().items()}
                 for row in self.rows
             ],

@@ -7,7 +7,7 @@ method's published settings for the dataset, ``--set``, and the row's own (``--m
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,12 +20,14 @@ from delt_host.basics.settings import LARGEST, shown
 from delt_host.contracts.dataset import RealData
 from delt_host.contracts.methods import Method
 from delt_host.contracts.services import Services
+from delt_host.contracts.teacher import Teacher
 from delt_host.experiment.asked_teachers import given_teachers, with_asked
 from delt_host.experiment.columns import columns, evaluators
-from delt_host.experiment.experiment import Budget, Experiment, Named
+from delt_host.experiment.experiment import AskedTeacher, Budget, Experiment, Named
 from delt_host.experiment.parts import Parts
 from delt_host.experiment.request import Request, check_student_count, parse_seeds
 from delt_host.experiment.rows import PARTS, RowMaker
+from delt_host.experiment.sweep import check_single
 from delt_host.plugins.registry import Plugin, Provided, Registry
 from delt_host.store.store import Store
 
@@ -39,9 +41,10 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
 
     Without `makes_images`, for sets that are there, whoever makes images asks no teacher.
     """
+    check_single(request)
     parts = Parts(_with_methods(registry, request.methods), request.dataset, request.set)
     registry.get("dataset", parts.published_as)
-    ipc = request.ipc if request.ipc is not None else int(parts.suggested.get("ipc", DEFAULT_IPC))
+    ipc = request.ipc if isinstance(request.ipc, int) else int(parts.suggested.get("ipc", DEFAULT_IPC))
     _check_count("--ipc", ipc)
     swaps = {stage: getattr(request, stage) for stage in PARTS if getattr(request, stage)}
     rows = RowMaker(parts, ipc, swaps).rows(request)
@@ -54,6 +57,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     asking += [("evaluator", each) for each in scorers]
     teachers = with_asked(given, asking, parts)
     parts.check_all_used()
+    _remember_networks(parts, teachers, scorers)
     threads = torch.get_num_threads() if request.threads is None else request.threads
     _check_count("--threads", threads, MOST_THREADS)
     cores = os.cpu_count() or threads
@@ -83,8 +87,18 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         prefer=tuple(request.prefer),
         match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
-        notes=(slow,) if threads > cores else (),
+        objects=tuple(parts.objects),
+        notes=(*((slow,) if threads > cores else ()), *registry.files.remarks),
     )
+
+
+def _remember_networks(parts: Parts, teachers: Sequence[AskedTeacher], scorers: Sequence[Named[Any]]) -> None:
+    """Have the parts remember which of a run's networks are objects."""
+    students = [model for named in scorers for model in named.component.trainings]
+    for model in dict.fromkeys([*(teacher.model for teacher in teachers), *students]):
+        if model in parts.registry.provided["model"]:
+            parts.provider("model", model)
+    parts.objects += [f"teacher {each.name}" for each in teachers if isinstance(each.made_by, Teacher)]
 
 
 def _check_count(option: str, count: int, most: int = LARGEST) -> None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import to_jsonable_python
 
 from delt_host.basics.errors import InputError, unknown
-from delt_host.basics.options import build
-from delt_host.basics.settings import Settings, named_table, shown
+from delt_host.basics.file_words import file_word, short_name
+from delt_host.basics.options import build, parse_value
+from delt_host.basics.settings import Settings, named_table, shown, word
 from delt_host.contracts.methods import Choice, Method
+from delt_host.contracts.varied import labelled
 from delt_host.experiment.experiment import Named, Role, Row
-from delt_host.experiment.parts import Parts, of_stage
-from delt_host.experiment.request import Request, parse_sets, split_spec
-
-PARTS = ("initializer", "scheduler", "matcher", "form")
-"""What a row is made of, and a spec or a flag may swap."""
-NO_COMPONENT = "none"  # the scheduler and matcher of a row that optimises nothing
-DEFAULT_CONTROLS = ("random-real", "start")
-START = "start"  # the control that takes each method's initialisation with zero iterations
+from delt_host.experiment.grid import grid
+from delt_host.experiment.parts import NOTHING, Parts, of_stage
+from delt_host.experiment.request import ROW_PARTS as PARTS
+from delt_host.experiment.request import Request, split_spec
+from delt_host.experiment.words import DEFAULT_CONTROLS, NO_COMPONENT, START
 
 
 class RowTable(Settings):
@@ -31,12 +32,16 @@ class RowTable(Settings):
     role: Literal["method", "baseline", "control"] = "method"
     method: str = ""
     """What it was made from."""
+    name: str = Field("", max_length=200)
+    """What of the label is no option's."""
+    varied: list[str] = Field(default_factory=list)
+    """The components, by stage, and options whose values the label says after it."""
     initializer: str | dict[str, Any] | None = None
     scheduler: str | dict[str, Any] | None = None
     matcher: str | dict[str, Any] | None = None
     form: str | dict[str, Any] = "pixels"
 
-    @field_validator("label")
+    @field_validator("label", "name")
     @classmethod
     def _on_one_line(cls, label: str) -> str:
         if not label.isprintable():
@@ -54,97 +59,204 @@ class RowMaker:
     """The components, by stage, that flags put in place of the methods' own."""
 
     def rows(self, request: Request) -> tuple[Row, ...]:
-        """Those of the recipe, of ``--method`` and ``--baseline``, and the controls of these."""
-        rows = [self.from_table(table) for table in request.row]
+        """Those of the recipe, of ``--method`` and ``--baseline``, and the controls that these bring."""
+        rows = [row for table in request.row for row in self.from_table(table)]
         specs: list[tuple[str, Role]] = [(spec, "method") for spec in request.method]
         specs += [(spec, "baseline") for spec in request.baseline]
         if not rows and not specs:
             known = ", ".join(self.parts.registry.names("method"))
             raise InputError(f"no method given; use --method NAME (known: {known})")
-        rows += [self.from_spec(spec, role) for spec, role in specs]
-        if specs:
-            rows += self.controls(rows, request.control)
-        _check_distinct(rows)
-        return tuple(rows)
+        made = [row for spec, role in specs for row in self.from_spec(spec, role)]
+        # Said once more of a run that has grown by it, a row is there already.
+        made = [row for row in made if not any(row.label == there.label and row.same_images(there) for there in rows)]
+        _check_distinct([*rows, *made])
+        if made:
+            made += self.controls(made, request.control, rows)
+        _check_distinct([*rows, *made])
+        return (*rows, *made)
 
-    def from_spec(self, spec: str, role: Role) -> Row:
-        """A row from ``NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE``; components swapped by flag for methods alone."""
+    def from_spec(self, spec: str, role: Role) -> list[Row]:
+        """The rows of ``NAME,STAGE=COMPONENT,STAGE.OPTION=VALUE``; components swapped by flag for methods alone.
+
+        Lists are sweeps, of a component's names or where an option takes no list; all combinations are rows. ``PLACE:LABEL``
+        is a row of the recipe, or of the run's folder, that lies there.
+        """
+        if (table := _elsewhere(spec)) is not None:
+            return self.from_table(table, role)
         name, assignments = split_spec(spec)
-        method: Method = self.parts.registry.get("method", name)
+        name = self.parts.registry.called("method", name)
+        method: Method = self.parts.provider("method", name).thing
         swapping = [each for each in assignments if "=" in each and each.partition("=")[0] in PARTS]
-        chosen = dict(self.swaps) if role == "method" else {}
-        chosen |= {stage: component for stage, _, component in (each.partition("=") for each in swapping)}
-        own = parse_sets([each for each in assignments if each not in swapping])
-        differs = [f"{option}={value}" for option, value in {**chosen, **own}.items()]
+        chosen: dict[str, Any] = dict(self.swaps) if role == "method" else {}
+        chosen |= {stage: parse_value(given) for stage, _, given in (each.partition("=") for each in swapping)}
+        own = self.parts.assigned(spec, [each for each in assignments if each not in swapping], PARTS)
         for key in own:
             if key.partition(".")[0] not in PARTS:
                 raise InputError(f"{spec!r}: {key} is not the row's own; use --set {key}=… for the whole comparison")
-        return self._row(f"{name} ({', '.join(differs)})" if differs else name, role, name, method, chosen, own)
+        several = {
+            stage: [word(each, f"{stage} of {shown(spec)}") for each in given]
+            for stage, given in chosen.items()
+            if isinstance(given, list)
+        }
+        return [
+            row
+            for components in grid(several, shown(spec))
+            for row in self._of_method(name, role, method, {**chosen, **components}, own)
+        ]
 
-    def _row(
-        self, label: str, role: Role, name: str, method: Method, chosen: Mapping[str, str], own: Mapping[str, Any]
-    ) -> Row:
-        made: dict[str, Named[Any]] = {}
+    def _of_method(
+        self, name: str, role: Role, method: Method, chosen: Mapping[str, str], own: Mapping[str, Any]
+    ) -> list[Row]:
+        chosen = {stage: self.parts.registry.called(stage, component) for stage, component in chosen.items()}
+        label = labelled(short_name(name), {**chosen, **own})
         published = method.published(self.parts.published_as, self.ipc)
+        choices: dict[str, tuple[str, Mapping[str, Any]]] = {}
         for stage in PARTS:
             choice: Choice | None = getattr(method, stage)
             known = self.parts.registry.names(stage)
-            if choice is not None and stage not in chosen and choice.name not in known:
-                raise InputError(f"method {name}: {unknown(stage, choice.name, known)}")
+            if choice is not None and stage not in chosen and choice.name not in known and not file_word(choice.name):
+                raise InputError(f"method {short_name(name)}: {unknown(stage, choice.name, known)}")
             wanted = chosen.get(stage, published.get(stage))
             if wanted and (choice is None or wanted != choice.name):
                 nothing = wanted == NO_COMPONENT and stage in ("scheduler", "matcher")
                 choice = None if nothing else Choice(name=wanted)
             if choice is not None:
                 suggested = self.parts.suggestions(stage, choice.name, of_stage(stage, published))
-                options = self.parts.with_committee({**choice.options, **suggested})
-                made[stage] = self.parts.make(stage, choice.name, options, of_stage(stage, own))
-        if ("scheduler" in made) != ("matcher" in made):
+                choices[stage] = choice.name, self.parts.with_committee({**choice.options, **suggested})
+        if ("scheduler" in choices) != ("matcher" in choices):
             if NO_COMPONENT not in (chosen.get("scheduler"), chosen.get("matcher")):
-                missing = "matcher" if "scheduler" in made else "scheduler"
+                missing = "matcher" if "scheduler" in choices else "scheduler"
                 here = f" on {self.parts.published_as} at IPC {self.ipc}" if missing in published else ""
-                raise InputError(f"{label}: {name} has no {missing}{here}; give one with --{missing} NAME")
-            made = {stage: named for stage, named in made.items() if stage not in ("scheduler", "matcher")}
-        return Row(label, role, method=name, **made)  # type: ignore[arg-type]
+                raise InputError(f"{label}: {short_name(name)} has no {missing}{here}; give one with --{missing} NAME")
+            choices = {stage: choice for stage, choice in choices.items() if stage not in ("scheduler", "matcher")}
+        for key in own:
+            if key.partition(".")[0] not in choices:
+                stage = key.partition(".")[0]
+                raise InputError(f"{label}: {short_name(name)} has no {stage}, whose option {key} would be")
+        return self._made("", short_name(name), role, name, choices, [*chosen], own)
 
-    def from_table(self, table: Mapping[str, Any]) -> Row:
-        """A row from a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag."""
+    def _made(
+        self,
+        label: str,
+        name: str,
+        role: Role,
+        method: str,
+        choices: Mapping[str, tuple[str, Mapping[str, Any]]],
+        varied: Sequence[str] = (),
+        own: Mapping[str, Any] = NOTHING,
+    ) -> list[Row]:
+        """A row of these components, by stage their names and options; several where one of its `own` options, or one of
+        ``--set``, is a sweep. What ``--set`` sweeps is not for controls, which stay one. Without a `label` they are called by
+        what is `varied`."""
+        swept: dict[str, list[Any]] = {}
+        unset: dict[str, None] = {}
+        for stage, (component, _) in choices.items():
+            for option, values in self.parts.swept(stage, component, of_stage(stage, own)).items():
+                key = f"{stage}.{option}"
+                if role == "control" and key not in own:
+                    unset[key] = None
+                else:
+                    swept[key] = values
+        rows: list[Row] = []
+        for point in grid(swept, shown(label or name)):
+            said = {**own, **point}
+            made: dict[str, Named[Any]] = {
+                stage: self.parts.make(stage, component, options, of_stage(stage, said), unset=of_stage(stage, unset))
+                for stage, (component, options) in choices.items()
+            }
+            keys = tuple(dict.fromkeys((*varied, *said)))
+            called = "" if point else label
+            rows.append(
+                Row(
+                    called or labelled(name, {key: _value(key, made, said) for key in keys}),
+                    role,
+                    method=method,
+                    name=name if keys else "",
+                    varied=keys,
+                    **made,  # type: ignore[arg-type]
+                )
+            )
+        return rows
+
+    def from_table(self, table: Mapping[str, Any], role: Role | None = None) -> list[Row]:
+        """The row of a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag;
+        several where ``--set`` sweeps one of its options."""
         said = build(RowTable, table, f"row {shown(table.get('label') or table.get('method') or 'row')} of the recipe:")
-        made: dict[str, Named[Any]] = {}
+        role = role or said.role
+        choices: dict[str, tuple[str, Mapping[str, Any]]] = {}
         label = said.label or said.method or "row"
+        name, varied, swapping = said.name or label, said.varied, False
         where = f"row {label!r} of the recipe"
         for stage in PARTS:
-            name, options = "", dict[str, Any]()
+            component, options = "", dict[str, Any]()
             if (given := getattr(said, stage)) is not None:
                 known = self.parts.registry.names(stage)
-                name, options = named_table(given, f"{stage} of {where}", known=known)
-            swapped = self.swaps.get(stage) if said.role == "method" else None
-            if swapped and swapped != name:
-                name, options = swapped, {}
-                label += f" ({stage}={swapped})"
-            if name:
-                made[stage] = self.parts.make(stage, name, options)
-        if "initializer" not in made:
+                component, options = named_table(given, f"{stage} of {where}", known=known)
+            swapped = self.swaps.get(stage) if role == "method" else None
+            if swapped and (swapped := self.parts.registry.called(stage, swapped)) != component:
+                component, options, swapping = swapped, {}, True
+                varied = [*(key for key in varied if key.partition(".")[0] != stage), stage]
+            if component:
+                choices[stage] = component, options
+        if "initializer" not in choices:
             raise InputError(f'{where} has no initializer; a method as it is goes by its name: method = ["NAME"]')
-        if ("scheduler" in made) != ("matcher" in made):
+        if ("scheduler" in choices) != ("matcher" in choices):
             raise InputError(f"{where} needs both a scheduler and a matcher, or neither")
-        return Row(label, said.role, method=said.method, **made)  # type: ignore[arg-type]
+        return self._made("" if swapping else label, name, role, said.method, choices, varied)
 
-    def controls(self, rows: Sequence[Row], names: Sequence[str] | None) -> list[Row]:
+    def controls(self, rows: Sequence[Row], names: Sequence[str] | None, there: Sequence[Row] = ()) -> list[Row]:
         """The control rows: each named control method in every form that a row has, and each method's start with zero
-        iterations."""
+        iterations; without those that are among `there`."""
         added: list[Row] = []
         for name in DEFAULT_CONTROLS if names is None else names:
             if name == START:
-                candidates = [
-                    replace(row, label=f"{row.label} start", role="control", scheduler=None, matcher=None)
-                    for row in rows
-                    if row.role == "method" and row.scheduler is not None
-                ]
+                candidates = [_start(row) for row in rows if row.role == "method" and row.scheduler is not None]
             else:
-                candidates = _in_each_form(self.from_spec(name, "control"), rows)
-            added += [row for row in candidates if not any(row.same_images(other) for other in [*rows, *added])]
+                candidates = [made for row in self.from_spec(name, "control") for made in _in_each_form(row, rows)]
+            for row in candidates:
+                if not any(row.same_images(other) for other in [*there, *rows, *added]):
+                    added.append(row)
         return added
+
+
+def _value(key: str, made: Mapping[str, Named[Any]], said: Mapping[str, Any] = NOTHING) -> Any:
+    """What a row has as a component or an option of its; of an option that is a component, what was said."""
+    stage, _, option = key.partition(".")
+    if stage not in made:
+        return NO_COMPONENT
+    value = getattr(made[stage].component, option, None) if option else made[stage].name
+    return said.get(key, made[stage].name) if isinstance(value, BaseModel) else to_jsonable_python(value)
+
+
+def _start(row: Row) -> Row:
+    """A row with zero iterations, called after what its images still depend on."""
+    varied = tuple(key for key in row.varied if key.partition(".")[0] in ("initializer", "form"))
+    return _renamed(
+        replace(row, role="control", scheduler=None, matcher=None), f"{row.name or row.label} start", varied
+    )
+
+
+def _renamed(row: Row, name: str, varied: tuple[str, ...]) -> Row:
+    label = labelled(name, {key: _value(key, row.stages()) for key in varied})
+    return replace(row, label=label, name=name if varied else "", varied=varied)
+
+
+def _elsewhere(spec: str) -> Mapping[str, Any] | None:
+    """The ``[[row]]`` table that ``PLACE:LABEL`` stands for; None where no recipe lies there."""
+    ends = [place for place, character in enumerate(spec) if character == ":"]
+    for end in [*ends, len(spec)]:
+        place, label = Path(spec[:end]), spec[end + 1 :]
+        if "/" not in spec[:end] and place.suffix != ".toml":
+            continue
+        recipe = place if place.suffix == ".toml" else place / "experiment.toml"
+        if recipe.is_file():
+            tables = Request.from_recipe(recipe).row
+            labels = [str(table.get("label")) for table in tables]
+            if label in labels:
+                return tables[labels.index(label)]
+            ways = ", ".join(map(repr, labels)) or "none"
+            raise InputError(f"{spec!r}: name one of the rows of {recipe} after a colon: {ways}")
+    return None
 
 
 def _check_distinct(rows: Sequence[Row]) -> None:
@@ -165,5 +277,8 @@ def _in_each_form(control: Row, rows: Sequence[Row]) -> list[Row]:
     if control.form.name != "pixels":
         return [control]
     forms = {row.form.name: row.form for row in reversed(rows) if row.form.name != control.form.name}
-    others = [replace(control, label=f"{control.label} (form={name})", form=form) for name, form in forms.items()]
+    others = [
+        _renamed(replace(control, form=form), control.name or control.label, (*control.varied, "form"))
+        for form in forms.values()
+    ]
     return [control, *reversed(others)]

@@ -43,7 +43,10 @@ def draw_offsets(rng: torch.Generator, count: int, size: int) -> Tensor:
 
 
 def crop_matrix(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """(B, size, size): row o holds the bilinear weights of output pixel o of the crop [start, start + length)."""
+    """(B, size, size): row o holds the bilinear weights of output pixel o of the crop [start, start + length).
+
+    `start` and `length` are (B,), in whole pixels.
+    """
     position = start[:, None] + (torch.arange(size) + 0.5) * length[:, None] / size - 0.5
     position = torch.minimum(position.clamp_min(start[:, None].float()), (start + length - 1)[:, None].float())
     low = position.floor()
@@ -57,7 +60,10 @@ def crop_matrix(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def shift_matrix(offset: Tensor, size: int) -> Tensor:
-    """(B, size, size): output pixel o is input pixel o + offset, zero outside: `RandomCrop` of a zero-padded image."""
+    """(B, size, size): output pixel o is input pixel o + offset, zero outside: `RandomCrop` of a zero-padded image.
+
+    `offset` is (B,), in whole pixels.
+    """
     index = torch.arange(size)
     return (index[None, :, None] + offset[:, None, None] == index[None, None, :]).float()
 
@@ -70,7 +76,7 @@ def roll_matrix(matrix: Tensor, shift: Tensor) -> Tensor:
 
 
 def mirror(matrix: Tensor, flips: Tensor) -> Tensor:
-    """The matrix with the output reversed where `flips` (B,) is true."""
+    """The matrix (B, size, size) with the output reversed where `flips` (B,) is true."""
     return torch.where(flips[:, None, None], matrix.flip(1), matrix)
 
 
@@ -86,7 +92,10 @@ def shuffle_strips(matrix: Tensor, order: Tensor) -> Tensor:
 
 
 def apply_view(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Views (…, B, C, S, S) of images (…, B, C, S, S) under row and column matrices (…, B or 1, S, S)."""
+    """Views (…, B, C, S, S) of `images` (…, B, C, S, S): ``rows @ image @ columns.T``.
+
+    `rows` and `columns` are (…, B or 1, S, S).
+    """
     rows, columns = rows.to(images.device).unsqueeze(-3), columns.to(images.device).unsqueeze(-3)
     return torch.matmul(torch.matmul(rows, images), columns.transpose(-1, -2))
 

@@ -11,7 +11,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 
 def through_jpeg(pixels: Tensor, quality: int) -> Tensor:
-    """uint8 images (N, 3, S, S) as Pillow's JPEG leaves them; its own default quality is 75."""
+    """`pixels` (N, 3, S, S) uint8 RGB as Pillow's JPEG leaves them; `quality` is 1 to 95, its own default 75."""
     images = []
     for image in pixels:
         buffer = io.BytesIO()

@@ -13,10 +13,12 @@ class Normalization:
     """Per-channel mean and std of RGB values in 0..1."""
 
     mean: tuple[float, ...]
+    """Of each channel, RGB."""
     std: tuple[float, ...]
+    """Likewise."""
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """uint8 RGB (B, 3, H, W), or float in 0..1, to float32 in normalised space."""
+        """`pixels` (B, 3, H, W), uint8 RGB or float in 0..1, to float32 in normalised space."""
         unit = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         return (unit - _channel(self.mean, unit)) / _channel(self.std, unit)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from delt_host.basics.errors import InputError, nearest
+from delt_host.basics.file_words import short_name
 from delt_host.basics.seeding import isolated_rng
 from delt_host.images.normalization import Normalization
 
@@ -27,7 +29,7 @@ def build_model(name: str, num_classes: int, image_size: int, extra: Mapping[str
     the nearest ones, and for a network that cannot take images of this size.
     """
     network = _builder(name, extra or {})(num_classes, image_size)
-    _check_forward(network, name, num_classes, image_size)
+    _check_forward(network, short_name(name), num_classes, image_size)
     return network
 
 
@@ -36,24 +38,66 @@ def check_model(name: str, extra: Mapping[str, Builder] | None = None) -> None:
     _builder(name, extra or {})
 
 
-def _builder(name: str, own: Mapping[str, Builder]) -> Builder:
+def library_of(name: str, own: Mapping[str, Builder]) -> str:
+    """Where `build_model` takes a network from: `torchvision`, `timm`, or, empty, those of plugins. InputError as there."""
+    if name in own:
+        return ""
     library, _, plain = name.rpartition(":")
-    if not library and plain in own:
-        return own[plain]
-    if library in ("", "torchvision") and plain in _torchvision_names():
-        return functools.partial(_torchvision, plain)
-    if library in ("", "timm") and plain in _timm_names():
-        return functools.partial(_timm, plain)
+    for each, known in LIBRARIES.items():
+        if library in ("", each) and plain in known():
+            return each
+    raise _unknown(name, own)
+
+
+def library_names(library: str) -> list[str]:
+    """All classifiers of `torchvision` or `timm`, sorted."""
+    return sorted(LIBRARIES[library]())
+
+
+def size_of(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> int:
+    """How many parameters a network has. Nothing is allocated for them where it can be built on torch's device `meta`."""
+    build = _builder(name, own)
+    with isolated_rng(0, "size"):
+        try:
+            with torch.device("meta"):
+                network = build(num_classes, image_size)
+        except (RuntimeError, NotImplementedError):  # it looks at values of its tensors
+            network = build(num_classes, image_size)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def about_library(name: str, own: Mapping[str, Builder]) -> str:
+    """The docstring of a network of torchvision's or timm's."""
+    plain = name.rpartition(":")[2]
+    if library_of(name, own) == "torchvision":
+        return inspect.getdoc(torchvision_models.get_model_builder(plain)) or ""
+    import timm
+
+    return inspect.getdoc(timm.model_entrypoint(plain)) or ""
+
+
+def _builder(name: str, own: Mapping[str, Builder]) -> Builder:
+    plain = name.rpartition(":")[2]
+    builders: dict[str, Callable[..., nn.Module]] = {"torchvision": _torchvision, "timm": _timm}
+    library = library_of(name, own)
+    return functools.partial(builders[library], plain) if library else own[name]
+
+
+def _unknown(name: str, own: Mapping[str, Builder]) -> InputError:
+    plain = name.rpartition(":")[2]
     found = nearest(plain, [*own, *_torchvision_names(), *_timm_names()], NEAREST)
     hint = f"; nearest: {', '.join(found)}" if found else ""
-    raise InputError(
+    return InputError(
         f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, any of torchvision or timm, "
         "and those of installed plugins: is one missing?"
     )
 
 
 def pretrained_model(name: str, weights: str) -> tuple[nn.Module, list[str]]:
-    """A network with torchvision's ImageNet-1K weights, e.g. ("resnet18", "IMAGENET1K_V1"), and its outputs' categories."""
+    """A network with torchvision's ImageNet-1K weights, e.g. ("resnet18", "IMAGENET1K_V1"), and its outputs' categories.
+
+    InputError for a network or weights that torchvision does not have, and for weights that cannot be fetched.
+    """
     plain, chosen = _weights(name, weights)
     try:
         with isolated_rng(0, "pretrained"):  # building draws weights, which the pretrained ones then replace
@@ -65,7 +109,7 @@ def pretrained_model(name: str, weights: str) -> tuple[nn.Module, list[str]]:
 
 
 def pretrained_normalization(name: str, weights: str) -> Normalization:
-    """What these weights' images are normalised with; nothing is fetched."""
+    """What these weights' images are normalised with; nothing is fetched. InputError as for `pretrained_model`."""
     preset = _weights(name, weights)[1].transforms()
     return Normalization(tuple(preset.mean), tuple(preset.std))
 
@@ -95,6 +139,10 @@ def _timm_names() -> frozenset[str]:
     return frozenset(timm.list_models())
 
 
+LIBRARIES = {"torchvision": _torchvision_names, "timm": _timm_names}
+"""The libraries whose classifiers go by their names, the first before the later ones, and these names."""
+
+
 def _torchvision(name: str, num_classes: int, image_size: int) -> nn.Module:
     # Inception and GoogLeNet answer with a tuple while training unless their auxiliary heads are off.
     heads = {"aux_logits": False} if name in ("inception_v3", "googlenet") else {}
@@ -117,6 +165,8 @@ def _timm(name: str, num_classes: int, image_size: int) -> nn.Module:
 
 def _check_forward(network: nn.Module, name: str, num_classes: int, image_size: int) -> None:
     """Find out now, on two blank images, that a network cannot take this size: not after an hour of squeezing."""
+    if not isinstance(network, nn.Module):
+        raise InputError(f"model {name} makes a {type(network).__name__}, not a torch.nn.Module")
     training = network.training
     network.eval()
     try:
@@ -138,7 +188,7 @@ def check_trains_on_one(network: nn.Module, name: str, image_size: int) -> None:
             network(torch.zeros(1, 3, image_size, image_size))
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"model {name} cannot be trained on a batch of one image ({_first_line(error)}): "
+            f"model {short_name(name)} cannot be trained on a batch of one image ({_first_line(error)}): "
             "--set protocol.batch_size=2 or more, or a higher --ipc"
         ) from None
 

@@ -29,10 +29,8 @@ def offers(plugin: Any, module: str, others: Iterable[str]) -> tuple[list[Offer]
     found = []
     for hook, function in functions:
         for name, thing in _called(hook, function):
-            if problem := _problem(HOOKS[hook], name, thing):
-                raise TypeError(
-                    f"{HOOKS[hook]} {name!r} {problem}{_at(thing if isinstance(thing, type) else function)}"
-                )
+            if problem := problem_of(HOOKS[hook], name, thing):
+                raise TypeError(f"{HOOKS[hook]} {name!r} {problem}{at(thing if isinstance(thing, type) else function)}")
             found.append((HOOKS[hook], name, thing))
     return found, notes
 
@@ -49,9 +47,9 @@ def _hooks(plugin: Any, module: str, others: frozenset[str]) -> tuple[list[tuple
             continue
         hook = (marked or {}).get("specname") or attribute
         if hook not in HOOKS:
-            raise InputError(f"{unknown('hook', hook, HOOKS)}{_at(function)}")
+            raise InputError(f"{unknown('hook', hook, HOOKS)}{at(function)}")
         if marked is None:
-            raise TypeError(f"{hook} is no hook: write @hookimpl over it{_at(function)}")
+            raise TypeError(f"{hook} is no hook: write @hookimpl over it{at(function)}")
         theirs = any(_is_below(home, other) for other in others)
         if _is_below(home, module) or (not theirs and home.partition(".")[0] == module.partition(".")[0]):
             own.append((hook, function))
@@ -68,24 +66,24 @@ def _called(hook: str, function: Callable[[], Any]) -> Iterator[tuple[str, Any]]
     parameters = inspect.signature(function).parameters.values()
     asked = [each.name for each in parameters if each.default is each.empty and each.kind not in (2, 4)]  # no *args
     if asked:
-        raise TypeError(f"{hook}() is called without arguments, and asks for {', '.join(asked)}{_at(function)}")
+        raise TypeError(f"{hook}() is called without arguments, and asks for {', '.join(asked)}{at(function)}")
     given = function()
     if not isinstance(given, Mapping):
         missing = ": is its `return` missing?" if given is None else ""
         raise TypeError(
-            f"{hook}() must return a dict from names to what they stand for, not {_kind_of(given)}{missing}{_at(function)}"
+            f"{hook}() must return a dict from names to what they stand for, not {_kind_of(given)}{missing}{at(function)}"
         )
     for name in given:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise TypeError(
                 f"{hook}() has the name {name!r:.60}: it is typed, so letters and digits with _ . + - among them"
-                f"{_at(function)}"
+                f"{at(function)}"
             )
     yield from given.items()
 
 
-def _problem(kind: str, name: str, thing: Any) -> str:
-    """What keeps a thing from being of its kind; empty where nothing does."""
+def problem_of(kind: str, name: str, thing: Any) -> str:
+    """What keeps a thing from being of its kind; empty where nothing does. Without a `name`, it goes by none of its own."""
     of = KINDS[kind]
     if of.value:
         return "" if isinstance(thing, of.value) else f"is not a delt_host.{of.value.__name__} but {_kind_of(thing)}"
@@ -97,12 +95,22 @@ def _problem(kind: str, name: str, thing: Any) -> str:
         return f"is not a subclass of delt_host.{of.base.__name__}{value}"
     if missing := sorted(getattr(thing, "__abstractmethods__", ())):
         return f"has no {missing[0]}()"
-    if kind == "network_source" and thing.model_fields["name"].default != name:  # type: ignore[attr-defined]
+    if kind == "network_source" and name and thing.model_fields["name"].default != name:  # type: ignore[attr-defined]
         return f"needs the option `name: Literal[{name!r}] = {name!r}`"
     return ""
 
 
-def _at(thing: Any) -> str:
+def kind_of_thing(thing: Any) -> str | None:
+    """The kind that a class or value is of; of a function, a network's. None where it is of none."""
+    for kind, of in KINDS.items():
+        if (of.value and isinstance(thing, of.value)) or (
+            of.base and isinstance(thing, type) and issubclass(thing, of.base)
+        ):
+            return kind
+    return "model" if callable(thing) and not isinstance(thing, type) else None
+
+
+def at(thing: Any) -> str:
     """Where a function or class is written, to go at the end of a sentence."""
     try:
         file, (_, line) = inspect.getsourcefile(thing), inspect.getsourcelines(thing)

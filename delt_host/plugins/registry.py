@@ -4,56 +4,25 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NoReturn
 
-from delt_host.basics import traces
+from delt_host.basics import file_words, traces
 from delt_host.basics.errors import NONE_OF_OURS, InputError, unknown
 from delt_host.basics.guard import OF_IMPORTS, SHARED, Guarded
 from delt_host.basics.version import GROUP, NO_AUTOLOAD, NOT, VERSION
 from delt_host.contracts.kinds import KINDS
 from delt_host.contracts.methods import Choice
 from delt_host.plugins import own
+from delt_host.plugins.from_file import Files
 from delt_host.plugins.offers import offers
+from delt_host.plugins.plugin import HERE, Plugin, Provided
 from delt_host.store.code_identity import modules_of
 
 MANY = 4  # plugins that are not in use for one reason, whose names nobody needs
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin and where it comes from."""
-
-    name: str
-    """The entry point's name."""
-    distribution: str
-    version: str
-    module: str
-    problem: str = ""
-    """Why it is not in use: `blocked`, or what went wrong, with file and line."""
-    broken: bool = False
-    """Whether it is out of use without anybody having asked for that."""
-    trace: str = ""
-    """Where it is broken, its own part of the traceback."""
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version} ({self.module})"
-
-    @property
-    def file(self) -> str:
-        return getattr(sys.modules.get(self.module), "__file__", None) or "?"
-
-
-@dataclass(frozen=True)
-class Provided:
-    """Something a plugin provides, and the plugin."""
-
-    thing: Any
-    plugin: Plugin
 
 
 @dataclass(frozen=True)
@@ -81,6 +50,9 @@ class Clash:
 
 
 HOST = Plugin("host", "delt-host", VERSION, "delt_host")
+REGISTERED = Plugin("registered", "registered in this process", "", HERE)
+registered: dict[tuple[str, str], Provided] = {}
+"""What `delt_host.register` was given in this process, by kind and name."""
 
 
 def _own() -> dict[str, dict[str, Provided]]:
@@ -100,6 +72,8 @@ class Registry:
     clashes: dict[tuple[str, str], Clash] = field(default_factory=dict)
     """All others."""
     remarks: list[str] = field(default_factory=list)
+    files: Files = field(default_factory=Files)
+    """What is in files, which are read when something in them is asked for."""
 
     def notes(self) -> list[str]:
         """A sentence for each plugin that cannot be used, each name that is provided twice, and the like."""
@@ -114,7 +88,13 @@ class Registry:
         """What `name` stands for; InputError with the nearest name, and with broken plugins as a hint."""
         return self.provider(kind, name).thing
 
+    def called(self, kind: str, name: str) -> str:
+        """The name by which it is known in every folder: of something in a file with the file's whole path."""
+        return self.files.get(kind, name).name if file_words.file_word(name) else name
+
     def provider(self, kind: str, name: str) -> Provided:
+        if file_words.file_word(name):
+            return self.files.get(kind, name)
         if clash := self.clashes.get((kind, name)):
             clash.refuse()
         try:
@@ -148,14 +128,21 @@ class Registry:
         return sorted({*self.provided[kind], *(name for of, name in self.clashes if of == kind)})
 
     def things(self, kind: str) -> dict[str, Any]:
-        """By name; under a name that several provide, what raises InputError when it is called."""
+        """By name, those in files that were asked for among them; under a name that several provide, what raises InputError
+        when it is called."""
         clashing = {name: clash.refuse for (of, name), clash in self.clashes.items() if of == kind}
-        return {name: entry.thing for name, entry in self.provided[kind].items()} | clashing
+        provided = {**self.provided[kind], **self.files.asked(kind)}
+        return {name: entry.thing for name, entry in provided.items()} | clashing
+
+    def whose(self, kind: str, name: str) -> Plugin:
+        """The plugin of what is in use; the host, where it is nobody's by this name."""
+        entry = self.provided.get(kind, {}).get(name) or self.files.asked(kind).get(name)
+        return HOST if entry is None else entry.plugin
 
     def source_of_model(self, name: str) -> str:
         """The distribution, with its version, whose plugin provides a network; empty where it is no plugin's."""
-        entry = self.provided["model"].get(name)
-        return "" if entry is None or entry.plugin is HOST else f"{entry.plugin.distribution} {entry.plugin.version}"
+        plugin = self.whose("model", name)
+        return "" if plugin is HOST or plugin.here or plugin.path else f"{plugin.distribution} {plugin.version}"
 
     def dangling(self) -> list[str]:
         """A sentence for each method and regime that names a component which nobody provides."""
@@ -202,6 +189,8 @@ def load_registry(plugins: Iterable[str] = (), prefer: Iterable[str] = ()) -> Re
             for key, offer in found.items():
                 collected.setdefault(key, []).append(offer)
         registry.plugins.append(plugin)
+    for key, offer in registered.items():
+        collected.setdefault(key, []).append(offer)
     _settle(registry, collected, preferred)
     modules_of(
         *(plugin.module for plugin in registry.plugins if not plugin.problem)

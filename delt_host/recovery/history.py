@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, FiniteFloat
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.errors import InputError
 from delt_host.contracts.initializer import Start
 from delt_host.contracts.plan import Plan
@@ -32,8 +33,8 @@ class LossCurve(BaseModel):
     terms: dict[str, list[FiniteFloat]]
 
 
-@dataclass(frozen=True)
-class History:
+@dataclass(frozen=True, repr=False)
+class History(Brief):
     """What recovery did to each image."""
 
     iterations: Tensor

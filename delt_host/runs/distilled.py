@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, FiniteFloat, PositiveFloat
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.errors import InputError, RunError
 from delt_host.basics.options import build
 from delt_host.contracts.form import Form, Pixels
@@ -19,17 +20,21 @@ from delt_host.images.normalization import Normalization
 from delt_host.store.tensors import FileKind, Header
 
 SET_FILE = "distilled.safetensors"
+"""A distilled set, in the folder of its row and seed."""
 Forms = Callable[[str], type[Form]]
 """A form by its name; InputError where there is none."""
 
 
-@dataclass(frozen=True)
-class DistilledSet:
+@dataclass(frozen=True, repr=False)
+class DistilledSet(Brief):
     """A distilled set from disk: `read` gives its images, which stay in the file until then."""
 
     distilled: Distilled
+    """The set as components see it, with what was learned beside the images."""
     class_names: tuple[str, ...]
+    """In the order of the targets."""
     normalization: Normalization
+    """The teacher's: what students' images are normalised with."""
     about: dict[str, Any] = field(default_factory=dict)
     """Method, labels' recipe, teacher's fingerprint, cost, versions."""
     form: str = "pixels"
@@ -102,7 +107,7 @@ def load(path: str | Path, forms: Forms | None = None) -> DistilledSet:
 
     `forms` gives a plugin's form by name; by default all plugins are imported to find it.
 
-    InputError where it is missing, damaged or something else.
+    InputError where it is missing, damaged or something else, its form not installed or not that of its tensors.
     """
     path = Path(path)
     path = path / SET_FILE if path.is_dir() else path

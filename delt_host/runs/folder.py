@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.utils import save_image
+from PIL.Image import Image
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from delt_host.basics.errors import InputError, RunError, writing_to
 from delt_host.basics.folder_names import numbered
@@ -197,7 +199,9 @@ def results_of(
         scores=tuple(measurement.score for measurement in measurements),
         differences=(),
         environment=Environment(**machine(experiment), notes=host.store.differences.told()),
-        plugins=tuple(map(PluginRecord.model_validate, host.registry.plugins)),
+        plugins=tuple(
+            PluginRecord.model_validate(each) for each in (*host.registry.plugins, *host.registry.files.plugins)
+        ),
     )
     more = derived(experiment, results, host) if whole else ()
     for score in more:
@@ -216,18 +220,21 @@ def _regime(column: Column) -> RegimeRecord:
 
 
 def save_grid(images: ImageReader, num_classes: int, path: Path) -> None:
-    """A PNG with one line of images for each class, in the order in which they joined the optimisation.
+    """A PNG of `grid`. OSError where it cannot be written."""
+    drawn = io.BytesIO()
+    grid(images, num_classes).save(drawn, "PNG")
+    files.write(path, drawn.getvalue())
 
-    OSError where it cannot be written.
-    """
+
+def grid(images: ImageReader, num_classes: int) -> Image:
+    """A picture with one line of images for each class, in the order in which they joined the optimisation."""
     own = [(images.targets == label).nonzero().flatten() for label in range(min(num_classes, GRID_CLASSES))]
     along = min(GRID_IMAGES, *map(len, own))
     pixels = images.read(torch.cat([places[:along] for places in own]))
     factor = max(1, 64 // pixels.shape[-1])
     enlarged = pixels.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
-    drawn = io.BytesIO()
-    save_image(enlarged / 255, drawn, "PNG", nrow=along, padding=2 * factor, pad_value=1)
-    files.write(path, drawn.getvalue())
+    drawn = make_grid(enlarged, nrow=along, padding=2 * factor, pad_value=255)
+    return to_pil_image(drawn)
 
 
 def machine(experiment: Experiment) -> dict[str, Any]:

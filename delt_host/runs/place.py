@@ -19,12 +19,19 @@ from delt_host.basics.errors import InputError, writing_to
 from delt_host.basics.folder_names import distinct, numbered
 from delt_host.contracts.results import RESULTS_FILE as RESULTS
 from delt_host.contracts.results import SetRecord, read_results
+from delt_host.contracts.sweep import SWEEP_FILE, SWEEP_RECIPE, refuse_sweep
 from delt_host.experiment.experiment import Experiment
 from delt_host.runs.distilled import SET_FILE
+from delt_host.runs.recipes import adds_to, difference
 from delt_host.store import files
 
-RECIPE, PAGE_FILE, EVALUATIONS = "experiment.toml", "report.html", "evaluations"
-HISTORY_FILE, PICTURE_FILE = "history.safetensors", "images.png"
+RECIPE, EVALUATIONS = "experiment.toml", "evaluations"
+PAGE_FILE = "report.html"
+"""The page of a run, in its folder."""
+HISTORY_FILE = "history.safetensors"
+"""What recovery did to each image of a set, beside the set."""
+PICTURE_FILE = "images.png"
+"""A set's images, a line for each class, beside the set."""
 NOT_ROWS = (EVALUATIONS, "tensorboard", RECIPE, RESULTS, PAGE_FILE)
 """What lies in a run's folder beside its rows' folders."""
 SEED = re.compile(r"seed-\d+(-\d+)?")
@@ -70,19 +77,13 @@ def taken(
 ) -> Iterator[None]:
     """The folder for this experiment, and for this process alone, as long as the block lasts; its `experiment.toml` is there.
 
-    It is made, or is empty, or holds the same recipe; `force` first removes what a run of another recipe wrote. `sets` are
-    those that an evaluation scores; a `new` folder, made for it or here, goes again where the user is to change something.
-    InputError for anything else, and where the folder cannot be written or another process writes into it.
+    It is made, or is empty, or holds the same recipe, or one that this only adds to: a finished run then stays what it is,
+    recipe and all, until the results of the larger one are there. `force` first removes what a run of another recipe wrote.
+    `sets` are those that an evaluation scores; a `new` folder, made for it or here, goes again where the user is to change
+    something. InputError for anything else, and where the folder cannot be written or another process writes into it.
     """
-    if store is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store)):  # never an error
-        raise InputError(
-            f"{path} lies in the store {store}, which lists and prunes what is in it; choose another --out"
-        )
+    check_place(path, store)
     with writing_to(path):
-        if path.is_symlink() and not path.exists():
-            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist; choose another with --out")
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path} is a file, and a folder is needed; choose another with --out")
         new = new or not path.exists()
         files.make_folders(path)
     with locked(path):
@@ -92,17 +93,25 @@ def taken(
                 ways = ", or remove what is there with --force" * (ours and command == "run")
                 raise InputError(f"{path} {reason}; choose another folder with --out{ways}")
             with writing_to(path):
-                _remove_run(path)
+                remove_run(path)
         for begun in path.glob(f"{files.WRITING}*"):  # by a killed process: nobody else writes here now
             shutil.rmtree(begun, ignore_errors=True)
             with suppress(OSError):
                 begun.unlink()
+        former = _finished(path) if _is_smaller(path, experiment) else None
         try:
             with writing_to(path):
                 with tempfile.TemporaryFile(dir=path):
                     pass  # found out now, and not after the work
-                _write_recipe(path, experiment)
-            yield
+                if former is None:
+                    _write_recipe(path, experiment)
+            try:
+                yield
+            except BaseException:
+                if former is not None and _finished(path) != former:  # it failed later than that
+                    with suppress(OSError):
+                        _write_recipe(path, experiment)
+                raise
             with writing_to(path):
                 _write_recipe(path, experiment)  # somebody may have removed it meanwhile
         except InputError:
@@ -116,12 +125,68 @@ def taken(
                     path.rmdir()
 
 
+def check_some_free(runs: Mapping[Path, Experiment]) -> None:
+    """InputError where none of these folders of runs is for its experiment, and one is another's."""
+    reasons = {path: _in_the_way(path, of, "run", ()) for path, of in runs.items() if path.is_dir()}
+    if len(reasons) == len(runs) and all(reasons.values()):
+        path, reason = next(iter(reasons.items()))
+        raise InputError(f"{path} {reason}; choose another folder with --out, or remove what is there with --force")
+
+
+def check_place(path: Path, store: Path | None) -> None:
+    """InputError for what cannot be a folder for results: a file, a link that leads nowhere, a place in the store."""
+    if store is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(store)):  # never an error
+        raise InputError(
+            f"{path} lies in the store {store}, which lists and prunes what is in it; choose another --out"
+        )
+    with writing_to(path):
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{path} is a link to {path.readlink()}, which does not exist; choose another with --out")
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path} is a file, and a folder is needed; choose another with --out")
+
+
+def not_empty(path: Path, store: Path | None) -> str:
+    """Why a folder cannot be written into, as what follows its name in a sentence; empty where nothing is in it."""
+    try:
+        names = {each.name for each in path.iterdir() if not each.name.startswith(files.WRITING)}
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if RECIPE in names:
+        return "is the folder of a run"
+    if SWEEP_FILE in names:
+        return "is the folder of a sweep"
+    others = sorted(name for name in names if store is None or not store.is_relative_to(path / name))
+    shown = ", ".join(others[:SHOWN_NAMES]) + ", …" * (len(others) > SHOWN_NAMES)
+    return f"is not empty and no run's folder: it has {shown}" if others else ""
+
+
+def recipe_of(place: Path, out: Path | None) -> tuple[Path, Path | None]:
+    """The recipe's file and the run's folder that ``delt-host run PLACE --out OUT`` names. InputError for other folders.
+
+    The folder of a run, or of a sweep, is its recipe, and the one that is written into unless another is given.
+    """
+    if not place.is_dir():
+        return place, out
+    if (place / SWEEP_RECIPE).is_file():
+        return place / SWEEP_RECIPE, out or place
+    check_run(place)
+    return place / RECIPE, out or place
+
+
 def is_run(path: Path) -> bool:
     """Whether it is the folder of a run, finished or not. InputError where nobody may look."""
     try:
         return (path / RECIPE).is_file()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def check_run(path: Path) -> None:
+    """InputError where it is not the folder of a run, finished or not; of a sweep's with the runs that are in it."""
+    if not is_run(path):
+        refuse_sweep(path)
+        raise InputError(f"{path} is not the folder of a run: it has no {RECIPE}")
 
 
 @contextmanager
@@ -154,6 +219,33 @@ def _recipe(path: Path) -> dict[str, Any]:
     return tomllib.loads((path / RECIPE).read_text(encoding="utf-8"))
 
 
+def _compared(path: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe in a folder and the experiment's, without what makes no difference. OSError, ValueError or RecursionError
+    where the former cannot be read."""
+    there, here = _recipe(path), experiment.recipe()
+    if not there.get("strict"):  # the number of threads is the machine's, not the results'
+        there["threads"] = here["threads"] = None
+    return there, here
+
+
+def _is_smaller(path: Path, experiment: Experiment) -> bool:
+    """Whether another recipe lies there, which is no longer in the way: one that this adds to."""
+    try:
+        there, here = _compared(path, experiment)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return there != here
+
+
+def _finished(path: Path) -> bytes | None:
+    """The results of a finished run; None where there are none that can be read."""
+    try:
+        read_results(path)
+        return (path / RESULTS).read_bytes()
+    except (InputError, OSError):
+        return None
+
+
 def _write_recipe(path: Path, experiment: Experiment) -> None:
     """Unless it is there, however it is written. OSError where that fails."""
     with suppress(OSError, ValueError):
@@ -171,17 +263,13 @@ def _in_the_way(
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if RECIPE not in names:
-        others = sorted(name for name in names if store is None or not store.is_relative_to(path / name))
-        shown = ", ".join(others[:SHOWN_NAMES]) + ", …" * (len(others) > SHOWN_NAMES)
-        return f"is not empty and no run's folder: it has {shown}" if others else ""
+        return not_empty(path, store)
     try:
-        there, here = _recipe(path), experiment.recipe()
+        there, here = _compared(path, experiment)
     except (OSError, ValueError, RecursionError) as error:
         return f"has an {RECIPE} that cannot be read: {error}"
-    if not there.get("strict"):  # the number of threads is the machine's, not the results'
-        there, here = ({**each, "threads": None} for each in (there, here))
-    if there != here:
-        return f"is of another recipe: {_difference(there, here)}"
+    if there != here and not (command == "run" and adds_to(here, there)):
+        return f"is of another recipe: {difference(there, here)}"
     if RESULTS not in names:
         unscored = command == "evaluate" and any((path / name).is_dir() for name in folders(_labels(there)).values())
         return "is the folder of a run" if unscored else ""
@@ -195,26 +283,12 @@ def _in_the_way(
     return "has an evaluation of other sets" if command == "evaluate" and scored != asked else ""
 
 
-def _difference(there: Any, here: Any, where: str = "") -> str:
-    """The first place at which two recipes differ, in words."""
-    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        there, here = (dict(enumerate(each, 1)) for each in (there, here))
-    if isinstance(there, Mapping) and isinstance(here, Mapping):
-        for name in [*here, *(name for name in there if name not in here)]:
-            if there.get(name) != here.get(name):
-                place = f"{where} {name}" if isinstance(name, int) else f"{where}.{name}".removeprefix(".")
-                return _difference(there.get(name), here.get(name), place)
-    if isinstance(there, list | Mapping) or isinstance(here, list | Mapping):
-        return f"its {where} is another"
-    return f"{where} is {there!s:.60} there, and {here!s:.60} here"
-
-
 def _labels(recipe: Mapping[str, Any]) -> list[str]:
     rows = recipe.get("row", [])
     return [str(row.get("label")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _remove_run(path: Path) -> None:
+def remove_run(path: Path) -> None:
     """Remove what a run wrote, its evaluations among it, the results first; other files stay. OSError where that fails."""
     rows: set[str] = set()
     with suppress(OSError, ValueError, RecursionError):

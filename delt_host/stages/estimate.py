@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from delt_host.basics.compute import Compute
 from delt_host.basics.seeding import isolated_rng
-from delt_host.basics.units import duration, size
 from delt_host.contracts.dataset import RealData
 from delt_host.contracts.prepared import Passes
-from delt_host.experiment.experiment import Experiment
 from delt_host.networks.build import Builder, build_model
 from delt_host.recovery.cost import median_seconds
 from delt_host.stages.step import Step
@@ -72,40 +66,18 @@ class Speed:
     training: float
 
 
-def show(console: Console, experiment: Experiment, lines: Sequence[Upcoming], untold: Mapping[str, str]) -> None:
-    """Print the dry run; `untold` has the rows that will fail."""
-    table = Table(title="dry run: nothing is computed", title_justify="left")
-    table.add_column("stage", no_wrap=True)
-    table.add_column("what", overflow="fold")
-    table.add_column("store", no_wrap=True)
-    for heading in ("work", "estimate", "bytes"):
-        table.add_column(heading, no_wrap=True, justify="right")
-    for line in lines:
-        estimate = duration(line.seconds) if line.seconds else ""
-        kept = size(line.bytes) if line.bytes else ""
-        table.add_row(line.stage, escape(line.what), line.state, line.work, estimate, kept)
-    console.print(table)
-    say = partial(console.print, highlight=False, markup=False)
-    if experiment.match is not None:
-        say(f"  Before --match {experiment.match}, which is done once the teacher is there.")
-    for label, why in untold.items():
-        say(f"  {label} will fail: {why}")
-    if all(line.done for line in lines) and not untold:
-        say("  Nothing is left: the result of every step is in the store.")
-        return
-    left, kept = duration(sum(line.seconds for line in lines)), size(sum(line.bytes for line in lines))
-    say(
-        f"  About {left} of work left on {experiment.device} in {experiment.precision}, {kept} in all; the estimate is from "
-        "passes timed just now."
-    )
-    if not all(line.known for line in lines):
-        say(
-            "  What is kept of steps that are unknown depends on a teacher that is not there yet: they count as missing."
-        )
-
-
 State = Literal["kept", "shared", "missing"]
 Timing = Callable[[str, RealData, Compute, dict[str, Builder]], Speed]
+
+
+def plan_runs(comparisons: Mapping[str, Comparison]) -> list[Upcoming]:
+    """The same for several runs, by the names that stand before their steps: what two share is counted in the first alone."""
+    made: set[Name] = set()
+    return [
+        replace(line, what=f"{name}: {line.what}".removeprefix(": "))
+        for name, comparison in comparisons.items()
+        for line in plan_run(comparison, made=made)
+    ]
 
 
 def plan_run(comparison: Comparison, timed: Timing | None = None, made: set[Name] | None = None) -> list[Upcoming]:

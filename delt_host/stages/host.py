@@ -10,12 +10,13 @@ from typing import Any
 
 from delt_host.basics import traces
 from delt_host.basics.errors import InputError, RunError
+from delt_host.basics.file_words import short_name
 from delt_host.basics.guard import Guarded
 from delt_host.contracts.component import Component
 from delt_host.contracts.identity import identity
 from delt_host.contracts.observer import Observer
 from delt_host.experiment.experiment import Named
-from delt_host.plugins.registry import HOST, Plugin, Registry
+from delt_host.plugins.registry import Registry
 from delt_host.store.code_identity import code_of, why_unknown
 from delt_host.store.store import Store
 
@@ -49,7 +50,7 @@ class Host:
         if place not in self._identities:
             found = {"stage": stage, **identity(named.component)}
             if why := why_unknown(found["code"]):
-                self.say(f"nothing that depends on {stage} {named.name} is kept: {why}")
+                self.say(f"nothing that depends on {stage} {short_name(named.name)} is kept: {why}")
             self._identities[place] = named.component, found  # the component too, so that no other gets its number
         return self._identities[place][1]
 
@@ -66,9 +67,9 @@ class Host:
         """The same for anything that a plugin provides; `module` is where its code lies, if not in the plugin's own."""
 
         def whom() -> str:
-            return f"{kind} {name} of {self._plugin(kind, name)}"
+            return f"{kind} {short_name(name)} of {self.registry.whose(kind, name)}"
 
-        traces.inside.append(f"{kind} {name}")
+        traces.inside.append(f"{kind} {short_name(name)}")
         try:
             with Guarded(whom, self.say):
                 yield
@@ -76,7 +77,7 @@ class Host:
             raise
         except BaseException as error:  # whatever it is, sys.exit() too, it costs a row and not the run
             traces.give(error)
-            modules = (self._plugin(kind, name).module, module)
+            modules = (self.registry.whose(kind, name).module, module)
             said = str(error) if isinstance(error, RunError) else traces.told(error, modules)
             raise RunError(f"{whom()}: {said}") from error
         finally:
@@ -87,7 +88,3 @@ class Host:
         if note not in self._said:
             self._said.add(note)
             self.observer.note(note)
-
-    def _plugin(self, kind: str, name: str) -> Plugin:
-        there = self.registry.provided.get(kind, {}).get(name)
-        return there.plugin if there else HOST

@@ -73,6 +73,8 @@ def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> R
         label=row.label,
         role=row.role,
         method=row.method,
+        name=row.name,
+        varied=row.varied,
         components={stage: named.table() for stage, named in row.stages().items()},
         form=row.form.name,
         ipc=None if whole else experiment.ipc,

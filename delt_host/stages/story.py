@@ -18,6 +18,7 @@ import torch
 
 from delt_host.basics import batching, traces
 from delt_host.basics.errors import InputError, RunError
+from delt_host.basics.file_words import short_name
 from delt_host.basics.seeding import isolated_rng
 from delt_host.contracts.dataset import Dataset, RealData
 from delt_host.contracts.plan import Plan
@@ -228,7 +229,9 @@ def check_ipc(experiment: Experiment, problem: Problem) -> None:
     for row in experiment.rows:
         wanted = problem.in_form(row.form.component)
         if fewest < wanted.count:
-            of_form = f", {wanted.count} images in the form {row.form.name}," * (wanted.count != experiment.ipc)
+            of_form = f", {wanted.count} images in the form {short_name(row.form.name)}," * (
+                wanted.count != experiment.ipc
+            )
             raise InputError(
                 f"--ipc {experiment.ipc}{of_form} is more than class {name!r} of {data.name} has: {fewest} training images"
             )

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from delt_host.basics.file_words import short_name
 from delt_host.contracts.dataset import RealData
 from delt_host.contracts.identity import network_identity
 from delt_host.contracts.prepared import Passes
 from delt_host.contracts.squeezer import Squeezer
-from delt_host.contracts.teacher import Awaited, Teacher, check_accuracy
+from delt_host.contracts.teacher import Awaited, Teacher, Trained, check_accuracy, is_poor
 from delt_host.experiment.experiment import AskedTeacher, Experiment, Named
 from delt_host.stages.host import Host
 from delt_host.stages.step import Made, Step, do
@@ -44,9 +45,9 @@ def teacher_of(experiment: Experiment, asked: AskedTeacher, data: RealData, host
 
 def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, host: Host) -> Teacher:
     """The teacher as far as it is known before anything runs: from its file, from the store, or awaited."""
-    if isinstance(asked.made_by, Path):
-        teacher = Teacher.load(asked.made_by)
-        teacher.check_known(host.registry.things("model"), f"the teacher {asked.made_by}")
+    if not isinstance(asked.made_by, Named):
+        teacher = _ready(asked.made_by, data)
+        teacher.check_known(host.registry.things("model"), f"the teacher from {asked.origin}")
         teacher.check_fits(data)
         return dataclasses.replace(teacher, name=asked.name)
     step = _squeezing(experiment, asked, asked.made_by, data, host, "")
@@ -56,17 +57,30 @@ def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, 
         return dataclasses.replace(awaited(data, asked.made_by.component), name=asked.name, recipe=asked.recipe)
 
 
+def _ready(given: Path | Teacher | Trained, data: RealData) -> Teacher:
+    """One that is trained already."""
+    if isinstance(given, Trained):
+        return given.teacher(data)
+    return Teacher.load(given) if isinstance(given, Path) else given
+
+
 def _settled(data: RealData, asked: AskedTeacher, teacher: Teacher, step: Step) -> Teacher:
     do([step])
-    observer, from_file = step.host.observer, isinstance(asked.made_by, Path)
-    if from_file:
+    observer, ready = step.host.observer, not isinstance(asked.made_by, Named)
+    if ready:
         teacher = dataclasses.replace(teacher, accuracy=step.entry().facts["accuracy"], dataset=data.name)
     elif isinstance(teacher, Awaited):
         teacher = _squeezed(asked, step.entry())
-    check_accuracy(teacher, data, teacher.accuracy)
-    if from_file and teacher.class_names != data.class_names:
+    advice = None
+    if isinstance(asked.made_by, Named):
+        with step.host.running("squeezer", asked.made_by):
+            advice = asked.made_by.component.advice(data)
+    check_accuracy(teacher, data, teacher.accuracy, advice)
+    if ready and teacher.class_names != data.class_names:
         observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
-    observer.note(f"teacher {asked.name}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}")
+    hint = f"; {advice}" if advice and is_poor(data.num_classes, teacher.accuracy) else ""
+    called = short_name(asked.name)
+    observer.note(f"teacher {called}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}{hint}")
     return teacher
 
 
@@ -76,7 +90,7 @@ def _squeezed(asked: AskedTeacher, entry: Entry) -> Teacher:
 
 
 def _step(experiment: Experiment, asked: AskedTeacher, so_far: Teacher, data: RealData, host: Host, place: str) -> Step:
-    if isinstance(asked.made_by, Path):
+    if not isinstance(asked.made_by, Named):
         return _checking(experiment, so_far, data, host, place)
     return _squeezing(experiment, asked, asked.made_by, data, host, place)
 

@@ -21,13 +21,15 @@ import sys
 import types
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points, packages_distributions, version
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any
 
+from delt_host.basics.file_words import plain_module
 from delt_host.basics.version import GROUP
+from delt_host.store import loose_files
 from delt_host.store.entry import UNKEPT, digest
-from delt_host.store.live_code import all_codes, compiled
+from delt_host.store.live_code import all_codes, compiled, made_inside, nobodys
 
 PUBLIC = ("delt_host", "delt_host.toolbox", "delt_host.workshop")
 """Modules that only pass names on, each with where it comes from in `HOMES`."""
@@ -54,9 +56,9 @@ _UNKNOWN = f"{UNKEPT}{os.urandom(8).hex()}"
 """In place of a digest that cannot be had: no process started elsewhere has this one, so that nothing is found by it."""
 
 
-def code_of(*things: Any) -> str:
+def code_of(*things: Any, captured: bool = False) -> str:
     """The digest of the code of classes, functions and modules together; one that holds in no other process where a part of it
-    cannot be looked at."""
+    cannot be looked at. With `captured`, also of what a user's function had at hand that made one of them."""
     modules, libraries = set[str](), set[str]()
 
     def follow(name: str | None) -> bool:
@@ -68,9 +70,10 @@ def code_of(*things: Any) -> str:
     try:
         live = []
         for part in (part for thing in things for part in _with_bases(_unwrapped(thing))):
-            if (name := _module(part)) == "__main__" or not follow(name):
-                live.append(compiled(part, follow))
-        found = {name: _source(name).digest for name in modules}
+            there = (name := _module(part)) != "__main__" and follow(name)
+            if not there or (captured and made_inside(part) and _theirs(name)):
+                live.append(compiled(part, follow, theirs=_theirs if captured else nobodys))
+        found = {plain_module(name): _source(name).digest for name in modules}
     except (LookupError, RecursionError) as error:
         return f"{_UNKNOWN} {error.args[0]}"
     versions = {name: _version(name) for name in libraries}
@@ -125,19 +128,13 @@ def _follow(name: str, modules: set[str], libraries: set[str]) -> None:
         if name in modules or name in (*PUBLIC, *SERVICES) or name.startswith("delt_host.store."):
             continue
         if not _is_ours(name):
-            libraries |= set(_distributions().get(name.partition(".")[0], ()))
+            libraries |= set(loose_files.distributions().get(name.partition(".")[0], ()))
             continue
         if not _file(name) and not _there(name):
             libraries.add(f"{ABSENT}{name}")
             continue
         modules.add(name)
         todo += _source(name).imports
-
-
-@functools.cache
-def _distributions() -> dict[str, list[str]]:
-    """The distributions that installed top-level modules come from."""
-    return {name: sorted(set(found)) for name, found in packages_distributions().items()}
 
 
 @functools.cache
@@ -150,8 +147,13 @@ def _is_ours(module: str) -> bool:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names:
         return False
-    there = _distributions().get(top)
+    there = loose_files.distributions().get(top)
     return top == "delt_host" or not there or not _with_plugins().isdisjoint(there)
+
+
+def _theirs(module: str) -> bool:
+    """Whether it is a user's: of what a function in it makes, its file does not tell what that function was given."""
+    return _is_ours(module) and not module.startswith(("delt_host", "delt_plugins"))
 
 
 @functools.cache
@@ -208,7 +210,8 @@ def _source(module: str) -> _Source:
     finder = _Imports(module, file)
     finder.visit(tree)
     parent = module.rpartition(".")[0]
-    package = [parent] if parent and not module.startswith("delt_host.") else []  # the host's hold no code of theirs
+    bare = module.startswith("delt_host.") or loose_files.is_package(parent)  # packages that hold no code of their own
+    package = [parent] if parent and not bare else []
     text = ast.dump(_Undocumented().visit(tree))
     found = _Source(hashlib.sha256(text.encode()).hexdigest()[:24], tuple(dict.fromkeys([*finder.found, *package])))
     _sources[module] = stamp, found
@@ -235,7 +238,10 @@ class _Imports(ast.NodeVisitor):
     """Collects the modules that define what a file imports."""
 
     def __init__(self, module: str, file: str | None) -> None:
-        self.package = module if (file or "").endswith("__init__.py") else module.rpartition(".")[0]
+        self.module, self.package = (
+            module,
+            module if (file or "").endswith("__init__.py") else module.rpartition(".")[0],
+        )
         self.found: list[str] = []
         self.public: dict[str, str] = {}
         """How the file calls those of `PUBLIC` that it imports as a whole."""
@@ -248,7 +254,7 @@ class _Imports(ast.NodeVisitor):
 
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
-            self.found.append(alias.name)
+            self.found.append(loose_files.home(self.module, alias.name))
             if alias.name in PUBLIC and alias.asname:
                 self.public[alias.asname] = alias.name
             elif alias.name.partition(".")[0] == PUBLIC[0]:
@@ -257,7 +263,9 @@ class _Imports(ast.NodeVisitor):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         name = "." * node.level + (node.module or "")
         try:
-            module = importlib.util.resolve_name(name, self.package) if node.level else name
+            module = (
+                importlib.util.resolve_name(name, self.package) if node.level else loose_files.home(self.module, name)
+            )
         except ImportError:  # above the top: whoever runs this, it is no module's import
             return
         for alias in node.names:

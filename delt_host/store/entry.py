@@ -10,8 +10,14 @@ from pathlib import Path
 
 from delt_host.basics.errors import InputError, reason
 
-UNFINISHED, LOCKS, JOBS, INDEX = ".unfinished", ".locks", ".jobs", "index"
-"""Folders in a store beside those of stages; in `JOBS` an engine leaves what it writes of work on other machines."""
+UNFINISHED = ".unfinished"
+"""The folder in a store for checkpoints of work that goes on."""
+LOCKS = ".locks"
+"""The folder in a store for lock files, one for each name that a process may hold."""
+JOBS = ".jobs"
+"""The folder in a store where an engine leaves what it writes of work on other machines."""
+INDEX = "index"
+"""The folder in a store for what was found out of files on the disk: their digests by name, size and times."""
 KEY_LENGTH = 24
 """Hexadecimal digits of a key: 96 bits."""
 

@@ -14,11 +14,20 @@ from pydantic import BaseModel
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), range, Path, enum.Enum)
 
+GIVEN = ("_abc_impl", "model_post_init", "model_fields", "model_computed_fields")
+"""Attributes of every pydantic class, the last two before pydantic 2.10; fields are looked at one by one."""
+
 Follow = Callable[[str | None], bool]
 """Takes the code of a module into account; whether there is a file to read or a library whose version counts."""
 
 
-def compiled(thing: Any, follow: Follow, seen: dict[int, Any] | None = None) -> Any:
+def nobodys(_module: str) -> bool:
+    return False
+
+
+def compiled(
+    thing: Any, follow: Follow, seen: dict[int, Any] | None = None, theirs: Callable[[str], bool] = nobodys
+) -> Any:
     """What a value is made of, JSON-able: of functions the instructions, constants, defaults and globals, of classes their
     attributes, of data the value. LookupError, with its type, for what is neither.
     """
@@ -28,7 +37,7 @@ def compiled(thing: Any, follow: Follow, seen: dict[int, Any] | None = None) -> 
     if id(thing) in seen:
         return getattr(thing, "__qualname__", type(thing).__name__)
     seen[id(thing)] = thing  # held, so that no other gets its place in memory
-    again = functools.partial(compiled, follow=follow, seen=seen)
+    again = functools.partial(compiled, follow=follow, seen=seen, theirs=theirs)
     if isinstance(thing, list | tuple):
         return list(map(again, thing))
     if isinstance(thing, set | frozenset):
@@ -48,7 +57,7 @@ def compiled(thing: Any, follow: Follow, seen: dict[int, Any] | None = None) -> 
         return [again(type(thing)), thing.model_dump(mode="json")]
     home = getattr(thing, "__module__", None)
     if isinstance(thing, type) or inspect.isfunction(thing):
-        if home != "__main__" and follow(home):
+        if home != "__main__" and follow(home) and not (made_inside(thing) and theirs(str(home))):
             return f"{home}.{thing.__qualname__}"
         return _class(thing, again) if isinstance(thing, type) else _function(thing, again)
     if hasattr(thing, "__wrapped__"):  # functools.cache and its like
@@ -56,6 +65,11 @@ def compiled(thing: Any, follow: Follow, seen: dict[int, Any] | None = None) -> 
     if inspect.isbuiltin(thing) or (type(thing).__module__ == "torch" and type(thing).__name__ in ("dtype", "device")):
         return repr(thing).partition(" at 0x")[0]
     raise LookupError(f"a global of type {type(thing).__name__}")
+
+
+def made_inside(thing: Any) -> bool:
+    """Whether it is a class or function that a function made: what that was given is a part of it."""
+    return "<locals>" in getattr(thing, "__qualname__", "")
 
 
 def _class(cls: type, again: Callable[[Any], Any]) -> Any:
@@ -79,7 +93,7 @@ def _default(info: Any) -> Any:
 
 def _made_by_python(name: str, value: Any) -> bool:
     """Names that the interpreter and pydantic give to every class; its own special methods are functions."""
-    return (name.startswith("__") and not inspect.isfunction(value)) or name in ("_abc_impl", "model_post_init")
+    return (name.startswith("__") and not inspect.isfunction(value)) or name in GIVEN
 
 
 def _function(function: types.FunctionType, again: Callable[[Any], Any]) -> Any:

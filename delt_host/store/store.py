@@ -23,6 +23,7 @@ from typing import Any
 
 from torch import Tensor
 
+from delt_host.basics.brief import Brief
 from delt_host.basics.errors import InputError, RunError, reason
 from delt_host.store import files, lock, sealed
 from delt_host.store.entry import CHOOSE, INDEX, KEY_LENGTH, LOCKS, UNFINISHED, UNKEPT, Name, key_of, store_at
@@ -39,8 +40,8 @@ Made = tuple[Mapping[str, Tensor], dict[str, Any]]
 Making = Callable[[Checkpoint], Made]
 
 
-@dataclass(frozen=True)
-class Entry:
+@dataclass(frozen=True, repr=False)
+class Entry(Brief):
     key: str
     tensors: dict[str, Tensor]
     facts: dict[str, Any]

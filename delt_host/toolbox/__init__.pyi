@@ -4,8 +4,13 @@ from delt_host.basics.seeding import isolated_rng as isolated_rng
 from delt_host.contracts.dataset import IMAGENET_MEAN as IMAGENET_MEAN
 from delt_host.contracts.dataset import IMAGENET_STD as IMAGENET_STD
 from delt_host.contracts.dataset import check_classes as check_classes
+from delt_host.contracts.held_out import TEST_SHARE as TEST_SHARE
+from delt_host.contracts.held_out import held_out as held_out
 from delt_host.contracts.identity import identity as identity
 from delt_host.contracts.identity import network_identity as network_identity
+from delt_host.contracts.in_memory import data_fingerprint as data_fingerprint
+from delt_host.contracts.in_memory import in_memory as in_memory
+from delt_host.contracts.in_memory import mean_and_std as mean_and_std
 from delt_host.contracts.services import NO_SERVICES as NO_SERVICES
 from delt_host.images import siamese as siamese
 from delt_host.images.augment import apply_view as apply_view

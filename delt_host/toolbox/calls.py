@@ -34,7 +34,8 @@ def parameters(network: nn.Module) -> Parameters:
 
 
 def logits(problem: Problem, network: nn.Module, images: Tensor, of: Parameters | None = None) -> Tensor:
-    """(n, C) float32, in the problem's precision; `of`: with these parameters in place of its own."""
+    """(n, C) float32, of normalised `images` (n, 3, S, S), in the problem's precision; `of`: with these parameters in place of
+    the network's own."""
     images = images.contiguous(memory_format=torch.channels_last)
     with problem.compute.autocast():
         found = network(images) if of is None else functional_call(network, of, (images,))
@@ -42,7 +43,8 @@ def logits(problem: Problem, network: nn.Module, images: Tensor, of: Parameters 
 
 
 def features(problem: Problem, network: nn.Module, images: Tensor, of: Parameters | None = None) -> Tensor:
-    """(n, D) float32: what goes into the network's last linear layer. InputError where it has none."""
+    """(n, D) float32: what goes into the network's last linear layer for normalised `images` (n, 3, S, S), as `logits` takes
+    them. InputError where it has none."""
     with recorded_inputs([classifier(network, type(network).__name__)]) as inputs:
         logits(problem, network, images, of)
     return inputs[0].float().flatten(1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def with_gradient(value: Tensor, gradients: Mapping[Tensor, Tensor]) -> Tensor:
-    """`value`, of one element, with these gradients to these tensors, whatever it was computed from.
+    """`value` (), or of one element in another shape, with these gradients to these tensors, whatever it was computed from.
 
     Everything that computes them is done before, and nothing of it stays in memory. ValueError for a value of more elements and
     for a gradient of another shape than its tensor's.

@@ -87,7 +87,8 @@ class _FrozenBatchNorm(torch.autograd.Function):
 
 
 def channel_moments(x: Tensor, groups: int = 1) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance (groups, C), float32, of activations (groups * B, C, H, W) or (groups * B, C)."""
+    """Mean and biased variance (groups, C), float32, of `x`: activations (groups * B, C, H, W) or (groups * B, C),
+    the groups one after another; differentiable."""
     found: tuple[Tensor, Tensor] = _Moments.apply(x, groups)
     return found
 
@@ -150,7 +151,7 @@ def batch_norms(network: nn.Module) -> list[nn.Module]:
 
 
 def running_statistics(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """The running mean and variance (C,), float32, of a layer that `batch_norms` gave."""
+    """The running mean and variance (C,), float32, of a layer that `batch_norms` gave; TypeError for others."""
     mean, variance = layer.running_mean, layer.running_var
     if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
         raise TypeError(f"{type(layer).__name__} keeps no running statistics")

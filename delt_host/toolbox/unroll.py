@@ -20,8 +20,9 @@ def unrolled(
 ) -> Parameters:
     """Parameters after `steps` steps of SGD on ``loss(parameters, step)``, differentiable through the last `recorded` of them.
 
-    None: through all. `start` requires gradients, as `parameters` gives it. Memory grows with the steps that are recorded
-    (back-propagation through time, truncated as in RaT-BPTT, Feng et al., ICLR 2024, arXiv 2311.07025).
+    None: through all. `rate` is a number, or () where it is learned. `start` requires gradients, as `parameters` gives it.
+    Memory grows with the steps that are recorded (back-propagation through time, truncated as in RaT-BPTT, Feng et al., ICLR
+    2024, arXiv 2311.07025).
     """
     now, first = start, steps - (steps if recorded is None else min(recorded, steps))
     for step in range(steps):
@@ -44,7 +45,7 @@ def distance_after(
 ) -> Tensor:
     """``||theta_N - target||^2 / ||start - target||^2`` () after N steps of SGD on ``loss(parameters, inputs, step)``.
 
-    With gradients to the inputs, and to the rate where it is a tensor, in memory that does not grow with N: each step's
+    With gradients to the inputs, and to the `rate` where it is a tensor (), in memory that does not grow with N: each step's
     gradient is a function of the inputs at parameters held constant, so that what later steps owe to earlier ones is left out
     (TESLA, Cui et al., ICML 2023, arXiv 2211.10586, section 3). Steps are taken twice, first to know their sum, then to
     differentiate each.

@@ -59,7 +59,7 @@ def train_student(
     It takes the optimiser steps that the protocol gives a set of IPC images a class, however many there are; rates and tests go
     by epochs of such a set. A rate that was learned with the images is the base where the labels carry it.
     A `student` that is given goes on from its weights; `penalty` is added to every loss; `after_step` is called with the
-    student after every optimizer step.
+    student after every optimizer step. RunError where the loss is no longer finite.
     """
     protocol, compute = problem.protocol, problem.compute
     began = time.perf_counter()

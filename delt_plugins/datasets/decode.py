@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -34,6 +34,16 @@ KINDS = {
     "YCbCr": "YCbCr",
     "LAB": "LAB",
 }
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image upright, by its EXIF orientation."""
 SEVERAL = "of several pictures, the first taken"
 TOLD = 64  # images between two words on progress
 LONGEST = 64  # times the short side, of what is brought to another size
@@ -50,7 +60,7 @@ def decode(path: Path, report: ReadingReport | None = None, size: int = 0) -> Te
     """One image as uint8 RGB (3, H, W), or fitted into (3, size, size); what had to be converted is counted in `report`.
 
     Transparent pixels are laid on white, values of more than 8 bits are scaled as the report's `levels` say, of several
-    pictures the first is taken, EXIF orientation and colour profiles are not applied (as torchvision's ImageFolder).
+    pictures the first is taken, EXIF orientation is applied where the report says `upright`, colour profiles never.
     BadImage names a file that is no image, truncated or corrupt, or far too thin to be fitted; InputError one that the system
     does not give, or whose range of values nobody knows.
     """
@@ -133,13 +143,24 @@ def _rgb(image: Image.Image, name: str, report: ReadingReport | None) -> Image.I
     image.load()
     with suppress(Exception):  # whatever is wrong with the second picture
         several = bool(getattr(image, "is_animated", False))
+    turn = _turn(image) if report is not None and report.upright else None
     picture, kind = _to_rgb(image, name, deep, Levels() if report is None else report.levels)
+    if turn is not None:
+        picture = picture.transpose(turn)
     if report is not None:
         with _counting:
+            report.turned += turn is not None
             for each in (kind, SEVERAL if several else ""):
                 if each:
                     report.converted[each] = report.converted.get(each, 0) + 1
     return picture
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What brings a photograph upright; None where it is, or says nothing that can be read."""
+    with suppress(Exception):  # cameras and editors write EXIF of all kinds
+        return UPRIGHT.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    return None
 
 
 def _to_rgb(image: Image.Image, name: str, deep: bool, levels: Levels) -> tuple[Image.Image, str]:

@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from delt_host import Dataset, MemorySplit, RealData, Services
-from delt_host.toolbox import NO_SERVICES
-from delt_plugins.datasets.files import fingerprint_of, mean_and_std
+from delt_host.toolbox import NO_SERVICES, in_memory
 
 TEST_EVERY = 4  # of each class, every fourth image is a test image
 WHITE = 16  # scikit-learn's digits count 0 to 16
@@ -53,6 +52,4 @@ class Digits(Dataset):
             test[torch.nonzero(targets == label).flatten()[TEST_EVERY - 1 :: TEST_EVERY]] = True
         names = tuple(str(label) for label in range(10))
         train_split, test_split = MemorySplit(images[~test], targets[~test]), MemorySplit(images[test], targets[test])
-        mean, std = mean_and_std(train_split)
-        fingerprint = fingerprint_of(names, train_split, test_split)
-        return RealData("digits", names, self.image_size, mean, std, train_split, test_split, fingerprint)
+        return in_memory("digits", names, train_split, test_split)

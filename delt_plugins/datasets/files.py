@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +11,14 @@ import torch
 from torch import Tensor
 
 from delt_host import Checkpoint, InputError, MemorySplit, RealData, RunError, Services, Split
-from delt_host.toolbox import INDEX, NO_SERVICES, check_classes, code_of, key_of
+from delt_host.toolbox import INDEX, NO_SERVICES, check_classes, code_of, data_fingerprint, key_of, mean_and_std
 from delt_plugins.datasets.decode import BadImage, decode, decode_all
-from delt_plugins.datasets.index import Index, add, index
+from delt_plugins.datasets.index import Index, index
 from delt_plugins.datasets.levels import Levels
 from delt_plugins.datasets.reading import ReadingReport
 
 KINDS = ("train", "test")
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
-STATISTICS_SAMPLE = 1000  # images that mean and std are taken from where not all are in memory
 LEVELS_SAMPLE = 100  # images of a split that say what 16 bits mean, likewise
 
 
@@ -36,18 +33,21 @@ class Files:
 class FileSplit(Split):
     """A split read from files on demand, in threads. InputError for a file that is another than when it was looked at."""
 
-    def __init__(self, paths: Sequence[Path], targets: Tensor, size: int, contents: Index, levels: Levels) -> None:
-        self.paths, self.targets, self.size, self.contents, self.levels = list(paths), targets, size, contents, levels
+    def __init__(
+        self, paths: Sequence[Path], targets: Tensor, size: int, contents: Index, levels: Levels, upright: bool
+    ) -> None:
+        self.paths, self.targets, self.size, self.contents = list(paths), targets, size, contents
+        self.levels, self.upright = levels, upright
 
     def read(self, indices: Tensor) -> Tensor:
-        report = ReadingReport(levels=self.levels)
+        report = ReadingReport(levels=self.levels, upright=self.upright)
         images, _ = decode_all([self.paths[i] for i in indices.tolist()], self.size, report)
         for place in indices.tolist():
             check_still(self.contents, place, self.paths[place])
         return images
 
     def original(self, index: int) -> Tensor:
-        image = decode(self.paths[index], ReadingReport(levels=self.levels))
+        image = decode(self.paths[index], ReadingReport(levels=self.levels, upright=self.upright))
         check_still(self.contents, index, self.paths[index])
         return image
 
@@ -56,13 +56,13 @@ class OriginalsSplit(MemorySplit):
     """A split in memory whose images can also be had at their own resolution, from their files."""
 
     def __init__(
-        self, images: Tensor, targets: Tensor, paths: Sequence[Path], contents: Index, white: float = 0.0
+        self, images: Tensor, targets: Tensor, paths: Sequence[Path], contents: Index, white: float, upright: bool
     ) -> None:
         super().__init__(images, targets)
-        self.paths, self.contents, self.white = list(paths), contents, white
+        self.paths, self.contents, self.white, self.upright = list(paths), contents, white, upright
 
     def original(self, index: int) -> Tensor:
-        image = decode(self.paths[index], ReadingReport(levels=Levels(self.white)))
+        image = decode(self.paths[index], ReadingReport(levels=Levels(self.white), upright=self.upright))
         check_still(self.contents, index, self.paths[index])
         return image
 
@@ -88,47 +88,22 @@ def load_files(
     notes: Sequence[str] = (),
     services: Services = NO_SERVICES,
     white: float = 0.0,
+    upright: bool = False,
 ) -> RealData:
     """A dataset from image files; `statistics` are its known mean and std, taken from the training images if None.
 
     `white` is the value that is white in images of more than 8 bits a value; 0: 16 bits to the full, if the data use them.
+    `upright`: images are turned as their EXIF orientation says.
     Decoded images, and what lies in which file, are kept in the store of `services`.
 
     Its fingerprint is of contents. Names of files count only by the order that they give to the images of a class.
     """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
     load = _on_demand if needed > IN_MEMORY else _in_memory
-    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, services, name, white)
+    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, services, name, white, upright)
     check_classes(name, class_names, *splits)
     mean, std = statistics or mean_and_std(splits[0])
     return RealData(name, tuple(class_names), size, mean, std, *splits, fingerprint, (*notes, *report.notes()))
-
-
-def mean_and_std(split: Split) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Per-channel mean and std of RGB values in 0..1, of all images in memory or of an even sample of files."""
-    indices = torch.arange(len(split))
-    if not isinstance(split, MemorySplit) and len(split) > STATISTICS_SAMPLE:
-        indices = indices[:: len(split) // STATISTICS_SAMPLE]
-    count, total, squares = 0, torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
-    for chunk in indices.split(1000):
-        unit = split.read(chunk).double() / 255
-        count += unit.numel() // 3
-        total += unit.sum(dim=(0, 2, 3))
-        squares += unit.square().sum(dim=(0, 2, 3))
-    mean = total / count
-    # A dataset of one colour has no spread to divide by.
-    std = (squares / count - mean**2).clamp_min(0).sqrt().clamp_min(1e-3)
-    (a, b, c), (d, e, f) = mean.tolist(), std.tolist()
-    return (a, b, c), (d, e, f)
-
-
-def fingerprint_of(class_names: Sequence[str], *splits: MemorySplit) -> str:
-    """SHA-256 of class names, labels and pixels."""
-    total = hashlib.sha256(json.dumps(list(class_names)).encode())
-    for split in splits:
-        add(total, split.targets)
-        add(total, split.images)
-    return total.hexdigest()
 
 
 def _on_demand(
@@ -140,19 +115,20 @@ def _on_demand(
     services: Services,
     name: str,
     white: float,
+    upright: bool,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
-    report, splits = ReadingReport(levels=Levels(white)), []
-    parts: list[object] = [list(class_names), size, white, code_of(decode_all)]
+    report, splits = ReadingReport(levels=Levels(white), upright=upright), []
+    parts: list[object] = [list(class_names), size, white, upright, code_of(decode_all)]
     for files, found in zip((train, test), _indexed(train, test, services, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
         good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report, size)]
         found = found.at(torch.tensor(good, dtype=torch.int64))
-        splits.append(FileSplit([paths[i] for i in good], targets[good], size, found, report.levels))
+        splits.append(FileSplit([paths[i] for i in good], targets[good], size, found, report.levels, upright))
         parts += [targets[good].tolist(), found.digest()]
     if not skip_bad_images:  # else all were decoded
         for split in splits:
             sample = split.paths[:: max(len(split) // LEVELS_SAMPLE, 1)]
-            decode_all(sample, size, ReadingReport(levels=report.levels))
+            decode_all(sample, size, ReadingReport(levels=report.levels, upright=upright))
     for split in splits:
         split.levels = report.levels.settle()
     return (splits[0], splits[1]), key_of(parts), report
@@ -176,18 +152,21 @@ def _in_memory(
     services: Services,
     name: str,
     white: float,
+    upright: bool,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
     indices = _indexed(train, test, services, name)
-    content: list[object] = [size, white, code_of(decode_all), *(each.digest() for each in indices)]
-    decoded, report = _decoded((train, test), size, skip_bad_images, indices, content, services, name, white)
+    content: list[object] = [size, white, upright, code_of(decode_all), *(each.digest() for each in indices)]
+    decoded, report = _decoded((train, test), size, skip_bad_images, indices, content, services, name, white, upright)
     splits = []
     for kind, files, found in zip(KINDS, (train, test), indices, strict=True):
         good = decoded[f"{kind}.kept"]
         paths = [files.paths[i] for i in good.tolist()]
         splits.append(
-            OriginalsSplit(decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths, found.at(good), white)
+            OriginalsSplit(
+                decoded[f"{kind}.images"], torch.tensor(files.targets)[good], paths, found.at(good), white, upright
+            )
         )
-    fingerprint = fingerprint_of(class_names, *splits)
+    fingerprint = data_fingerprint(class_names, *splits)
     # Patches are cut from the images as they are in their files, which the pixels at another size do not tell.
     return (splits[0], splits[1]), key_of([fingerprint, content]) if report.resized else fingerprint, report
 
@@ -201,12 +180,13 @@ def _decoded(
     services: Services,
     name: str,
     white: float,
+    upright: bool,
 ) -> tuple[dict[str, Tensor], ReadingReport]:
     """Images (N, 3, size, size) and kept places (N,) of both splits, decoded or as an earlier run has kept them."""
     decoded: list[tuple[dict[str, Tensor], dict[str, Any]]] = []
 
     def work(_checkpoint: Checkpoint) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        report, tensors = ReadingReport(levels=Levels(white)), dict[str, Tensor]()
+        report, tensors = ReadingReport(levels=Levels(white), upright=upright), dict[str, Tensor]()
         with services.observer.stage("decode", name, sum(len(files.paths) for files in splits), "images"):
             for kind, files in zip(KINDS, splits, strict=True):
                 images, good = decode_all(files.paths, size, report, skip_bad_images, services.observer.advance)
@@ -217,7 +197,7 @@ def _decoded(
         for files, before, after in zip(splits, indices, again, strict=True):
             for place in torch.nonzero((before.contents != after.contents).any(dim=1)).flatten().tolist():
                 raise changed(files.paths[place])
-        decoded.append((tensors, {"converted": report.converted, "resized": report.resized}))
+        decoded.append((tensors, {"converted": report.converted, "resized": report.resized, "turned": report.turned}))
         return decoded[0]
 
     if services.store is None:
@@ -231,7 +211,13 @@ def _decoded(
                 raise
             services.observer.note(str(error))  # there was no room for them, which costs the next run its time
             ((tensors, facts),) = decoded
-    report = ReadingReport(dict(facts["converted"]), resized=facts["resized"], levels=Levels(white))
+    report = ReadingReport(
+        dict(facts["converted"]),
+        resized=facts["resized"],
+        levels=Levels(white),
+        upright=upright,
+        turned=facts["turned"],
+    )
     for kind, files in zip(KINDS, splits, strict=True):
         taken = set(tensors[f"{kind}.kept"].tolist())
         report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]

@@ -1,4 +1,4 @@
-"""Any image folder: train/CLASS/… and test/CLASS/… (or val/)."""
+"""Any image folder: CLASS/…, of which a share is held out to test with, or train/CLASS/… and test/CLASS/…."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from pydantic import Field
+from torch import Tensor
 
 from delt_host import Dataset, InputError, RealData, Services
-from delt_host.toolbox import NO_SERVICES
+from delt_host.toolbox import NO_SERVICES, TEST_SHARE, held_out
 from delt_plugins.datasets.decode import size_of
 from delt_plugins.datasets.files import Files, load_files
-from delt_plugins.datasets.walk import READ_SUFFIXES, PassedOver, check_link, folders_in, images_in
+from delt_plugins.datasets.layout import layout_of
+from delt_plugins.datasets.walk import READ_SUFFIXES, PassedOver, folders_in, images_in
 
-DEFAULT_SIZE = 224  # of photographs of various sizes
+DEFAULT_SIZE = 64  # of photographs of various sizes: an hour on a CPU, where 224 px take a day
+PUBLISHED_SIZE = 224  # where settings are taken that were published for photographs
 SAMPLE = 100  # files whose size is looked at
 
 
@@ -26,8 +30,9 @@ class ImageFolder(Dataset):
     location: ClassVar[str] = "path"
 
     path: str
+    """The folder."""
     image_size: int = Field(0, ge=0)
-    """Pixels a side. 0: the images' own size where a sample is square and equal, else 224."""
+    """Pixels a side. 0: the images' own size where a sample is square and equal, else 64, or 224 with `published`."""
     published: str = ""
     """Take what methods and protocols publish for this dataset, e.g. cifar10 for a folder with CIFAR-10's images."""
     skip_bad_images: bool = False
@@ -36,6 +41,12 @@ class ImageFolder(Dataset):
     """Read symbolic links that lead out of the folder too."""
     white: float = Field(0.0, ge=0, allow_inf_nan=False)
     """The value that is white in images of more than 8 bits a value, 4095 for 12 bits; 0: 16 bits to the full."""
+    upright: bool = True
+    """Turn photographs as their EXIF orientation says; torchvision takes them as they are stored."""
+    test_share: float = Field(TEST_SHARE, gt=0, lt=1)
+    """Of each class, what is held out to test with, where the folder has no test split."""
+    test_seed: int = 0
+    """Draws which images these are; apart from the seeds of the comparison, which all test with the same images."""
 
     @property
     def published_as(self) -> str:
@@ -45,36 +56,63 @@ class ImageFolder(Dataset):
         root = Path(self.path).expanduser()
         if not root.is_dir():
             raise InputError(f"no folder at {root}")
-        test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-        if not (root / "train").is_dir():
-            raise InputError(f"{root} has no folder train/ with a folder for each class")
-        if test is None:
-            raise InputError(f"{root} has neither test/ nor val/ with a folder for each class")
-        passed, within = PassedOver(), None if self.follow_links else root
-        for split in (root / "train", test):
-            check_link(split, within)
-        train_files, names = class_files(root / "train", passed, within)
-        test_files, test_names = class_files(test, passed, within)
-        for name in sorted(set(names) ^ set(test_names)):
-            here, there = ("train", test.name) if name in names else (test.name, "train")
-            others = sorted(set(test_names if here == "train" else names) ^ set(names).intersection(test_names))
-            near = [other for other in others if other.casefold() == name.casefold()]
-            hint = f", which has {near[0]!r}" if near else ""
-            raise InputError(f"class {name!r} of {root} is in {here}/ but not in {there}/{hint}")
-        size = self.image_size or _own_size(train_files.paths)
-        notes = [] if self.image_size else [f"images are taken at {size} px (--set dataset.image_size=… for another)"]
+        within = None if self.follow_links else root
+        layout, passed = layout_of(root, within), PassedOver()
+        notes = [*layout.notes]
+        train, names = class_files(layout.train, passed, within)
+        if layout.test is None:
+            train, test = self._held_out(train, names, layout.train)
+            every = len(train.paths) + len(test.paths)
+            notes.append(
+                f"no test split: of the {every} images of {layout.train.name}/, {len(test.paths)} are held out to test with, "
+                f"{self.test_share:g} of each class by seed {self.test_seed} (dataset.test_share, dataset.test_seed)"
+            )
+        else:
+            test, test_names = class_files(layout.test, passed, within, names)
+            _check_same(root, (layout.train.name, names), (layout.test.name, test_names))
+            if self.test_share != TEST_SHARE:
+                notes.append(f"dataset.test_share is not used: {layout.test.name}/ is there to test with")
+        if len(names) == 1:
+            raise InputError(f"{layout.train} has one class folder alone, {names[0]!r}; it takes two to tell apart")
+        size = self.image_size or _own_size(train.paths) or (PUBLISHED_SIZE if self.published else DEFAULT_SIZE)
+        if not self.image_size:
+            notes.append(f"images are taken at {size} px (--set dataset.image_size=… for another)")
         notes += [*alike(names), *passed.notes()]
         return load_files(
-            f"folder {root.name}", names, train_files, test_files, size, None, self.skip_bad_images, notes, services,
-            white=self.white,
+            f"folder {root.name}", names, train, test, size, None, self.skip_bad_images, notes, services,
+            white=self.white, upright=self.upright,
         )  # fmt: skip
 
+    def _held_out(self, files: Files, names: Sequence[str], where: Path) -> tuple[Files, Files]:
+        try:
+            parts = held_out(torch.tensor(files.targets), self.test_share, self.test_seed, names)
+        except InputError as error:
+            raise InputError(f"{where} has no test split, and nothing can be held out for one: {error}") from None
+        train, test = (
+            Files([files.paths[i] for i in part], [files.targets[i] for i in part])
+            for part in map(Tensor.tolist, parts)
+        )
+        return train, test
 
-def class_files(split: Path, passed: PassedOver, within: Path | None = None) -> tuple[Files, list[str]]:
+
+def _check_same(root: Path, *splits: tuple[str, Sequence[str]]) -> None:
+    """InputError where two splits, each a folder's name and its classes, differ in their classes."""
+    for (here, names), (there, others) in (splits, splits[::-1]):
+        for name in names:
+            if name not in others:
+                near = [other for other in others if other not in names and other.casefold() == name.casefold()]
+                hint = f", which has {near[0]!r}" if near else ""
+                raise InputError(f"class {name!r} of {root} is in {here}/ but not in {there}/{hint}")
+
+
+def class_files(
+    split: Path, passed: PassedOver, within: Path | None = None, known: Sequence[str] = ()
+) -> tuple[Files, list[str]]:
     """The image files of a split's class folders, those in folders below included, and the class names in composed Unicode,
     sorted; what is no image is counted in `passed`. InputError for a class without images, and for two of one name.
 
-    Symbolic links must lead to something `within` that folder, where it is given.
+    Symbolic links must lead to something `within` that folder, where it is given. Where classes are `known`, a folder without
+    images and of another name is none: it is left when images were moved into folders of their classes.
     """
     found: dict[str, Path] = {}
     for folder in folders_in(split, passed):
@@ -88,17 +126,15 @@ def class_files(split: Path, passed: PassedOver, within: Path | None = None) -> 
         found[name] = folder
     if not found:
         raise InputError(f"{split} has no class folders")
-    paths: list[Path] = []
-    targets: list[int] = []
-    for label, name in enumerate(names := sorted(found)):
-        images = images_in(found[name], passed, within)
-        if not images:
+    images = {name: images_in(found[name], passed, within) for name in sorted(found)}
+    images = {name: files for name, files in images.items() if files or not known or name in known}
+    for name, files in images.items():
+        if not files:
             images_in(found[name], there := PassedOver(), within)
             said = "; ".join(["", *there.notes()])
             raise InputError(f"the class folder {found[name]} has no images ({READ_SUFFIXES}){said}")
-        paths += images
-        targets += [label] * len(images)
-    return Files(paths, targets), names
+    targets = [label for label, files in enumerate(images.values()) for _ in files]
+    return Files([file for files in images.values() for file in files], targets), list(images)
 
 
 def alike(names: Sequence[str]) -> list[str]:
@@ -111,6 +147,7 @@ def alike(names: Sequence[str]) -> list[str]:
 
 
 def _own_size(paths: list[Path]) -> int:
+    """Of square images of one size; 0 for others."""
     sizes = Counter(filter(None, map(size_of, paths[:: max(len(paths) // SAMPLE, 1)])))
     (width, height), _ = sizes.most_common(1)[0] if sizes else ((0, 1), 0)
-    return width if width == height and len(sizes) == 1 else DEFAULT_SIZE
+    return width if width == height and len(sizes) == 1 else 0

@@ -16,6 +16,10 @@ class ReadingReport:
     resized: int = 0
     levels: Levels = field(default_factory=Levels)
     """Which value is white where values have more than 8 bits."""
+    upright: bool = False
+    """Whether images are turned as their EXIF orientation says."""
+    turned: int = 0
+    """How many were."""
 
     def notes(self) -> tuple[str, ...]:
         lines = []
@@ -25,6 +29,11 @@ class ReadingReport:
             value = self.levels.white or (FULL if deep else 0)
             white = f"; {value:g} is white" if value else ""
             lines.append(f"converted to RGB: {kinds}{white}")
+        if self.turned:
+            lines.append(
+                f"turned {self.turned} image{'s' * (self.turned > 1)} upright, as their EXIF orientation says "
+                "(dataset.upright=false: as stored, as torchvision has them)"
+            )
         if self.skipped:
             shown = ", ".join(self.skipped[:3]) + (", …" if len(self.skipped) > 3 else "")
             lines.append(f"skipped {len(self.skipped)} bad images: {shown}")

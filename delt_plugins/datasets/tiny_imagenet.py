@@ -1,4 +1,4 @@
-"""Tiny-ImageNet in its original layout: train/WNID/images, val/images with val_annotations.txt, wnids.txt."""
+"""Tiny-ImageNet: train/WNID/images, val/images with val_annotations.txt, wnids.txt; or validation images in class folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from delt_host import Dataset, InputError, RealData, Services
 from delt_host.toolbox import NO_SERVICES
 from delt_plugins.datasets.files import Files, load_files
-from delt_plugins.datasets.walk import PassedOver, images_in
+from delt_plugins.datasets.walk import PassedOver, images_below, images_in
 
 STATISTICS = ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262))  # SRe2L, CDA
 
@@ -24,13 +24,15 @@ class TinyImageNet(Dataset):
     location: ClassVar[str] = "root"
 
     root: str = "data/tiny-imagenet-200"
+    """The folder that tiny-imagenet-200.zip is unpacked to."""
     image_size: int = Field(64, ge=8)
+    """Pixels a side that the images of 64 px are brought to."""
     skip_bad_images: bool = False
     """Leave out images that cannot be read, and count them."""
 
     def load(self, services: Services = NO_SERVICES) -> RealData:
         root = Path(self.root).expanduser()
-        for needed in ("wnids.txt", "train", "val/images", "val/val_annotations.txt"):
+        for needed in ("wnids.txt", "train", "val"):
             if not (root / needed).exists():
                 raise InputError(
                     f"Tiny-ImageNet at {root} lacks {needed}; unpack tiny-imagenet-200.zip there, or give its folder: "
@@ -38,7 +40,7 @@ class TinyImageNet(Dataset):
                 )
         names = sorted((root / "wnids.txt").read_text(encoding="utf-8").split())
         passed = PassedOver()
-        train, test = _train_files(root, names, passed), _validation_files(root, names)
+        train, test = _of_classes(root / "train", names, passed), _validation_files(root, names, passed)
         return load_files(
             "tiny-imagenet",
             names,
@@ -52,21 +54,31 @@ class TinyImageNet(Dataset):
         )
 
 
-def _train_files(root: Path, names: list[str], passed: PassedOver) -> Files:
+def _of_classes(split: Path, names: list[str], passed: PassedOver) -> Files:
+    """The images of WNID/images/, or of WNID/ as scripts leave them."""
     paths: list[Path] = []
     targets: list[int] = []
     for label, name in enumerate(names):
-        folder = root / "train" / name / "images"
-        found = images_in(folder, passed) if folder.is_dir() else []
-        if not found:
+        inner = split / name / "images"
+        folder = inner if images_below(inner) else split / name
+        if not folder.is_dir() or not (found := images_in(folder, passed)):
             raise InputError(f"the class folder {folder} has no images")
         paths += found
         targets += [label] * len(found)
     return Files(paths, targets)
 
 
-def _validation_files(root: Path, names: list[str]) -> Files:
-    """The images that val_annotations.txt gives one of our classes: file, wnid, box, separated by tabs."""
+def _validation_files(root: Path, names: list[str], passed: PassedOver) -> Files:
+    """The images that val_annotations.txt gives one of our classes: file, wnid, box, separated by tabs; or those in folders of
+    their classes, where they were moved to."""
+    if not images_below(root / "val" / "images"):
+        if any((root / "val" / name).is_dir() for name in names):
+            return _of_classes(root / "val", names, passed)
+        raise InputError(f"{root / 'val'} has neither images/ with images, nor folders of the classes in wnids.txt")
+    if not (root / "val" / "val_annotations.txt").is_file():
+        raise InputError(
+            f"{root / 'val'} lacks val_annotations.txt, which says of what class the images in images/ are"
+        )
     label_of = {name: label for label, name in enumerate(names)}
     annotations = root / "val" / "val_annotations.txt"
     paths: list[Path] = []

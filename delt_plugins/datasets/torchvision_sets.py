@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.resources import files
@@ -13,8 +15,9 @@ from pydantic import Field
 from torchvision import datasets
 
 from delt_host import Dataset, InputError, MemorySplit, RealData, Services
-from delt_host.toolbox import IMAGENET_MEAN, IMAGENET_STD, NO_SERVICES
-from delt_plugins.datasets.files import Files, fingerprint_of, load_files
+from delt_host.toolbox import IMAGENET_MEAN, IMAGENET_STD, NO_SERVICES, data_fingerprint
+from delt_plugins.datasets.files import Files, load_files
+from delt_plugins.datasets.missing import Published, as_classes
 from delt_plugins.datasets.walk import hidden
 
 Channels = tuple[float, float, float]
@@ -28,19 +31,32 @@ class _Torchvision(Dataset):
     root: str = "data"
     """The folder that torchvision downloads to and reads from."""
 
-    def _open(self, how: Callable[[], Any], hint: str) -> Any:
+    @abstractmethod
+    def _way_out(self, root: Path) -> str:
+        """What to do where it cannot be read."""
+
+    def _open(self, how: Callable[[], Any]) -> Any:
         try:
             return how()
-        except (RuntimeError, OSError, ValueError, KeyError, EOFError) as error:
+        except (RuntimeError, OSError, ValueError, KeyError, EOFError, tarfile.TarError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"{type(self).__name__} is not at {self.root!r}: {reason}; {hint}") from None
+            # What torchvision goes on to say is of its own options, not of ours.
+            reason = reason.partition(" You ")[0].rstrip(".")
+            way_out = self._way_out(Path(self.root).expanduser())
+            raise InputError(f"{type(self).__name__} is not at {self.root!r}: {reason}; {way_out}") from None
 
 
 class _Downloadable(_Torchvision):
     download: bool = False
     """Fetch the dataset to `root` where it is missing."""
 
-    HINT: ClassVar[str] = "fetch it with --set dataset.download=true, or name its folder with --dataset NAME:PATH"
+    @property
+    @abstractmethod
+    def _published(self) -> Published:
+        """How it is published."""
+
+    def _way_out(self, root: Path) -> str:
+        return self._published.way_out(root, self.download)
 
 
 class Cifar10(_Downloadable):
@@ -58,12 +74,21 @@ class Cifar10(_Downloadable):
         train, names = self._split(train=True)
         test, _ = self._split(train=False)
         name = type(self).__name__.lower()
-        return RealData(name, names, 32, self.mean, self.std, train, test, fingerprint_of(names, train, test))
+        return RealData(name, names, 32, self.mean, self.std, train, test, data_fingerprint(names, train, test))
 
     def _split(self, train: bool) -> tuple[MemorySplit, tuple[str, ...]]:
-        part = self._open(partial(self.maker, self.root, train=train, download=self.download), self.HINT)
+        part = self._open(partial(self.maker, self.root, train=train, download=self.download))
         images = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
         return MemorySplit(images, torch.tensor(part.targets)), tuple(part.classes)
+
+    @property
+    def _published(self) -> Published:
+        maker: Any = self.maker
+        files = dict([*maker.train_list, *maker.test_list])
+        files[maker.meta["filename"]] = maker.meta["md5"]
+        return Published(
+            type(self).__name__.lower(), maker.filename, maker.tgz_md5, maker.url, maker.base_folder, files
+        )
 
 
 class Cifar100(Cifar10):
@@ -83,12 +108,13 @@ class Imagenette(_Photographs, _Downloadable):
     """ImageNette: 10 easy ImageNet classes (fast.ai); classes are WordNet ids in sorted order."""
 
     image_size: int = Field(128, ge=32)
+    """Pixels a side."""
     size: Literal["full", "320px", "160px"] = "320px"
     """Which of the three published sizes is fetched and read."""
 
     def load(self, services: Services = NO_SERVICES) -> RealData:
         train, val = (
-            self._open(partial(datasets.Imagenette, self.root, split, self.size, download=self._missing()), self.HINT)
+            self._open(partial(datasets.Imagenette, self.root, split, self.size, download=self._missing()))
             for split in ("train", "val")
         )
         return load_files(
@@ -104,26 +130,33 @@ class Imagenette(_Photographs, _Downloadable):
 
     def _missing(self) -> bool:
         # torchvision refuses to download onto a folder that is there.
-        folder = {"full": "imagenette2", "320px": "imagenette2-320", "160px": "imagenette2-160"}[self.size]
-        return self.download and not (Path(self.root) / folder).is_dir()
+        return self.download and not (Path(self.root) / self._published.inner).is_dir()
+
+    @property
+    def _published(self) -> Published:
+        url, md5 = datasets.Imagenette._ARCHIVES[self.size]
+        archive = url.rpartition("/")[2]
+        return Published("imagenette", archive, md5, url, archive.removesuffix(".tgz"), {})
 
 
 class ImageNet(_Photographs):
     """ImageNet-1K (ILSVRC 2012) from the archives that image-net.org gives after a login; classes are WordNet ids."""
 
     image_size: int = Field(224, ge=32)
+    """Pixels a side."""
 
-    HINT: ClassVar[str] = (
-        "put ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar there "
-        "(--dataset imagenet:PATH); torchvision unpacks them"
-    )
+    def _way_out(self, root: Path) -> str:
+        return as_classes(root, type(self).__name__.lower()) or (
+            "put ILSVRC2012_devkit_t12.tar.gz, ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar there "
+            "(--dataset imagenet:PATH); torchvision unpacks them"
+        )
 
     def wanted(self, wnids: Sequence[str]) -> list[str]:
         """The classes taken out of those that are there."""
         return list(wnids)
 
     def load(self, services: Services = NO_SERVICES) -> RealData:
-        train, val = (self._open(partial(datasets.ImageNet, self.root, split), self.HINT) for split in ("train", "val"))
+        train, val = (self._open(partial(datasets.ImageNet, self.root, split)) for split in ("train", "val"))
         wnids = self.wanted(train.wnids)
         label_of = {train.wnids.index(name): label for label, name in enumerate(wnids)}
         return load_files(

@@ -70,7 +70,7 @@ def folders_in(folder: Path, passed: PassedOver) -> list[Path]:
         path = Path(entry.path)
         if hidden(entry.name):
             passed.add(path, "hidden")
-            if path.is_dir() and (count := _images_below(path)):
+            if path.is_dir() and (count := images_below(path)):
                 passed.hidden_classes[str(path)] = count
         elif path.is_dir():
             found.append(path)
@@ -90,10 +90,10 @@ def images_in(folder: Path, passed: PassedOver, within: Path | None = None) -> l
     return [file for _, files in found for file in files]
 
 
-def _images_below(folder: Path) -> int:
-    """How many images a folder holds that nobody reads; 0 where it cannot be looked at."""
+def images_below(folder: Path, within: Path | None = None) -> int:
+    """How many images a folder and those below it hold; 0 where it cannot be looked at, or a link leads out of `within`."""
     with suppress(InputError):
-        return len(images_in(folder, PassedOver()))
+        return len(images_in(folder, PassedOver(), within))
     return 0
 
 

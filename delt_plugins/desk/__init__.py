@@ -1,4 +1,4 @@
 """Around a run, not in it: what is installed, what a store and past runs hold, what this machine is, a new plugin's package.
 
-A file a command; `catalogue` keeps what plugins provide, so that listing them does not wait for torch.
+A file a command.
 """

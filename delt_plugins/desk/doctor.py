@@ -46,7 +46,7 @@ def examine(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> tuple[di
     import torch
 
     from delt_host import Compute, InputError
-    from delt_host.workshop import Store, default_store, load_registry, size
+    from delt_host.workshop import Store, default_store, size
 
     wrong: list[str] = []
     compute = Compute.choose()
@@ -65,7 +65,7 @@ def examine(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> tuple[di
     except InputError as error:
         seen["store"] = "cannot be used"
         wrong.append(str(error))
-    registry = load_registry(plugins, prefer)
+    registry = options.loaded(plugins, prefer, lambda _note: None)  # which are among what is wrong
     idle = [plugin for plugin in registry.plugins if plugin.problem]
     counts = {kind: len(entries) for kind, entries in registry.provided.items() if entries}
     seen["plugins"] = f"{len(registry.plugins) - len(idle)} in use: " + ", ".join(

@@ -19,8 +19,7 @@ from filelock import Timeout
 
 from delt_host import RunError
 from delt_host.toolbox import INDEX, KEY_LENGTH, Damaged, sealed
-from delt_host.workshop import JOBS, LOCKS, UNFINISHED, WRITING, files, held, reason, unread
-from delt_plugins.desk.catalogue import FILE as CATALOGUE
+from delt_host.workshop import CATALOGUE, JOBS, LOCKS, UNFINISHED, WRITING, files, held, reason, unread
 
 DAY = 24 * 3600.0
 LEFT_OVER, UNFINISHED_STAGE, LOCK = "left over", "unfinished", "locks"

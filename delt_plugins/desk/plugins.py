@@ -43,7 +43,7 @@ def _list(as_json: bool, chosen: tuple[str, ...], prefer: tuple[str, ...]) -> No
     from rich.markup import escape
     from rich.table import Table
 
-    from delt_plugins.desk.catalogue import catalogue
+    from delt_host.workshop import catalogue
 
     found = catalogue(chosen, prefer)
     plugins = found["plugins"]

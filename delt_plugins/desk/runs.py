@@ -13,6 +13,10 @@ from delt_host.workshop import terminal
 
 if TYPE_CHECKING:
     from delt_host import Results
+    from delt_host.workshop import Sweep
+
+
+SWEEP = "sweep.json"
 
 
 @click.command("runs")
@@ -68,14 +72,19 @@ def _summary(path: Path) -> dict[str, Any] | None:
 
     about = {"run": path.name, "when": "", "dataset": "", "rows": "", "best": "unfinished"}
     try:
-        moment = datetime.datetime.fromtimestamp((path / "experiment.toml").stat().st_mtime)
+        sweep = _sweep(path)
+        moment = datetime.datetime.fromtimestamp((path / (SWEEP if sweep else "experiment.toml")).stat().st_mtime)
     except FileNotFoundError:
         return None
+    except InputError as error:
+        return {**about, "best": str(error)}
     except OSError as error:
         return {**about, "best": f"cannot be read: {error.strerror}"}
     from delt_host.workshop import lines
 
     about["when"] = f"{moment:%Y-%m-%d %H:%M}"
+    if sweep:
+        return about | _of_sweep(path, sweep)
     try:
         results = _results(path)
         seeds, found = len({score.set for score in results.scores}), lines(results)
@@ -98,6 +107,31 @@ def _summary(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         about["best"] = f"cannot be read: {error.strerror}"
     return about
+
+
+def _sweep(path: Path) -> Sweep | None:
+    """What a sweep's folder says of its runs; InputError where that cannot be read."""
+    if not (path / SWEEP).is_file():
+        return None
+    from delt_host.workshop import read_sweep
+
+    return read_sweep(path)
+
+
+def _of_sweep(path: Path, sweep: Sweep) -> dict[str, str]:
+    """What its runs differ in, and how many are finished; each of them is listed by the sweep's own folder."""
+    from delt_host.workshop import RESULTS_FILE, value_shown
+
+    options: dict[str, dict[str, None]] = {}
+    for point in sweep.points:
+        for option, value in point.varied.items():
+            options.setdefault(option, {})[value_shown(value)] = None
+    done = sum((path / point.folder / RESULTS_FILE).is_file() for point in sweep.points)
+    return {
+        "dataset": "; ".join(f"{option} {', '.join(values)}" for option, values in options.items()),
+        "rows": f"a sweep of {len(sweep.points)} runs",
+        "best": f"{done} of {len(sweep.points)} finished; delt-host runs {path}",
+    }
 
 
 def _imported(path: Path) -> bool:

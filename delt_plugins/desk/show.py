@@ -1,72 +1,62 @@
-"""``delt-host show NAME``: what a method or component is, its options, defaults and types."""
+"""``delt-host list`` and ``delt-host show``: every word that can be typed, and what each stands for."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
-from delt_host.workshop import STAGES, Installed, options, terminal
+from delt_host import InputError
+from delt_host.workshop import Installed, options, terminal
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=Installed("kind", shown="[KIND]"))
+@options.plugins
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def names(kind: str | None, plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
+    """List every name that can be typed, by kind.
+
+    KIND is methods, models, datasets, matchers, protocols, regimes or another that the list without one has: its names then
+    come with a line each. All networks of torchvision and timm are listed by these two words. `delt-host show NAME` tells
+    more of one.
+    """
+    from delt_plugins.desk import printed
+    from delt_plugins.desk.meaning import LIBRARIES, Meaning
+
+    meaning = Meaning(plugins, prefer)
+    if kind is None:
+        printed.kinds(meaning.kinds(), as_json)
+    elif kind in LIBRARIES:
+        there = meaning.library(kind)
+        terminal.say(json.dumps(there, indent=1) if as_json else "\n".join(there))
+    else:
+        printed.records([meaning.kind(kind)], as_json)
 
 
 @click.command("show")
-@click.argument("name", type=Installed("method", *STAGES, "form", "regime", "protocol", "dataset"))
+@click.argument(
+    "words", nargs=-1, metavar="[KIND] [NAME]", type=Installed("thing", "kind", "command", "plugin", shown="NAME")
+)
 @options.plugins
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def command(name: str, plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
-    """Print what a method or component is, and its options.
+def command(words: tuple[str, ...], plugins: tuple[str, ...], prefer: tuple[str, ...], as_json: bool) -> None:
+    """Print what a name stands for, and its options.
 
-    NAME is that of a method, component, regime, protocol or dataset; options come with their defaults and types.
+    NAME is whatever can be typed: a method, component, network, dataset, protocol, regime, engine, command, plugin or the
+    like, ./FILE.py:NAME, or a file for all that is in it; a kind of these, or a stage as in --set STAGE.OPTION=VALUE; one
+    option, as in protocol.epochs. KIND before it tells two of one name apart. Without a name, all there are.
     """
-    from delt_host import InputError
-    from delt_host.workshop import unknown
-    from delt_plugins.desk.catalogue import catalogue
+    from delt_plugins.desk import printed
+    from delt_plugins.desk.meaning import Meaning
 
-    found = catalogue(plugins, prefer)
-    things = found["things"]
-    records = [entries[name] for entries in things.values() if name in entries]
-    clashes = [clash["said"] for clash in found["clashes"] if clash["name"] == name]
-    if clashes and not records:
-        raise InputError("; ".join(clashes))
-    for note in found["notes"]:
-        terminal.complain(f"note: {note}")
-    if not records:
-        raise unknown("name", name, {known for entries in things.values() for known in entries})
-    if as_json:
-        terminal.say(json.dumps(records, indent=1))
-        return
-    for record in records:
-        _print(record)
-
-
-def _print(record: dict[str, Any]) -> None:
-    terminal.say(f"{record['kind']} {record['name']}")
-    if record["kind"] == "method":
-        terminal.say(f"  {record['summary']}\n  source: {record['source']}")
-        for stage in ("initializer", "scheduler", "matcher", "form", "evaluator"):
-            _choice(stage, record[stage])
-        if record["regime"]:
-            terminal.say(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")
-        for dataset, options in record["datasets"].items():
-            terminal.say(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
-        return
-    if record["kind"] == "regime":
-        terminal.say(f"  {record['summary']}\n  source: {record['source']}")
-        for stage in ("relabeler", "protocol"):
-            _choice(stage, record[stage])
-        return
-    for line in record["about"].splitlines():
-        terminal.say(f"  {line}")
-    if record["source"]:
-        terminal.say(f"  source: {record['source']}")
-    for option, info in record["options"].items():
-        default = "required" if info["required"] else f"default {info['default']!r}"
-        terminal.say(f"  {option}: {info['type']}, {default}" + (f"\n      {info['about']}" if info["about"] else ""))
-    for dataset, options in record.get("datasets", {}).items():
-        terminal.say(f"  on {dataset}: {', '.join(f'{k}={v}' for k, v in options.items())}")
-
-
-def _choice(stage: str, choice: dict[str, Any] | None) -> None:
-    options = ", ".join(f"{k}={v}" for k, v in choice["options"].items()) if choice else ""
-    terminal.say(f"  {stage}: {choice['name'] if choice else 'none'}" + (f" ({options})" if options else ""))
+    meaning = Meaning(plugins, prefer)
+    match words:
+        case ():
+            printed.kinds(meaning.kinds(), as_json)
+        case (name,):
+            printed.records(meaning.of(name), as_json)
+        case (kind, name):
+            printed.records(meaning.of(name, meaning.kind(kind)["name"]), as_json)
+        case _:
+            raise InputError(f"show takes a name, or a kind and a name, not {len(words)} words")

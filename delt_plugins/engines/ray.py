@@ -60,6 +60,7 @@ class RayEngine(Engine):
         tasks, description = work_of(comparison, threads)
         if not tasks:
             return
+        description = replace(description, files=host.registry.files.sources())
         ray = _ray()
         try:
             ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

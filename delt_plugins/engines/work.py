@@ -7,7 +7,8 @@ starts from, is made before by whoever started the run.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from delt_host import InputError, Observer, RealData, RunError, Teacher
@@ -63,6 +64,8 @@ class Description:
     """The experiment, every option set."""
     threads: int
     """Of the processor, for each piece: sums are rounded by how they are divided."""
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The texts of files that things of the run are in, where workers do not see them."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -144,9 +147,11 @@ class Worker:
         data: RealData | None = None,
         teachers: tuple[Teacher, ...] = (),
     ) -> None:
-        """`data` and `teachers` are read from where the recipe says they lie unless they are given."""
+        """`data` and `teachers` are read from where the recipe says they lie unless they are given; files that were sent are
+        written below the store."""
         request = Request.from_table(description.recipe, "the description of the run")
         registry = load_registry(request.plugins, request.prefer)
+        registry.files.receive(description.files, Path(store.root) / ".files")
         self.host = Host(registry, store, Observer())
         experiment = resolve(request, registry)
         store.strict = experiment.strict

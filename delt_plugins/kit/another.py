@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from delt_host import Problem, Services
-from delt_host.workshop import modules_of, sentence
+from delt_host.workshop import loose_files, modules_of, sentence
 from delt_plugins.kit.guard import digests
 
 HASHES = "20731"  # another order of sets than whoever asks has, who may have any but this one
@@ -54,7 +54,7 @@ def in_another_process(
         return None
     path = [str(Path(place).absolute()) for place in sys.path]
     with tempfile.TemporaryDirectory() as folder:
-        request = {"path": path, "threads": torch.get_num_threads(), "asked": asked}
+        request = {"path": path, "threads": torch.get_num_threads(), "asked": asked, "file": loose_files.place_of(home)}
         (Path(folder) / "request").write_bytes(pickle.dumps(request))
         server = _server()
         assert server.stdin is not None and server.stdout is not None
@@ -114,6 +114,8 @@ def _answer(folder: Path) -> None:
     os.chdir(folder)
     found: dict[str, Any]
     try:
+        if request["file"]:
+            loose_files.load(*request["file"])
         contract, thing, problem, then = pickle.loads(request["asked"])
     except BaseException as error:
         found = {"cannot": sentence(error)}

@@ -10,7 +10,10 @@ from __future__ import annotations
 import sys
 import tempfile
 import tomllib
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,28 +81,90 @@ REWRITTEN = "AssertionRewritingHook"
 def check(thing: Any, problem: Problem | None = None) -> None:
     """Every promise of a contract, on `problem` or on a small one of the digits.
 
-    `thing` is a component with its options, a Method or Regime, a network's builder, or an Observer's class. AssertionError, in
-    one sentence, for the first promise that it breaks.
+    `thing` is a component with its options, or its class, a Method or Regime, a network's builder, or an Observer's class.
+    AssertionError, in one sentence, for the first promise that it breaks.
     """
+    for _, promise in promises(thing, problem):
+        promise()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one promise."""
+
+    promise: str
+    broken: str = ""
+    """How, in a sentence; empty: it is kept."""
+    note: str = ""
+    """What could not be tried, where that is so."""
+
+    def __str__(self) -> str:
+        return f"{'BROKEN' if self.broken else 'kept'}: {self.promise}" + "".join(
+            f"; {said}" for said in (self.broken, self.note) if said
+        )
+
+
+def findings(thing: Any, problem: Problem | None = None) -> Iterator[Finding]:
+    """What becomes of each promise of a contract, one after the other, as `check` takes them. After a broken contract the rest
+    is not tried: it would say the same."""
+    for said, promise in promises(thing, problem):
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                promise()
+        except AssertionError as error:
+            yield Finding(said, str(error))
+            if said == CONTRACT:
+                return
+            continue
+        notes = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
+        yield Finding(said, note="; ".join(notes))
+
+
+CONTRACT = "the contract of its kind"
+
+
+def promises(thing: Any, problem: Problem | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Each promise in a few words, and what tries it: AssertionError, in one sentence, where it is broken."""
     name = getattr(thing, "__name__", type(thing).__name__)
+    if isinstance(thing, type) and issubclass(thing, Component):
+        needed = [option for option, info in thing.model_fields.items() if info.is_required()]
+        assert not needed, f"{name}: give it with its options, as {name}({needed[0] if needed else ''}=…)"
+        thing = thing()
     contract = _contract(thing)
     assert contract is not None, f"{name} is of no kind that can be checked"
     with one_sentence(name):
         base = problem or problem_for(thing)
         base = replace(base, services=replace(base.services, store=None))
-        if isinstance(thing, Component):
-            check_options(thing)
-        _check_code(name, thing)
-        with watched(name, thing, base):
-            shown = base if contract in (evaluator, protocol, dataset) else without_tests(base)
-            contract.examine(thing, shown)
-            if contract is initializer:
-                initializer.check_no_tests(thing, base)
-            if hasattr(contract, "without_teacher"):
-                contract.without_teacher(thing, replace(shown, teachers=(), space=shown.normalization))
-            here = _check_store(name, thing, contract, shown)
-        if contract not in (method, observer):
-            _check_elsewhere(name, thing, contract, shown, here)
+    shown = base if contract in (evaluator, protocol, dataset) else without_tests(base)
+    here: dict[str, str] = {}
+
+    def tried(*works: Callable[[], object], watching: bool = True) -> Callable[[], None]:
+        def promise() -> None:
+            with one_sentence(name), watched(name, thing, base) if watching else nullcontext():
+                for work in works:
+                    work()
+
+        return promise
+
+    def bare() -> None:
+        contract.without_teacher(thing, replace(shown, teachers=(), space=shown.normalization))
+
+    if isinstance(thing, Component):
+        yield "options that survive a recipe", tried(lambda: check_options(thing), watching=False)
+    yield "code that keys can see", tried(lambda: _check_code(name, thing), watching=False)
+    works = [lambda: contract.examine(thing, shown)]
+    if contract is initializer:
+        works.append(lambda: initializer.check_no_tests(thing, base))
+    yield CONTRACT, tried(*works)
+    if hasattr(contract, "without_teacher"):
+        yield "a run without a teacher", tried(bare)
+    yield "the same from the store", tried(lambda: here.update(_check_store(name, thing, contract, shown)))
+    if contract not in (method, observer):
+        yield (
+            "the same in another process",
+            tried(lambda: _check_elsewhere(name, thing, contract, shown, here), watching=False),
+        )
 
 
 def _contract(thing: Any) -> ModuleType | None:
@@ -113,7 +178,9 @@ def check_options(component: Component) -> None:
     """Options survive a recipe file: written as TOML and read again they make an equal component."""
     name = type(component).__name__
     for option, info in type(component).model_fields.items():
-        assert info.description, f"{name}: option {option!r} has no docstring under it"
+        # What stands below an option in a notebook's cell is not seen by pydantic.
+        seen = info.description or type(component).__module__ == "__main__"
+        assert seen, f"{name}: option {option!r} has no docstring under it"
     written = {k: v for k, v in component.model_dump(mode="json").items() if v is not None}
     read = tomllib.loads(tomli_w.dumps(written))
     registry = load_registry() if component.parts else None

@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     from delt_host.workshop import Column, Comparison, Request
 
 
-@click.command("export")
+@click.command(
+    "export",
+    cls=options.Command,
+    examples={
+        "the first row of a run as PNG files": "delt-host export runs/NAME --to my-set",
+        "another row, with a teacher's labels for every view": "delt-host export runs/NAME --row delt --labels --to my-set",
+        "shards for WebDataset": "delt-host export runs/NAME --format webdataset --to my-set",
+    },
+)
 @click.argument("source", metavar="RUN_OR_SET", type=options.Place())
-@click.option("--to", "folder", required=True, type=options.Place(), help="The new folder.")
-@click.option(
+@options.OUTPUT.option("--to", "folder", required=True, type=options.Place(), help="The new folder.")
+@options.OUTPUT.option(
     "--format",
     "form",
     type=click.Choice(["images", "webdataset", "safetensors"]),
@@ -28,17 +36,23 @@ if TYPE_CHECKING:
     show_default=True,
     help="PNG files in class folders, WebDataset shards, or neither; distilled.safetensors is always there.",
 )
-@click.option("--row", metavar="LABEL", help="Which row of the run (default: its first).")
-@click.option("--seed", type=int, metavar="N", help="Which seed of the run (default: its first).")
-@click.option("--labels", is_flag=True, help="With soft labels: every epoch's views and the teacher's answers.")
-@click.option("--regime", metavar="NAME", help="Whose labels (default: the run's first that has labels for views).")
-@click.option("--license", "licence", metavar="ID", default="unknown", help="The licence, as hubs name them.")
-@click.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now; needed for --labels only.")
-@click.option("--teacher", metavar="FILE", help="Where the run's teacher lies now, if not in the store; for --labels.")
+@options.COMPARED.option("--row", metavar="LABEL", help="Which row of the run (default: its first).")
+@options.COMPARED.option("--seed", type=int, metavar="N", help="Which seed of the run (default: its first).")
+@options.SCORED.option(
+    "--labels", is_flag=True, help="With soft labels: every epoch's views and the teacher's answers."
+)
+@options.SCORED.option(
+    "--regime", metavar="NAME", help="Whose labels (default: the run's first that has labels for views)."
+)
+@options.OUTPUT.option("--license", "licence", metavar="ID", default="unknown", help="The licence, as hubs name them.")
+@options.DATA.option("--dataset", metavar="NAME[:PATH]", help="Where the dataset lies now; needed for --labels only.")
+@options.DATA.option(
+    "--teacher", metavar="FILE", help="Where the run's teacher lies now, if not in the store; for --labels."
+)
 @options.device
 @options.store
 @options.plugins
-@click.option("--quiet", "-q", is_flag=True, help="No progress; only errors.")
+@options.OUTPUT.option("--quiet", "-q", is_flag=True, help="No progress; only errors.")
 def command(
     source: Path,
     folder: Path,
@@ -63,12 +77,12 @@ def command(
     RUN_OR_SET is a run's folder, a distilled.safetensors, or a folder that export made. Soft labels grow with the epochs
     that students train: an image's label takes two bytes a class each time, and about twenty for its view.
     """
-    from delt_host.workshop import Request, is_run, locked, size
+    from delt_host.workshop import Request, SavedSets, is_run, locked, refuse_sweep, size
     from delt_plugins.publish import export, load
     from delt_plugins.publish.card import measured
-    from delt_plugins.rescore.saved_sets import SavedSets
 
     asked = Request(plugins=list(plugins), prefer=list(prefer))
+    refuse_sweep(source)
     if not is_run(source):
         if row is not None or seed is not None:
             raise InputError(f"{source} is not the folder of a run: --row and --seed have no place here")
@@ -148,9 +162,19 @@ class _Labels:
     def __call__(self, folder: Path) -> None:
         from dataclasses import replace
 
-        from delt_host.workshop import Host, Request, Store, compute, default_store, do, observer_for, resolve, story
+        from delt_host.workshop import (
+            Host,
+            Request,
+            SavedSets,
+            Store,
+            compute,
+            default_store,
+            do,
+            observer_for,
+            resolve,
+            story,
+        )
         from delt_plugins.publish.soft_labels import write_labels
-        from delt_plugins.rescore.saved_sets import SavedSets
 
         places = dict(self.places)
         ran = Request.from_recipe(self.run / "experiment.toml").with_teachers(

@@ -17,20 +17,32 @@ if TYPE_CHECKING:
     from delt_plugins.publish.release import Release
 
 
-@click.command("import")
-@click.argument("release", metavar="PATH", type=options.Place())
-@click.option("--dataset", required=True, metavar="NAME[:PATH]", help="The dataset that was distilled; it tests.")
-@click.option("--out", required=True, type=options.Place(), help="The run's new folder.")
-@click.option("--label", metavar="NAME", help="The row's name in tables (default: PATH's).")
-@click.option("--class-names", type=options.Place(), help="A text file: the folders in class order, one a line.")
-@click.option("--inside", metavar="FOLDER", default="", help="The folder in PATH that holds the class folders.")
-@click.option("--teacher", multiple=True, metavar="MODEL|FILE", help="The teacher that labels the images.")
-@click.option("--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default.")
-@options.regime("What students are told, a column each (default hard and views)")
-@click.option("--seeds", metavar="N|LIST", help="Seeds of students and views (default 3); the images are the same.")
-@click.option(
-    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of dataset, teacher, regimes, …"
+@click.command(
+    "import",
+    cls=options.Command,
+    examples={
+        "a published set of images": "delt-host import SET.zip --dataset cifar10 --out runs/theirs",
+        "labelled by a teacher of yours": "delt-host import SET --dataset cifar10 --teacher FILE --out runs/theirs",
+        "its scores": "delt-host evaluate runs/theirs --students 3",
+    },
 )
+@click.argument("release", metavar="PATH", type=options.Place())
+@options.DATA.option(
+    "--dataset", required=True, metavar="NAME[:PATH]", help="The dataset that was distilled; it tests."
+)
+@options.OUTPUT.option("--out", required=True, type=options.Place(), help="The run's new folder.")
+@options.OUTPUT.option("--label", metavar="NAME", help="The row's name in tables (default: PATH's).")
+@options.DATA.option("--class-names", type=options.Place(), help="A text file: the folders in class order, one a line.")
+@options.DATA.option("--inside", metavar="FOLDER", default="", help="The folder in PATH that holds the class folders.")
+@options.DATA.option("--teacher", multiple=True, metavar="MODEL|FILE", help="The teacher that labels the images.")
+@options.SCORED.option(
+    "--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default."
+)
+@options.regime("What students are told, a column each (default hard and views)")
+@options.SCORED.option(
+    "--seeds", metavar="N|LIST", help="Seeds of students and views (default 3); the images are the same."
+)
+@options.sets("Option of dataset, teacher, regimes, …")
 @options.device
 @options.store
 @options.plugins

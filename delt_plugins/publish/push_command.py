@@ -9,6 +9,8 @@ import click
 from delt_host import InputError, RunError
 from delt_host.workshop import options, terminal
 
+# Before it the hub's client fails on its answers, or asks its default hub all the same.
+OTHER_HUBS_FROM = "1.4"
 # What an export writes; nothing else that lies in the folder leaves the machine.
 PATTERNS = (
     "README.md",
@@ -105,9 +107,17 @@ def files_of(folder: Path) -> list[str]:
 def _check_endpoint(endpoint: str | None) -> None:
     from urllib.parse import urlparse
 
+    import huggingface_hub
+    from packaging.version import Version
+
     if endpoint is None:
         return
     address = urlparse(endpoint)
     local = address.hostname in ("localhost", "127.0.0.1", "::1")
     if address.scheme != "https" and not (address.scheme == "http" and local):
         raise InputError(f"--endpoint {endpoint}: it must begin with https://, as the token goes there")
+    if Version(huggingface_hub.__version__) < Version(OTHER_HUBS_FROM):
+        raise InputError(
+            f"--endpoint needs huggingface-hub {OTHER_HUBS_FROM} or newer, and this is {huggingface_hub.__version__}; it knows "
+            f"another hub by its environment alone: HF_ENDPOINT={endpoint}"
+        )

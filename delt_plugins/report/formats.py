@@ -12,21 +12,41 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-from delt_host.workshop import Line, cell, duration, lines, markdown, plain, read_results, size
+from delt_host.workshop import (
+    Line,
+    Naming,
+    Point,
+    cell,
+    duration,
+    lines_over,
+    markdown,
+    naming,
+    not_measured,
+    option_of,
+    plain,
+    read_results,
+    short_name,
+    size,
+)  # fmt: skip
+from delt_plugins.report.run import each_run
 
 Format = Literal["markdown", "latex", "csv", "json"]
 
-HEADINGS = ("evaluator", "regime", "method", "role", "score", "n", "image-iterations", "recover", "images", "labels")
+HEADINGS = ("role", "score", "n", "image-iterations", "recover", "images", "labels")
 
 
 def render(runs: Sequence[Path], form: Format) -> str:
-    """One table of all lines of the runs; with several runs, and in JSON, each line with its run's name."""
-    found = [(run.name, line) for run in runs for line in lines(read_results(run))]
+    """One table of all lines of the runs, a sweep's among them; with several, and in JSON, each line with its run's name."""
+    found = [
+        (run.name, line) for run, point in each_run(runs) for line in lines_over([Point(point, read_results(run))])
+    ]
     if form == "json":
         return json.dumps([{"run": name, **_record(line)} for name, line in found], indent=1) + "\n"
-    several = len(runs) > 1
-    rows = [[plain(text) for text in ([name] * several + _cells(line, form))] for name, line in found]
-    headings = [*(["run"] if several else []), *HEADINGS]
+    several, names = len({name for name, _ in found}) > 1, naming([line for _, line in found])
+    whence = not_measured(line for _, line in found)
+    rows = [[plain(text) for text in ([name] * several + _cells(line, names, whence, form))] for name, line in found]
+    named = [*names.points, "evaluator", "regime", *names.headings()[len(names.points) :]]
+    headings = [*["run"] * several, *named, *HEADINGS, *["figure"] * whence]
     if form == "csv":
         text = io.StringIO()
         csv.writer(text).writerows([[*headings, "mean", "std"], *([cell(text) for text in row] for row in rows)])
@@ -42,7 +62,10 @@ def _record(line: Line) -> dict[str, Any]:
     return {
         "evaluator": evaluator.title,
         "regime": line.column,
+        "point": line.point,
         "label": row.label,
+        "method": row.method,
+        "varied": {option: option_of(row, option) for option in row.varied},
         "role": row.role,
         "score": evaluator.headline,
         "unit": evaluator.unit,
@@ -60,16 +83,22 @@ def _record(line: Line) -> dict[str, Any]:
     }
 
 
-def _cells(line: Line, form: Format) -> list[str]:
+def _cells(line: Line, names: Naming, whence: bool, form: Format) -> list[str]:
     row, evaluator, summary = line.row, line.evaluator, line.summary
     score = f"{summary.shown(line.digits)} {evaluator.unit}".strip()
-    cells = [evaluator.title, line.column, row.label, row.role, score, str(summary.n)]
+    own = names.cells(line)[len(names.points) :]
+    cells = [*names.point(line), short_name(evaluator.title), line.column, *own, row.role, score, str(summary.n)]
+    last = [line.provenance] if whence else []
     costs = (row.cost.image_iterations, line.recover_seconds, row.image_bytes, line.label_bytes)
     if form == "csv":
-        figures = (*costs, _known(summary.mean), _known(summary.std))
-        return [*cells, *("" if value is None else str(value) for value in figures)]
+        figures = [_number(value) for value in (*costs, _known(summary.mean), _known(summary.std))]
+        return [*cells, *figures[: len(costs)], *last, *figures[len(costs) :]]
     iterations, seconds, *sizes = costs
-    return [*cells, f"{iterations:,}", duration(seconds), *map(size, sizes)]
+    return [*cells, f"{iterations:,}", duration(seconds), *map(size, sizes), *last]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _known(value: float) -> float | None:

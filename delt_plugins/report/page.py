@@ -16,7 +16,7 @@ from delt_host import RunError, __version__
 from delt_host.workshop import PAGE_FILE, Line, duration, files, size
 from delt_plugins.report import figures, sections
 from delt_plugins.report.images import PER_CLASS, Encoding, Picture, Strip, encode
-from delt_plugins.report.run import Run
+from delt_plugins.report.run import Run, each_run
 from delt_plugins.report.sections import RowSets
 from delt_plugins.report.svg import drawing
 
@@ -38,7 +38,7 @@ def write_page(run: Path) -> Path:
 def render_page(runs: Sequence[Path]) -> str:
     """The report of these runs as HTML, in which everything that files and plugins say is escaped; InputError where one
     is not finished."""
-    read = [Run.read(path) for path in runs]
+    read = [Run.read(path, point) for path, point in each_run(runs)]
     with drawing():
         shown = _content(read)
     environment = Environment(

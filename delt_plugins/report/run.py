@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from delt_host import Form, Results, Score
-from delt_host.workshop import Line, RegimeRecord, TeacherRecord, lines, load_registry, read_results
-from delt_plugins.rescore.saved_sets import SavedSets
+from delt_host import Form, InputError, Results, Score
+from delt_host.workshop import (
+    RESULTS_FILE,
+    Line,
+    Point,
+    RegimeRecord,
+    SavedSets,
+    TeacherRecord,
+    lines_over,
+    load_registry,
+    read_results,
+    read_sweep,
+    short_name,
+)
 
 
 class StudentCurve(BaseModel):
@@ -41,21 +54,35 @@ def per_class(score: Score) -> dict[str, float]:
     return {str(name): float(value) for name, value in items if isinstance(value, int | float)}
 
 
+def each_run(places: Iterable[Path]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """These folders of runs, with what each varies; of a sweep's folder all that are finished. InputError where none is."""
+    for place in places:
+        if (sweep := read_sweep(place)) is None:
+            yield place, {}
+            continue
+        found = [point for point in sweep.points if (place / point.folder / RESULTS_FILE).is_file()]
+        if not found:
+            raise InputError(f"{place} is the folder of a sweep of which no run is finished")
+        yield from ((place / point.folder, point.varied) for point in found)
+
+
 @dataclass(frozen=True)
 class Run:
     """The folder of a finished run, or of an evaluation of its sets."""
 
     path: Path
     results: Results
+    point: Mapping[str, Any] = field(default_factory=dict)
+    """What it varies, of a sweep's."""
 
     @classmethod
-    def read(cls, path: Path) -> Run:
+    def read(cls, path: Path, point: Mapping[str, Any] | None = None) -> Run:
         """InputError where it is no finished run's folder, or its results.json is not what a run writes."""
-        return cls(path, read_results(path))
+        return cls(path, read_results(path), point or {})
 
     @cached_property
     def lines(self) -> list[Line]:
-        return lines(self.results)
+        return lines_over([Point(self.point, self.results)])
 
     @property
     def name(self) -> str:
@@ -111,14 +138,15 @@ class Run:
         """Their names by the distribution that brought them."""
         found: dict[str, list[str]] = {}
         for plugin in self.results.plugins:
-            found.setdefault(f"{plugin.distribution} {plugin.version}", []).append(plugin.name)
+            whose = f"{plugin.path} [{plugin.code}]" if plugin.path else f"{plugin.distribution} {plugin.version}"
+            found.setdefault(whose, []).append(plugin.name)
         return found
 
 
 def _told(regime: RegimeRecord) -> str:
-    return f"labels {regime.relabeler.get('name', '')}, protocol {regime.protocol.title}"
+    return f"labels {short_name(regime.relabeler.get('name', ''))}, protocol {regime.protocol.title}"
 
 
 def _teacher(record: TeacherRecord) -> str:
     named = record.name if record.name == record.architecture else f"{record.name} ({record.architecture})"
-    return named + ("" if record.accuracy is None else f", top-1 {record.accuracy:.1f} %")
+    return short_name(named) + ("" if record.accuracy is None else f", top-1 {record.accuracy:.1f} %")

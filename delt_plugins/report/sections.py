@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
 from markupsafe import Markup
 
 from delt_host import InputError, RunError
-from delt_host.workshop import HISTORY_FILE, History, Line, Summary, load_history
+from delt_host.workshop import (
+    HISTORY_FILE,
+    History,
+    Line,
+    Naming,
+    Summary,
+    load_history,
+    naming,
+    not_measured,
+    short_name,
+)  # fmt: skip
 from delt_plugins.report import figures
 from delt_plugins.report.figures import DrawnCurve, Mark
 from delt_plugins.report.images import Strip, strips
@@ -61,6 +72,30 @@ class ScoreTable:
     title: str
     """The evaluator's, with the regime where there are several."""
     rows: list[ShownRow]
+
+    @cached_property
+    def naming(self) -> Naming:
+        """What tells its rows apart beside their names."""
+        return naming([row.line for row in self.rows])
+
+    def cells(self, row: ShownRow) -> list[str]:
+        """The row's values of the options that have columns."""
+        names = self.naming
+        return [*names.point(row.line), *names.cells(row.line)[len(names.points) + 1 :]]
+
+    @property
+    def columns(self) -> list[str]:
+        """The options that have columns."""
+        return [*self.naming.points, *self.naming.options]
+
+    def name(self, row: ShownRow) -> str:
+        """What stands first, where the columns say the rest."""
+        return self.naming.name(row.line.row) + row.label.removeprefix(row.line.row.label)
+
+    @property
+    def whence(self) -> bool:
+        """Whether it has to say where its figures are from."""
+        return not_measured(row.line for row in self.rows)
 
     @property
     def heading(self) -> str:
@@ -117,7 +152,7 @@ def tables(runs: Sequence[Run]) -> list[ScoreTable]:
     for run in runs:
         for line in run.lines:
             numbers.setdefault(key(run, line), len(numbers))
-            by_table.setdefault((line.evaluator.title, line.column), []).append((run, line))
+            by_table.setdefault((short_name(line.evaluator.title), line.column), []).append((run, line))
     several = len({run.home for run in runs}) > 1
     found = []
     for (title, column), own in by_table.items():

@@ -15,49 +15,59 @@ from delt_host import InputError, RunError
 from delt_host.workshop import options, terminal
 
 
-@click.command("reproduce")
+@click.command(
+    "reproduce",
+    cls=options.Command,
+    examples={
+        "which tables there are, with their cells": "delt-host reproduce --list",
+        "what a table's ConvNet cells on CIFAR-10 would cost": "delt-host reproduce table1 --only cifar10 --ipc 10 --dry-run",
+        "a small part of the budget, for a processor": "delt-host reproduce table1 --only cifar10 --ipc 10 --scale cpu",
+    },
+)
 @click.argument("table", required=False)
-@click.option("--list", "listed", is_flag=True, help="Name the tables, their cells and their files.")
-@click.option(
+@options.COMPARED.option("--list", "listed", is_flag=True, help="Name the tables, their cells and their files.")
+@options.COMPARED.option(
     "--only",
     multiple=True,
     metavar="[AXIS=]VALUE",
     help="Cells with this value, e.g. cifar10 or method=DELT; of one axis any.",
 )
-@click.option("--ipc", multiple=True, metavar="N", help="Cells of this IPC: --only ipc=N.")
-@click.option("--student", multiple=True, metavar="MODEL", help="Cells of this student: --only student=MODEL.")
-@click.option(
+@options.COMPARED.option("--ipc", multiple=True, metavar="N", help="Cells of this IPC: --only ipc=N.")
+@options.COMPARED.option(
+    "--student", multiple=True, metavar="MODEL", help="Cells of this student: --only student=MODEL."
+)
+@options.COMPARED.option(
     "--scale", default="paper", show_default=True, metavar="NAME", help="paper, or cpu: a part of the budget."
 )
-@click.option("--reading", multiple=True, metavar="NAME", help="delt-paper, delt-repo; by default all of the table's.")
-@click.option("--seeds", metavar="N|LIST", help="How many seeds, or which, instead of the scale's.")
-@click.option(
+@options.COMPARED.option(
+    "--reading", multiple=True, metavar="NAME", help="delt-paper, delt-repo; by default all that the table has."
+)
+@options.COMPARED.option("--seeds", metavar="N|LIST", help="How many seeds, or which, instead of the scale's.")
+@options.DATA.option(
     "--dataset", multiple=True, metavar="NAME=OWN[:PATH]", help="Your own for one of the table's: cifar10=folder:PATH."
 )
-@click.option(
+@options.DATA.option(
     "--teacher",
     multiple=True,
     metavar="[NAME=]MODEL|FILE",
     help="Teacher of all cells, or of those of dataset NAME; several: components ask by name.",
 )
-@click.option(
-    "--set", "sets", multiple=True, metavar="STAGE.OPTION=VALUE", help="Option of every chosen cell; the table says so."
-)
+@options.sets("Option of every chosen cell; the table says so.")
 @options.device
 @options.precision
 @options.stack
 @options.threads
 @options.store
 @options.plugins
-@click.option(
+@options.OUTPUT.option(
     "--out",
     type=options.Place(),
     default=Path("results"),
     show_default=True,
     help="Where finished cells are kept.",
 )
-@click.option("--dry-run", is_flag=True, help="Print hours, bytes and what is missing; run nothing.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
+@options.OUTPUT.option("--dry-run", is_flag=True, help="Print hours, bytes and what is missing; run nothing.")
+@options.OUTPUT.option("--quiet", "-q", is_flag=True, help="No progress; only the table and errors.")
 def command(
     table: str | None,
     listed: bool,

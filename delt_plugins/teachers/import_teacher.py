@@ -10,25 +10,33 @@ from delt_host.workshop import Installed, options, terminal
 from delt_plugins.teachers.squeeze import write_teacher
 
 
-@click.command("import-teacher")
+@click.command(
+    "import-teacher",
+    cls=options.Command,
+    examples={
+        "a ResNet-18 for CIFAR-10": "delt-host import-teacher FILE.pth --model resnet18 --dataset cifar10",
+        "with outputs in another order": "delt-host import-teacher FILE --model vgg11_bn --dataset cifar10 --class-names NAMES",
+        "for a run afterwards": "delt-host run --method delt --dataset cifar10 --teacher FILE.teacher.safetensors",
+    },
+)
 @click.argument("checkpoint", type=options.Place())
-@click.option(
+@options.DATA.option(
     "--model",
     required=True,
     type=Installed("model"),
     help="The network: ours, torchvision's or timm's by name.",
 )
-@click.option(
+@options.DATA.option(
     "--dataset",
     required=True,
     type=Installed("dataset", shown="NAME[:PATH]"),
     help="The dataset it was trained on; it is tested there.",
 )
-@click.option("--class-names", type=options.Place(), help="A text file, one class a line, in output order.")
-@click.option("--mean", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
-@click.option("--std", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
-@click.option("--set", "sets", multiple=True, metavar="dataset.OPTION=VALUE", help="Option of the dataset.")
-@click.option("--out", type=options.Place(), help="The teacher's file (default: CHECKPOINT's name).")
+@options.DATA.option("--class-names", type=options.Place(), help="A text file, one class a line, in output order.")
+@options.DATA.option("--mean", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
+@options.DATA.option("--std", metavar="R,G,B", help="Normalisation it was trained with (default: the dataset's).")
+@options.sets("Option of the dataset.", "dataset")
+@options.OUTPUT.option("--out", type=options.Place(), help="The teacher's file (default: CHECKPOINT's name).")
 @options.device
 @options.store
 @options.plugins
@@ -58,6 +66,7 @@ def command(
     path = out or Path(f"{checkpoint.name.partition('.')[0]}.teacher.safetensors").absolute()
     options.check_new(path)
     registry = options.loaded(plugins, prefer)
+    model = registry.called("model", model)
     state = read_checkpoint(checkpoint)
     data = load_named_dataset(dataset, registry, parse_sets(sets), Store(store or default_store()))
     for note in (data.summary, *data.notes):

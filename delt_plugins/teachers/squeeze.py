@@ -14,17 +14,27 @@ if TYPE_CHECKING:
     from delt_host import Teacher
 
 
-@click.command("squeeze")
+@click.command(
+    "squeeze",
+    cls=options.Command,
+    examples={
+        "the teacher that a run would squeeze by itself": "delt-host squeeze --dataset folder:PATH",
+        "another network, trained longer": "delt-host squeeze --teacher resnet18 --set teacher.epochs=50",
+        "the teachers of an earlier run": "delt-host squeeze runs/NAME/experiment.toml",
+    },
+)
 @click.argument("recipe", required=False, type=options.Place())
 @options.dataset
-@click.option(
+@options.DATA.option(
     "--teacher",
     multiple=True,
     type=Installed("model", shown="MODEL"),
     help="Model to squeeze (default: the dataset's).",
 )
-@click.option("--method", "-m", multiple=True, type=Installed("method"), help="With the teachers that it asks for.")
-@options.sets("Option of teacher or dataset.")
+@options.COMPARED.option(
+    "--method", "-m", multiple=True, type=Installed("method"), help="With the teachers that it asks for."
+)
+@options.sets("Option of teacher or dataset.", "teacher", "dataset")
 @options.computing
 @options.out("The teacher's file (default MODEL.teacher.safetensors).")
 @options.quiet("the files' names and errors")
@@ -46,50 +56,33 @@ def command(
     the store where they are there.
     """
     from delt_host.toolbox import distinct
-    from delt_host.workshop import (
-        Host,
-        Request,
-        Store,
-        compute,
-        default_store,
-        observer_for,
-        parse_sets,
-        resolve,
-        story,
-        teachers,
-    )
+    from delt_host.workshop import AskedTeachers, Request, check_sets, compute, observer_for, parse_sets
 
     settings = parse_sets(sets)
-    for key in settings:
-        if key.partition(".")[0] not in ("teacher", "dataset"):
-            raise InputError(f"--set {key} has no place here; only options of teacher and dataset do")
+    check_sets(settings)
     request = Request(
-        teacher=list(teacher), method=list(method), set=settings, plugins=list(plugins), prefer=list(prefer), **said
+        teacher=list(teacher),
+        method=list(method),
+        set=settings,
+        plugins=list(plugins),
+        prefer=list(prefer),
+        **said,
     )
     if recipe is not None:
         request = Request.from_recipe(recipe).updated(request)
-    elif not method:
-        request = request.updated(Request(method=["random-real"]))  # the least that is an experiment
     registry = options.loaded(request.plugins, request.prefer)
-    experiment = resolve(request, registry)
-    if not experiment.teachers:
-        raise InputError("there is no teacher to squeeze")
-    wanted = [asked for asked in experiment.teachers if not isinstance(asked.made_by, Path)]
-    for file in (asked.made_by for asked in experiment.teachers if isinstance(asked.made_by, Path)):
+    asked = AskedTeachers.of(request, registry, store)
+    for file in asked.files:
         terminal.say(f"{file}: a file already")
-    if out is not None and len(wanted) > 1:
-        raise InputError(f"--out names one file, and these are {len(wanted)} teachers: leave it out")
-    names = distinct(asked.name for asked in wanted)  # `:` and `/` of networks' names have no place in a file's
-    files = [out or Path(f"{names[asked.name]}.teacher.safetensors").absolute() for asked in wanted]
+    if out is not None and len(asked.wanted) > 1:
+        raise InputError(f"--out names one file, and these are {len(asked.wanted)} teachers: leave it out")
+    names = distinct(each.name for each in asked.wanted)  # `:` and `/` of networks' names have no place in a file's
+    files = [out or Path(f"{names[each.name]}.teacher.safetensors").absolute() for each in asked.wanted]
     for path in files:
         options.check_new(path)
-    observer = observer_for(terminal.errors(), quiet)
-    host = Host(registry, Store(store or default_store(), observer.note, strict=experiment.strict), observer)
-    compute.own_process(experiment.threads)
-    with observer:
-        data = story.load_data(experiment.dataset, host)
-        for asked, path in zip(wanted, files, strict=True):
-            write_teacher(teachers.teacher_of(experiment, asked, data, host), path)
+    compute.own_process(asked.experiment.threads)
+    for made, path in zip(asked.squeezed(observer_for(terminal.errors(), quiet), asked.wanted), files, strict=True):
+        write_teacher(made, path)
 
 
 def write_teacher(teacher: Teacher, path: Path) -> None:

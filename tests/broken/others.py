@@ -136,7 +136,7 @@ def by_batch(classes: int, size: int) -> nn.Module:
 
 BREAKS += [
     (five_classes, "gives (2, 5) for two images, not (2, 10): it is no classifier"),
-    (no_network, "it raised AttributeError: 'function' object has no attribute"),
+    (no_network, "model it makes a function, not a torch.nn.Module"),
     (by_batch, "in eval mode an image's logits depend on the images beside it"),
 ]
 

@@ -139,7 +139,7 @@ def test_a_page_or_a_picture_that_fails_is_a_note(tmp_path: Path, monkeypatch: p
         raise ValueError("no such backend")
 
     monkeypatch.setattr(page, "render_page", fails)
-    monkeypatch.setattr(folder, "save_image", fails)
+    monkeypatch.setattr(folder, "to_pil_image", fails)
     for arguments in ([], ["--json"]):
         done = CliRunner().invoke(cli, [*TINY, "--out", "made", *arguments], catch_exceptions=False)
         assert done.exit_code == 0 and "random-real" in done.stdout

@@ -16,8 +16,8 @@ from rich.markup import escape
 from commands import MAIN, delt_host, shell
 from delt_host.basics import escapes
 from delt_host.basics.errors import InputError
-from delt_host.cli import terminal
-from delt_host.cli.progress import EVERY_SET_BY, LineObserver, observer_for
+from delt_host.display import terminal
+from delt_host.display.progress import EVERY_SET_BY, LineObserver, observer_for
 
 RUN = (
     "run -m random-real --no-controls --teacher none --regime hard --ipc 1 --seeds 1 --set dataset.image_size=8 "

@@ -13,12 +13,13 @@ HEAVY = ("torch", "torchvision", "scipy", "sklearn", "numpy", "pydantic", "matpl
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["store"], ["runs", "."], ["show", "delt"], ["plugins"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["store"], ["runs", "."], ["show", "delt"], ["plugins"], ["list", "models"]],
 )
 def test_what_only_tells_does_not_wait_for_torch(tmp_path: Path, arguments: list[str]) -> None:
     """In an interpreter that has imported nothing. What is installed was looked at once before."""
     (tmp_path / "store" / "recover" / "k").mkdir(parents=True)
-    if arguments[0] in ("show", "plugins"):
+    if arguments[0] in ("show", "plugins", "list"):
         assert delt_host(*arguments).returncode == 0
     check = (
         f"import sys; sys.argv = ['delt-host', *{arguments!r}]\nfrom delt_host.cli import cli\n"

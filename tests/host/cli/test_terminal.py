@@ -19,8 +19,8 @@ from commands import MAIN, cold, delt_host, start
 from delt_host.basics.version import STAGES
 from delt_host.cli import cli
 from delt_host.cli.completion import known
-from delt_host.cli.outlook import Outlook, roughly
 from delt_host.contracts.observer import Observer, Work
+from delt_host.display.outlook import Outlook, roughly
 
 pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
 
@@ -171,6 +171,9 @@ def test_commands_options_and_names_are_completed_without_torch() -> None:
     assert completed("delt-host evaluate runs/x --student wrn") == ["wrn_16_2"]
     assert completed("delt-host show early") == ["early-late"]
     assert completed("delt-host run --regime v") == completed("delt-host show vi") == ["views"]
+    assert completed("delt-host list m") == ["matchers", "methods", "models"]
+    assert completed("delt-host show fai") == ["fair"] and completed("delt-host show squeezer") == ["squeezers"]
+    assert completed("delt-host run --control s") == ["sre2l", "start"]
     assert completed("delt-host nonsense x") == []
 
 
@@ -342,8 +345,8 @@ class Screen:
 
 BUSY = """
 import sys, time
-from delt_host.cli import terminal
-from delt_host.cli.progress import observer_for
+from delt_host.display import terminal
+from delt_host.display.progress import observer_for
 sys.setswitchinterval(1e-6)  # threads meet as often as in hours of a run
 observer = observer_for(terminal.errors(), False)
 with observer:

@@ -116,7 +116,7 @@ def test_controls_are_in_every_form_that_a_row_has() -> None:
     assert controls == {
         "random-real": "pixels",
         "random-real (form=mosaic)": "mosaic",
-        "delt (form=mosaic) start": "mosaic",
+        "delt start (form=mosaic)": "mosaic",
     }
     assert list(rows_of(method=["delt"], baseline=["cda"], control=["random-real"])) == ["delt", "cda", "random-real"]
     asked = rows_of(method=["delt,form=mosaic"], control=["random-real,form=mosaic"])

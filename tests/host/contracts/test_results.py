@@ -10,8 +10,10 @@ import types
 from importlib.resources import files
 from pathlib import Path
 
+import pydantic
 import pytest
 from click.testing import CliRunner
+from packaging.version import Version
 
 from conftest import ROOT, Install
 from delt_host.basics.errors import InputError, RunError
@@ -31,7 +33,8 @@ def generate() -> types.ModuleType:
 
 def test_the_shipped_schema_and_the_page_are_what_the_models_say(generate: types.ModuleType) -> None:
     shipped = (files("delt_host.contracts") / f"results-format-{FORMAT}.schema.json").read_text(encoding="utf-8")
-    assert shipped == generate.schema(), "run `make docs`"
+    if Version(pydantic.VERSION) >= Version("2.11"):  # older ones say the same in other words
+        assert shipped == generate.schema(), "run `make docs`"
     page = (ROOT / "docs" / "results-format.md").read_text(encoding="utf-8")
     assert page == generate.results_format(), "run `make docs`"
     records = [json.loads(shipped), *json.loads(shipped)["$defs"].values()]

@@ -13,7 +13,7 @@ from conftest import FP32, random_teacher
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError
 from delt_host.contracts.dataset import MemorySplit, RealData
-from delt_host.contracts.teacher import Teacher, chance_limit, check_accuracy
+from delt_host.contracts.teacher import Teacher, chance_limit, check_accuracy, is_poor
 from delt_host.training.teachers import accuracy, measured, squeeze
 from delt_plugins.networks.plugin import delt_models
 from delt_plugins.squeezers.ordinary import Ordinary
@@ -73,10 +73,30 @@ def test_another_image_size_is_refused(squeezed: Teacher, digits: RealData) -> N
         squeezed.check_fits(dataclasses.replace(digits, image_size=16))
 
 
-def test_a_teacher_near_chance_is_refused_with_both_orders(digits: RealData) -> None:
+def test_a_teacher_near_chance_is_refused_with_what_may_be_the_reason(digits: RealData) -> None:
     poor = measured(random_teacher(digits), digits, FP32, MODELS)
-    with pytest.raises(InputError, match=r"near chance on digits: top-1 .* teacher: 0, 1, .*dataset: 0, 1"):
+    with pytest.raises(InputError, match=r"near chance on digits: top-1 .*in the order of the classes \(0, 1, .*mean"):
         check_accuracy(poor, digits, poor.accuracy)
+    turned = dataclasses.replace(poor, class_names=poor.class_names[::-1])
+    with pytest.raises(InputError, match=r"is its class order .* teacher: 9, 8, .*dataset: 0, 1"):
+        check_accuracy(turned, digits, poor.accuracy)
+
+
+@pytest.mark.parametrize(("advice", "says"), [("it is young", "it is young"), ("", "training did not work")])
+def test_one_that_was_squeezed_on_the_data_is_not_suspected_of_their_order(
+    digits: RealData, advice: str, says: str
+) -> None:
+    poor = measured(random_teacher(digits), digits, FP32, MODELS)
+    with pytest.raises(InputError, match="at least 19.0 % is needed; ") as error:
+        check_accuracy(poor, digits, poor.accuracy, advice)
+    assert says in str(error.value) and "order" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("classes", "measured", "poor"), [(2, 74.0, True), (2, 76.0, False), (10, 54.0, True), (10, 56.0, False)]
+)
+def test_less_than_half_way_is_poor(classes: int, measured: float, poor: bool) -> None:
+    assert is_poor(classes, measured) == poor
 
 
 @pytest.mark.parametrize(("classes", "limit"), [(2, 55.0), (10, 19.0), (1000, 10.09)])

@@ -23,7 +23,7 @@ RUN = SMALL_RUN[:-2]
 
 
 def test_runs_begun_in_the_same_second_have_a_folder_each(tmp_path: Path) -> None:
-    code = "from delt_host.cli import run, main; run._default_name = lambda _: 'same'; main()"
+    code = "from delt_host.api.asked import AskedRun; from delt_host.cli import main; AskedRun.name = 'same'; main()"
     processes = [start("-c", code, *TINY, cwd=tmp_path) for _ in range(3)]
     for process in processes:
         out, errors = process.communicate(timeout=300)

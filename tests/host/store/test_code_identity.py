@@ -158,7 +158,10 @@ def test_names_are_followed_to_the_module_that_defines_them() -> None:
     modules: set[str] = set()
     code_identity._follow(BatchNormMatching.__module__, modules, set())
     assert {"delt_host.contracts.matcher", "delt_host.toolbox.statistics", "delt_plugins.sre2l.batch_norm"} <= modules
-    assert not {"delt_host", "delt_host.training.students", "delt_host.cli.table", "delt_plugins.delt.ranked"} & modules
+    assert (
+        not {"delt_host", "delt_host.training.students", "delt_host.display.table", "delt_plugins.delt.ranked"}
+        & modules
+    )
     assert code_of(BatchNormMatching) != code_of(train.train_student)
 
 

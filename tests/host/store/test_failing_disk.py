@@ -15,7 +15,7 @@ from conftest import TESTS
 from delt_host.basics import seeding
 from delt_host.cli import cli
 from delt_host.contracts.results import read_results
-from delt_plugins.rescore.saved_sets import SavedSets
+from delt_host.runs.saved_sets import SavedSets
 
 WATCHED = TESTS / "watched.py"
 RUN = [

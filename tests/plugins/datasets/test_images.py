@@ -292,7 +292,7 @@ def test_a_kind_that_was_not_looked_at_is_refused_when_it_comes(
 ) -> None:
     monkeypatch.setattr(files_module, "IN_MEMORY", 0)
     monkeypatch.setattr(files_module, "LEVELS_SAMPLE", 1)
-    monkeypatch.setattr(files_module, "STATISTICS_SAMPLE", 1)
+    monkeypatch.setattr("delt_host.contracts.in_memory.SAMPLE", 1)
     root = make(tmp_path / "d")
     twelve(levels(3), root / "train/ant/1.png")
     data = load(root)

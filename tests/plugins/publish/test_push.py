@@ -10,17 +10,24 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from click.testing import CliRunner
+from packaging.version import Version
 
 from delt_host import Distilled, DistilledSet, InputError, RunError
 from delt_host.cli import cli
 from delt_host.images.normalization import Normalization
 from delt_plugins import publish
 from delt_plugins.publish.export import export
+from delt_plugins.publish.push_command import OTHER_HUBS_FROM
 
 TOKEN = "hf_of_the_test"
+OLD = Version(huggingface_hub.__version__) < Version(OTHER_HUBS_FROM)
+to_another_hub = pytest.mark.skipif(
+    OLD, reason=f"another hub than the client's own needs huggingface-hub {OTHER_HUBS_FROM}"
+)
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -108,8 +115,8 @@ def nobody_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("HF_TOKEN", "")
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "no-tokens"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(tmp_path / "no-tokens"), raising=False)  # from 0.26
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)  # from 0.30
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -129,6 +136,7 @@ def push(*arguments: object) -> str:
     return result.output
 
 
+@to_another_hub
 def test_a_set_is_uploaded_whole_and_nothing_else_is(
     hub: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +161,7 @@ def test_a_set_is_uploaded_whole_and_nothing_else_is(
     assert torch.equal(publish.load(tmp_path / "down").pixels, publish.load(folder).pixels)
 
 
+@to_another_hub
 def test_a_dry_run_asks_nobody(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
     endpoint = f"http://127.0.0.1:{hub.server_address[1]}"
     output = push(exported(tmp_path / "out"), "--repo", "me/digits", "--endpoint", endpoint, "--dry-run")
@@ -160,6 +169,7 @@ def test_a_dry_run_asks_nobody(hub: ThreadingHTTPServer, tmp_path: Path) -> None
     assert hub.requests == []  # type: ignore[attr-defined]
 
 
+@to_another_hub
 def test_what_stands_in_the_way_is_said(
     hub: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,3 +197,10 @@ def test_what_stands_in_the_way_is_said(
     monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
     refused = said(exported(tmp_path / "again"), *to)
     assert "the upload to me/digits failed" in refused and "401" in refused
+
+
+@pytest.mark.skipif(not OLD, reason="a newer client can do it")
+def test_another_hub_is_refused_where_the_client_would_ask_its_own(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="HF_ENDPOINT=https://hub.example"):
+        push(exported(tmp_path / "out"), "--repo", "me/digits", "--endpoint", "https://hub.example")
+    assert hub.requests == []  # type: ignore[attr-defined]

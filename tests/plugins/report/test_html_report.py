@@ -17,7 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from conftest import lend
+from conftest import lend, opened
 from delt_host.basics.errors import InputError, RunError
 from delt_host.cli import cli
 from delt_host.compare.lines import lines
@@ -223,40 +223,6 @@ def test_curves_of_groups_are_averaged_where_they_were_logged_alike() -> None:
     assert [(curve.groups, curve.terms["l"]) for curve in made] == [(2, [2.0, 4.0]), (1, [9.0])]
 
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Chromium without a head, which writes down every request and every word on its console."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chromium = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield chromium
-    chromium.quit()
-
-
-def opened(browser: Any, file: Path, width: int = 1280, scheme: str = "light") -> Any:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.get_log("browser"), browser.get_log("performance")
-    browser.get(file.resolve().as_uri())
-    return browser
-
-
 def test_a_browser_loads_it_without_a_word_or_a_request_and_runs_no_script_of_others(
     browser: Any, run: Path, tmp_path: Path
 ) -> None:
@@ -277,13 +243,15 @@ def test_a_browser_loads_it_without_a_word_or_a_request_and_runs_no_script_of_ot
 def test_tables_sort_by_click_and_by_key(browser: Any, run: Path) -> None:
     opened(browser, run / "report.html")
     by, keys = selenium_names()
-    heading = browser.find_elements(by.CSS_SELECTOR, "table.sortable thead th")[1]
+    headings = browser.find_elements(by.CSS_SELECTOR, "table.sortable thead th")
+    place = next(nth for nth, each in enumerate(headings) if "top-1" in str(each.get_attribute("textContent")))
+    heading = headings[place]
     under_hard = [line for line in lines(read_results(run)) if line.column == "hard"]
     means = [line.summary.mean if line.summary.n else None for line in under_hard]
 
     def column() -> list[float | None]:
         first = browser.find_elements(by.CSS_SELECTOR, "table.sortable")[0]
-        cells = first.find_elements(by.CSS_SELECTOR, "tbody tr td:nth-child(2)")
+        cells = first.find_elements(by.CSS_SELECTOR, f"tbody tr td:nth-child({place + 1})")
         return [float(value) if (value := cell.get_attribute("data-value")) else None for cell in cells]
 
     assert column() == means and heading.get_attribute("aria-sort") == "none"

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from delt_host.cli import cli, table
+from delt_host.cli import cli
 from delt_host.contracts.results import (
     CostRecord,
     DataRecord,
@@ -23,6 +23,7 @@ from delt_host.contracts.results import (
     RowRecord,
     Score,
 )
+from delt_host.display import table
 
 LINES = {"delt": (62.38, 63.94, 65.5), "cda|50%_&": (65.0,), "broken": ()}
 
@@ -167,6 +168,87 @@ def test_the_terminal_has_a_column_a_regime_and_never_breaks_a_figure() -> None:
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(map(len, said.splitlines())) <= 80
     (first, second) = [line.split("method", 1)[1] for line in said.splitlines() if " delt " in line]
-    assert first.split("3   measured")[0].split() == ["63.9", "±", "1.6", "73.9", "±", "1.6", "83.9", "±", "1.6"]
-    assert second.split("3   measured")[0].split() == ["64.9", "±", "1.6", "74.9", "±", "1.6", "84.9", "±", "1.6"]
+    assert first.split()[:9] == ["63.9", "±", "1.6", "73.9", "±", "1.6", "83.9", "±", "1.6"]
+    assert second.split()[:9] == ["64.9", "±", "1.6", "74.9", "±", "1.6", "84.9", "±", "1.6"]
     assert said.index("best epoch, chosen on the test set") > said.index("63.9")
+
+
+def varied(*rows: tuple[str, str, str, dict[str, int]]) -> Results:
+    """Results of rows as (label, name, role, options of the scheduler), whose label says the first of these."""
+    one = results("delt")
+    records = tuple(
+        one.rows[0].model_copy(
+            update={
+                "label": label, "name": name, "role": role, "varied": ("scheduler.iterations",) if name else (),
+                "components": {"scheduler": {"name": "constant", **options}} if options else {},
+            }
+        )
+        for label, name, role, options in rows
+    )  # fmt: skip
+    scores = tuple(score.model_copy(update={"row": row.label}) for row in records for score in one.scores)
+    recipe = {"ipc": 10, "seeds": [0, 1, 2]}
+    return one.model_copy(update={"rows": records, "scores": scores, "recipe": recipe})
+
+
+SWEPT = (
+    ("delt (scheduler.iterations=500)", "delt", "method", {"iterations": 500}),
+    ("delt (scheduler.iterations=1000)", "delt", "method", {"iterations": 1000}),
+    ("cda", "", "baseline", {"iterations": 4000}),
+    ("random-real", "", "control", {}),
+)
+
+
+def shown(found: Results) -> str:
+    console = Console(width=80, file=io.StringIO())
+    table.show(console, found)
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_options_that_differ_are_columns_and_others_stay_in_the_label() -> None:
+    lines = [line.split() for line in shown(varied(*SWEPT)).splitlines()]
+    assert ["method", "iterations", "role", "views", "n"] in lines, "short, and no column that says one thing"
+    assert [line[:3] for line in lines if line[:1] == ["delt"]][:2] == [
+        ["delt", "500", "method"],
+        ["delt", "1000", "method"],
+    ]
+    assert next(line[:3] for line in lines if line[:1] == ["cda"]) == ["cda", "4000", "baseline"], (
+        "its own, not asked for"
+    )
+    assert next(line[:2] for line in lines if line[:1] == ["random-real"]) == ["random-real", "–"]
+    alone = shown(varied(SWEPT[0], SWEPT[3]))
+    assert "(scheduler.iterations=500)" in "".join(alone.split()), "one row's is no difference"
+    assert "iterations" not in next(line for line in alone.splitlines() if "method" in line and "role" in line)
+
+
+def test_rows_that_columns_do_not_tell_apart_keep_their_labels() -> None:
+    """As where a budget brought two rows to the same iterations."""
+    same = [(label, name, role, {"iterations": 700}) for label, name, role, _ in SWEPT[:2]]
+    said = shown(varied(*same, ("delt (scheduler.iterations=9)", "delt", "baseline", {"iterations": 9})))
+    assert "500" in said and "1000" in said and "700" in said
+
+
+def test_every_format_has_the_columns(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    varied(*SWEPT).write(tmp_path / "run")
+    found = list(csv.DictReader(io.StringIO(call("report", "run", "--format", "csv")[1])))
+    assert [(row["method"], row["scheduler.iterations"]) for row in found] == [
+        ("delt", "500"), ("delt", "1000"), ("cda", "4000"), ("random-real", "–"),
+    ]  # fmt: skip
+    assert "figure" not in found[0]
+    assert "| delt        | 500 " in call("report", "run")[1]
+    assert "delt & 500 " in " ".join(call("report", "run", "--format", "latex")[1].split())
+    assert json.loads(call("report", "run", "--json")[1])[0]["varied"] == {"scheduler.iterations": "500"}
+    page = call("report", "run", "--format", "html")[1]
+    assert '<th scope="col" class="text">scheduler.iterations</th>' in page and '<td class="text">1000</td>' in page
+
+
+def test_where_figures_are_from_is_a_column_as_soon_as_one_was_not_measured(tmp_path: Path) -> None:
+    found = varied(*SWEPT)
+    scores = tuple(score.model_copy(update={"provenance": "published"}) for score in found.scores[:3])
+    found = found.model_copy(update={"scores": (*scores, *found.scores[3:])})
+    assert "published" in shown(found) and "measured" in shown(found)
+    (tmp_path / "run").mkdir()
+    found.write(tmp_path / "run")
+    rows = list(csv.DictReader(io.StringIO(call("report", "run", "--format", "csv")[1])))
+    assert [row["figure"] for row in rows] == ["published", "measured", "measured", "measured"]
+    assert ">figure</th>" in call("report", "run", "--format", "html")[1]

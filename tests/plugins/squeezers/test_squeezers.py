@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from conftest import FP32, Install
 from delt_host.basics.errors import RunError
 from delt_host.cli import cli
-from delt_host.contracts.dataset import RealData
+from delt_host.contracts.dataset import MemorySplit, RealData
 from delt_host.contracts.results import read_results
 from delt_host.contracts.squeezer import Snapshot, Squeezer
 from delt_host.contracts.teacher import Teacher
@@ -43,6 +44,33 @@ def test_snapshots_are_a_trajectory_and_copy_only_what_is_asked_for(digits: Real
     first, second, last = (kept[epoch]["classifier.weight"] for epoch in (0, 1, 3))
     assert not first.equal(second) and not second.equal(last), "a copy stays as it was"
     assert squeeze(digits, Ordinary(epochs=3), FP32, delt_models(), silent).state["classifier.weight"].equal(last)
+
+
+def some_of(digits: RealData, count: int) -> RealData:
+    train = MemorySplit(digits.train.read(torch.arange(count)), digits.train.targets[:count])
+    return dataclasses.replace(digits, train=train)
+
+
+@pytest.mark.parametrize(
+    ("images", "steps", "batch"), [(1280, 10, 128), (1279, 10, 127), (225, 10, 22), (65, 10, 16), (9, 10, 9)]
+)
+def test_an_epoch_has_ten_steps_however_few_images_there_are(
+    digits: RealData, images: int, steps: int, batch: int
+) -> None:
+    told: list[int] = []
+    data, squeezer = some_of(digits, images), Ordinary(epochs=1)
+    for _ in squeezer.train(data, FP32, delt_models(), Checkpoint(None), lambda done, _losses: told.append(done)):
+        pass
+    assert sum(told) == squeezer.passes(data) == steps * batch
+    assert f"{steps} steps of {batch} of {images} images" in squeezer.advice(data)
+    assert "--set teacher.epochs=3" in squeezer.advice(data)
+
+
+def test_where_images_abound_batches_are_what_is_asked_for(digits: RealData) -> None:
+    """And the images of an epoch are drawn as they always were, so that teachers are the same to the bit."""
+    assert Ordinary(epochs=2).passes(digits) == 2 * (len(digits.train) // 128) * 128
+    assert Ordinary(epochs=2, batch_size=8).passes(digits) == 2 * (len(digits.train) // 8) * 8
+    assert Ordinary(epochs=100).advice(digits) == "", "a thousand steps are not few"
 
 
 class Wrong(Squeezer):
@@ -136,6 +164,16 @@ def test_a_third_partys_squeezer_is_found_and_named_where_it_fails(install: Inst
     install("untrained", SQUEEZER.replace("FAIL", "pass"))
     said = CliRunner().invoke(cli, ["squeeze", *SMALL[:2], "-q", "--set", "teacher.squeezer=untrained"])
     assert "the teacher is near chance on digits" in str(said.exception)
+    assert "training did not work" in str(said.exception) and "order" not in str(said.exception)
+
+
+def test_a_squeezers_advice_is_the_reason_that_is_told(install: Install, tmp_path: Path) -> None:
+    advises = "    def advice(self, data):\n        return f'it saw none of {len(data.train)} images'\n\n    def train("
+    install(
+        "advising", SQUEEZER.replace("FAIL", "pass").replace("untrained", "advising").replace("    def train(", advises)
+    )
+    said = CliRunner().invoke(cli, ["squeeze", *SMALL[:2], "-q", "--set", "teacher.squeezer=advising"])
+    assert str(said.exception).endswith("at least 19.0 % is needed; it saw none of 1352 images")
 
 
 def test_a_third_partys_failure_is_its_own(install: Install, tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from rich.text import Text
 
 from delt_host.basics import escapes
 from delt_host.basics.errors import InputError
+from delt_host.basics.file_words import short_name
 from delt_host.basics.units import duration
-from delt_host.cli.outlook import Outlook, roughly
 from delt_host.contracts.observer import Observer, Work
+from delt_host.display.outlook import Outlook, roughly
 
 SHOWN_TERMS = 3
 REDRAWS = 0.1  # s between two drawings of the bar
@@ -109,7 +110,7 @@ class Stages(Observer):
 
     @contextmanager
     def running(self, name: str, detail: str, total: int) -> Iterator[Running]:
-        running = Running(f"{name} {detail}", total)
+        running = Running(f"{name} {short_name(detail)}", total)
         self.stages.append(running)
         try:
             with self.outlook.running(name, detail):
@@ -172,7 +173,7 @@ class RichObserver(Stages):
 
     @contextmanager
     def stage(self, name: str, detail: str, total: int, unit: str) -> Iterator[None]:
-        title = f"[bold]{name}[/bold] {escape(escapes.plain(detail))}"
+        title = f"[bold]{name}[/bold] {escape(escapes.plain(short_name(detail)))}"
         task = self.bar.add_task(title, total=total or None)
         try:
             with self.running(name, detail, total) as running:
@@ -184,7 +185,7 @@ class RichObserver(Stages):
 
     def cached(self, name: str, detail: str) -> None:
         self.outlook.reach(name, detail)
-        self._print(f"[dim]{name} {escape(escapes.plain(detail))}  from the store[/dim]")
+        self._print(f"[dim]{name} {escape(escapes.plain(short_name(detail)))}  from the store[/dim]")
 
     def advance(self, done: int, terms: Mapping[str, float] | None = None) -> None:
         super().advance(done, terms)
@@ -243,7 +244,7 @@ class LineObserver(Stages):
 
     def cached(self, name: str, detail: str) -> None:
         self.outlook.reach(name, detail)
-        self._line(f"{name} {detail}: from the store")
+        self._line(f"{name} {short_name(detail)}: from the store")
 
     def note(self, message: str) -> None:
         self._line(f"note: {message}")

@@ -6,9 +6,14 @@ from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
-from delt_host import Distilled, DistilledSet, InputError, RealData, Results, RunError, load
-from delt_host.workshop import RESULTS_FILE as RESULTS
-from delt_host.workshop import SET_FILE, Experiment, Forms, Row, SetRecord, folders, read_results
+from delt_host.basics.errors import InputError, RunError
+from delt_host.contracts.dataset import RealData
+from delt_host.contracts.results import RESULTS_FILE as RESULTS
+from delt_host.contracts.results import Results, SetRecord, read_results
+from delt_host.contracts.sets import Distilled
+from delt_host.experiment.experiment import Experiment, Row
+from delt_host.runs.distilled import SET_FILE, DistilledSet, Forms, load
+from delt_host.runs.place import folders
 
 
 class SavedSets:

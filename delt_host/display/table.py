@@ -2,54 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from delt_host.basics.file_words import short_name
 from delt_host.basics.units import duration, size
-from delt_host.compare.lines import Line, lines
+from delt_host.compare.lines import Line, Point, lines_over, not_measured
+from delt_host.compare.naming import ABSENT, Naming, naming
 from delt_host.contracts.results import EvaluatorRecord, Results
+from delt_host.contracts.varied import value_shown
 
 ROLE_STYLE = {"method": "bold", "baseline": "", "control": "dim", "ceiling": "dim"}
 
 
-def show(console: Console, results: Results) -> None:
-    """Print, for each evaluator, the scores and the cost of every row, and what can be told from them."""
-    for title, under in groupby(lines(results), lambda line: line.evaluator.title):
-        chosen = list(under)
-        for scores in _scores(f"{results.data.name}, IPC {results.recipe['ipc']}, {title}", chosen):
+def show(console: Console, results: Results | Sequence[Point]) -> None:
+    """Print, for each evaluator, the scores and the cost of every row, and what can be told from them.
+
+    Of several runs all are in one table, with a column for each thing in which they differ.
+    """
+    points = [Point({}, results)] if isinstance(results, Results) else results
+    found: dict[str, list[Line]] = {}
+    for line in lines_over(points):
+        found.setdefault(line.evaluator.title, []).append(line)
+    regimes = {regime.name for point in points for regime in point.results.regimes}
+    for title, chosen in found.items():
+        for scores in _scores(f"{about(points)}{short_name(title)}", chosen):
             console.print(scores)
         for row in _rows(chosen):
-            for sentence in _sentences(row, len(results.regimes) > 1):
+            for sentence in _sentences(row, len(regimes) > 1):
                 console.print(f"  {sentence}", highlight=False)
         if any(line.steps for line in chosen):  # the others train nothing and cost next to nothing
             console.print(_costs(chosen))
             console.print(_students(chosen))
-    seeds = ", ".join(map(str, results.recipe["seeds"]))
-    if (students := max((line.students for line in lines(results)), default=1)) > 1:
+    for told in _regimes(points):
+        console.print(f"  {told}", highlight=False, markup=False)
+    seeds = ", ".join(map(str, dict.fromkeys(seed for point in points for seed in point.results.recipe["seeds"])))
+    if (students := max((line.students for own in found.values() for line in own), default=1)) > 1:
         seeds += f", each the mean of {students} students"
-    for regime in results.regimes:
-        protocol, relabeler = regime.protocol, regime.relabeler.get("name", "")
-        epoch = "best epoch, chosen on the test set" if protocol.report == "best" else "last epoch"
-        console.print(
-            f"  {regime.name}: labels {relabeler}, protocol {protocol.title} [{protocol.fingerprint}], {epoch}.",
-            highlight=False,
-            markup=False,
-        )
     console.print(f"  ± is the standard deviation over seeds {seeds}.", highlight=False, markup=False)
+
+
+def about(points: Sequence[Point]) -> str:
+    """What all of the runs are on."""
+    said = {(results.data.name, f"IPC {results.recipe['ipc']}") for results in (point.results for point in points)}
+    return "".join(f"{values.pop()}, " for values in map(set, zip(*said, strict=True)) if len(values) == 1)
+
+
+def _regimes(points: Sequence[Point]) -> Iterator[str]:
+    """What each regime is; where it is not the same in all runs, in which."""
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        for regime in point.results.regimes:
+            protocol, relabeler = regime.protocol, short_name(regime.relabeler.get("name", ""))
+            epoch = "best epoch, chosen on the test set" if protocol.report == "best" else "last epoch"
+            told = f"{regime.name}: labels {relabeler}, protocol {protocol.title} [{protocol.fingerprint}], {epoch}."
+            found.setdefault(told, []).append(point)
+    for told, where in found.items():
+        yield told if len(where) == len(points) else f"{'; '.join(_where(point.varied) for point in where)}: {told}"
+
+
+def _where(point: Mapping[str, Any]) -> str:
+    """`digits, ipc 10`."""
+    return ", ".join(
+        value_shown(value) if key == "dataset" else f"{key} {value_shown(value)}" for key, value in point.items()
+    )
 
 
 def _rows(chosen: Iterable[Line]) -> list[list[Line]]:
     """The lines of each row, in the order of the table."""
-    rows: dict[str, list[Line]] = {}
+    rows: dict[tuple[str, str], list[Line]] = {}
     for line in chosen:
-        rows.setdefault(line.row.label, []).append(line)
+        rows.setdefault(_key(line), []).append(line)
     return list(rows.values())
+
+
+def _key(line: Line) -> tuple[str, str]:
+    """The same for the same row of the same run."""
+    return _where(line.point), line.row.label
 
 
 def _columns(chosen: Iterable[Line]) -> list[str]:
@@ -59,7 +94,7 @@ def _columns(chosen: Iterable[Line]) -> list[str]:
 
 def _sentences(row: Sequence[Line], several: bool) -> list[str]:
     """What can be told of a row, and why it failed where it did; with the regime where there are several."""
-    label, found = escape(row[0].row.label), []
+    label, found = escape(": ".join(filter(None, _key(row[0])))), []
     if row[0].row.matched:
         found.append(f"{label}: {escape(row[0].row.matched)}")
     for line in row:
@@ -79,41 +114,53 @@ def _scores(heading: str, chosen: Sequence[Line]) -> list[Table]:
     """The scores, and the best epochs' where these differ: a column beside one regime's, a table beside several."""
     columns, best = _columns(chosen), any(line.best.n and line.best.mean != line.summary.mean for line in chosen)
     # Under regimes these are the columns' names, and what is scored stands above.
-    title = f"{heading}: {_score(chosen[0].evaluator)}" if any(columns) else heading
+    title = f"{heading}: {score(chosen[0].evaluator)}" if any(columns) else heading
     tables = [_table(title, chosen, with_best=best and len(columns) == 1)]
     if best and len(columns) > 1:
         tables.append(_table("best epoch, chosen on the test set", chosen, of_best=True))
     return tables
 
 
+def _named(table: Table, names: Naming, chosen: Sequence[Line]) -> None:
+    """The columns that say which row is which."""
+    longest = max(len(names.name(line.row)) for line in chosen)
+    for place, heading in enumerate(names.headings(short=True)):
+        least = min(longest, 11) if place == len(names.points) else None
+        table.add_column(escape(heading), overflow="fold", min_width=least)
+
+
 def _table(title: str, chosen: Sequence[Line], with_best: bool = False, of_best: bool = False) -> Table:
     # Eighty columns must do: figures are never broken over lines, names are.
     table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("method", overflow="fold")
+    names = naming(chosen)
+    _named(table, names, chosen)
     table.add_column("role", no_wrap=True)
-    columns, rows, shown = _columns(chosen), _rows(chosen), {}
+    columns, shown = _columns(chosen), {}
     for line in chosen:
         summary = line.best if of_best else line.summary
-        shown[line.column, line.row.label] = summary.shown(line.digits)
+        shown[line.column, _key(line)] = summary.shown(line.digits)
     for column in columns:
         width = max(len(text) for place, text in shown.items() if place[0] == column)
-        name = escape(column) or (_score(chosen[0].evaluator) if len(columns) == 1 else "set")
+        name = escape(column) or (score(chosen[0].evaluator) if len(columns) == 1 else "set")
         table.add_column(name, justify="right", overflow="fold", min_width=width)
     if with_best:
         table.add_column("best epoch", justify="right")
     table.add_column("n", justify="right", no_wrap=True)
-    table.add_column("figure", no_wrap=True)
-    for row in rows:
+    if elsewhere := not_measured(chosen):
+        table.add_column("figure", no_wrap=True)
+    for row in _rows(chosen):
         record = row[0].row
-        cells = [shown.get((column, record.label), "–") for column in columns]
+        cells = [*map(escape, names.cells(row[0])), record.role]
+        cells += [shown.get((column, _key(row[0])), ABSENT) for column in columns]
         cells += [row[0].best.shown(row[0].digits)] if with_best else []
-        count = "/".join(dict.fromkeys(str(line.summary.n) for line in row))
-        figure = ", ".join(dict.fromkeys(line.provenance for line in row if line.provenance))
-        table.add_row(escape(record.label), record.role, *cells, count, figure, style=ROLE_STYLE[record.role])
+        cells.append("/".join(dict.fromkeys(str(line.summary.n) for line in row)))
+        if elsewhere:
+            cells.append(", ".join(dict.fromkeys(line.provenance for line in row if line.provenance)))
+        table.add_row(*cells, style=ROLE_STYLE[record.role])
     return table
 
 
-def _score(evaluator: EvaluatorRecord) -> str:
+def score(evaluator: EvaluatorRecord) -> str:
     """What is scored, in which unit, and which end is the better one."""
     name = "top-1" if evaluator.headline == "top1" else evaluator.headline
     return " ".join(filter(None, (name, evaluator.unit, "(lower is better)" * (evaluator.better == "lower"))))
@@ -122,12 +169,13 @@ def _score(evaluator: EvaluatorRecord) -> str:
 def _costs(chosen: Sequence[Line]) -> Table:
     # Eighty columns must do: figures are never broken over lines, a long method's name is.
     table = Table(title="cost of one set", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("method", overflow="fold", min_width=11)
+    names = naming(chosen)
+    _named(table, names, chosen)
     for heading in ("image-its", "recover", "images"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line, *_ in _rows(chosen):
         table.add_row(
-            escape(line.row.label),
+            *map(escape, names.cells(line)),
             f"{line.row.cost.image_iterations:,}",
             duration(line.recover_seconds),
             size(line.row.image_bytes),
@@ -139,21 +187,22 @@ def _costs(chosen: Sequence[Line]) -> Table:
 def _students(chosen: Sequence[Line]) -> Table:
     """What a student takes: one line a regime for all rows that are alike in it."""
     table = Table(title="cost of one student", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("regime", overflow="fold")
-    table.add_column("of", overflow="fold")
+    names = naming(chosen)
+    for heading in (*names.headings("regime", short=True)[: len(names.points) + 1], "of"):
+        table.add_column(escape(heading), overflow="fold")
     for heading in ("labels", "steps", "train"):
         table.add_column(heading, justify="right", no_wrap=True)
-    alike: dict[tuple[str, int, int], list[Line]] = {}
+    alike: dict[tuple[str, ...], dict[tuple[int, int], list[Line]]] = {}
     for line in chosen:
         if line.done:
-            alike.setdefault((line.column, line.label_bytes, line.steps), []).append(line)
-    for column in _columns(chosen):
-        groups = {key: group for key, group in alike.items() if key[0] == column}
-        most = max(map(len, groups.values()), default=0)
-        for (_, labels, steps), group in groups.items():
+            place = *names.point(line), line.column
+            alike.setdefault(place, {}).setdefault((line.label_bytes, line.steps), []).append(line)
+    for place, groups in alike.items():
+        most = max(map(len, groups.values()))
+        for (labels, steps), group in groups.items():
             named = ", ".join(line.row.label for line in group)
             of = named if len(group) < most else "every row" if len(groups) == 1 else "other rows"
             seconds = fmean(line.train_seconds for line in group)
-            table.add_row(escape(column), escape(of), size(labels), f"{steps:,}", duration(seconds))
+            table.add_row(*map(escape, place), escape(of), size(labels), f"{steps:,}", duration(seconds))
             most += len(group) == most  # of two that are as large, one is the others
     return table

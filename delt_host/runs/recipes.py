@@ -1,0 +1,68 @@
+"""Two recipes of runs beside each other: whether one only adds to the other, and where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from delt_host.experiment.experiment import BUDGETS
+
+ADDED_TO = ("row", "regime", "evaluator", "seeds")
+"""Of what a recipe may have more, in any order: what is made and scored of one does not depend on the others."""
+
+
+def adds_to(recipe: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
+    """Whether it is the former one, or has only more than that: rows, seeds, students, regimes, evaluators, and behind the
+    former teachers those that its rows ask."""
+    counted = {*ADDED_TO, "teacher", "students", "ceiling_epochs", "objects"}
+    if any(former.get(key) != recipe.get(key) for key in {*former, *recipe} - counted):
+        return False
+    for key in ADDED_TO:
+        before = former.get(key)
+        if not isinstance(before, list) or any(each not in recipe.get(key, ()) for each in before):
+            return False
+    if not {*(former.get("objects") or ())} <= {*(recipe.get("objects") or ())}:
+        return False
+    if (
+        former.get("match") in BUDGETS and former["row"][:1] != recipe["row"][:1]
+    ):  # whose budget all others are brought to
+        return False
+    if former.get("ceiling_epochs") not in (0, recipe.get("ceiling_epochs")):
+        return False
+    teachers, students = former.get("teacher"), former.get("students")
+    if not isinstance(teachers, list) or recipe.get("teacher", [])[: len(teachers)] != teachers:
+        return False
+    return isinstance(students, int) and students <= recipe.get("students", 1)
+
+
+def difference(there: Any, here: Any, where: str = "") -> str:
+    """The first place at which two recipes differ, in words."""
+    if isinstance(there, list) and isinstance(here, list):
+        ours = {_called(each) for each in here}
+        if gone := next((called for each in there if (called := _called(each)) and called not in ours), None):
+            return f"it has the {where.removesuffix('s')} {gone}, and this one has not"
+        if len(there) == len(here):
+            there, here = (dict(enumerate(each, 1)) for each in (there, here))
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        more = {name for name in ADDED_TO if _has_all(here.get(name), there.get(name))} if not where else set()
+        there, here = ({name: value for name, value in each.items() if name not in more} for each in (there, here))
+        for name in [*here, *(name for name in there if name not in here)]:
+            if there.get(name) != here.get(name):
+                place = f"{where} {name}" if isinstance(name, int) else f"{where}.{name}".removeprefix(".")
+                return difference(there.get(name), here.get(name), place)
+    if isinstance(there, list | Mapping) or isinstance(here, list | Mapping):
+        return f"its {where} is another"
+    return f"{where} is {there!s:.60} there, and {here!s:.60} here"
+
+
+def _has_all(here: Any, there: Any) -> bool:
+    """Whether a list has what the other one has, and so is no difference that matters."""
+    return isinstance(here, list) and isinstance(there, list) and all(each in here for each in there)
+
+
+def _called(entry: Any) -> str:
+    """What an entry of a recipe's list is called by; empty where it has no name."""
+    if isinstance(entry, Mapping):
+        name = entry.get("label", entry.get("name", ""))
+        return repr(name)[:80] if name else ""
+    return str(entry) if isinstance(entry, int) else ""
