@@ -186,13 +186,15 @@ class Result:
         return SavedSets(run, partial(registry.get, "form"), self.results)
 
     def _lines(self) -> list[dict[str, Any]]:
+        found = list(lines_over(self.points))
+        varied = dict.fromkeys(option for line in found for option in line.row.varied)
         return [
             {
                 **line.point,
                 "row": line.row.label,
                 "role": line.row.role,
                 "method": line.row.method,
-                **{option: option_of(line.row, option) for option in line.row.varied},
+                **{option: option_of(line.row, option) for option in varied},
                 "evaluator": line.evaluator.title,
                 "regime": line.column,
                 "score": line.evaluator.headline,
@@ -206,7 +208,7 @@ class Result:
                 "image_bytes": line.row.image_bytes,
                 "label_bytes": line.label_bytes,
             }
-            for line in lines_over(self.points)
+            for line in found
         ]
 
     def _scores(self) -> list[dict[str, Any]]:
