@@ -20,7 +20,13 @@ import torch
 from delt_host import MemorySplit, Problem, Protocol, RealData, Teacher
 from delt_host.basics.compute import Compute
 from delt_host.basics.seeding import isolated_rng
-from delt_host.networks.build import build_model
+from delt_host.networks.build import Builder, build_model
+from delt_host.plugins.registry import load_registry
+
+
+def models() -> dict[str, Builder]:
+    """The networks of plugins, by name."""
+    return load_registry().things("model")
 
 
 def noise_problem(
@@ -37,10 +43,10 @@ def noise_problem(
     names = tuple(f"class {c}" for c in range(classes))
     data = RealData("noise", names, size, (0.5,) * 3, (0.25,) * 3, split, few, "noise")
     with isolated_rng(0, "bench"):
-        state = build_model(model, classes, size).state_dict()
+        state = build_model(model, classes, size, models()).state_dict()
     teacher = Teacher(model, state, names, data.mean, data.std, size)
     settings = Protocol(**{"evaluate_every": 0, **protocol})
-    return Problem(data, (teacher,), ipc, 0, settings, compute or Compute.choose(stack=1))
+    return Problem(data, (teacher,), ipc, 0, settings, compute or Compute.choose(stack=1), models())
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from delt_host.networks.build import build_model
 from delt_host.plugins.registry import load_registry
 from delt_host.stages.estimate import time_passes
 from delt_plugins.labels.relabelers import Fkd
-from harness import machine, told
+from harness import machine, models, told
 
 SETS = {"imagenet": (1000, 224, 4000, (10, 50, 100)), "imagenet-21k": (10450, 64, 2000, (10, 20))}
 
@@ -65,9 +65,9 @@ def main() -> None:
         table.add_column(heading, justify="right")
     scheduler = load_registry().get("scheduler", "early-late")(iterations=iterations)
     with isolated_rng(0, "weights"):
-        weights = sum(4 * p.numel() for p in build_model("resnet18", classes, side).parameters())
+        weights = sum(4 * p.numel() for p in build_model("resnet18", classes, side, models()).parameters())
     for ipc in sizes:
-        problem = Problem(data, (), ipc, 0, Fair(), compute)
+        problem = Problem(data, (), ipc, 0, Fair(), compute, models())
         plan = scheduler.plan(problem)
         views = problem.protocol.epochs * problem.num_images
         for machines in arguments.machines:

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from delt_host.networks.build import build_model
+from harness import models
 
 
 @functools.cache
 def frozen(model: str, classes: int, size: int) -> nn.Module:
     """A teacher of random weights: contiguous float32, in eval mode."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return build_model(model, classes, size).to(device).eval().requires_grad_(False)
+    return build_model(model, classes, size, models()).to(device).eval().requires_grad_(False)
 
 
 def recover(model: str, start: Tensor, targets: Tensor, iterations: int) -> None:
@@ -63,7 +66,7 @@ def train_student(folder: Path, model: str, epochs: int, batch: int, workers: in
     size = 32
     teacher = frozen(model, 10, size)
     device = next(teacher.parameters()).device
-    student = build_model(model, 10, size).to(device).train()
+    student = build_model(model, 10, size, models()).to(device).train()
     transform = v2.Compose(
         [
             v2.RandomResizedCrop(size, (0.08, 1.0), antialias=True),
@@ -92,3 +95,12 @@ def train_student(folder: Path, model: str, epochs: int, batch: int, workers: in
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+
+
+def randaugment(images: Tensor, text: str) -> Tensor:
+    """uint8 images (B, 3, S, S), one after the other, as DELT's evaluation has timm and Pillow do it."""
+    augment = rand_augment_transform(f"rand-{text}-mstd1.0", {"translate_const": 117, "img_mean": (124, 116, 104)})
+    for operation in augment.ops:
+        if operation.name == "Posterize":  # newer releases of Pillow refuse to keep no bit
+            operation.level_fn = lambda level, _settings: (max(int(level / 10 * 4), 1),)
+    return torch.stack([pil_to_tensor(augment(to_pil_image(image))) for image in images])

@@ -28,6 +28,7 @@ import plain
 from delt_host import Distilled, Labels, Problem
 from delt_host.basics.compute import Compute, keep_freed_memory
 from delt_host.basics.seeding import isolated_rng
+from delt_host.images.randaugment import apply_operations, parse_randaugment
 from delt_host.networks.build import build_model
 from delt_host.plugins.registry import load_registry
 from delt_host.recovery.latents import Latents
@@ -49,7 +50,7 @@ def silent(_done: int, _terms: object) -> None:
 
 def fresh(model: str, problem: Problem) -> nn.Module:
     with isolated_rng(0, "bench"):
-        return build_model(model, problem.num_classes, problem.image_size)
+        return build_model(model, problem.num_classes, problem.image_size, problem.models)
 
 
 def channels_last(images: torch.Tensor, problem: Problem) -> torch.Tensor:
@@ -167,6 +168,28 @@ def squeezing(model: str, pairs: int, images: int) -> Iterator[Ratio]:
     yield ratio(f"squeeze, {model}", "bare training step", 0.9, seconds, ("host", "bare"), images, "images/s")
 
 
+def randaugment(text: str, size: int, batch: int, pairs: int, batches: int) -> Iterator[Ratio]:
+    """Batches as students get them; from and to tensors both, since images lie in memory as such."""
+    device, kind = Compute.choose().device, parse_randaugment(text)
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8, generator=rng)
+
+    def host() -> None:
+        for number in range(batches):
+            drawn = kind.draw(torch.Generator().manual_seed(number), batch, size)
+            apply_operations(images.to(device), **drawn)
+
+    def published() -> None:
+        for _ in range(batches):
+            plain.randaugment(images, text).to(device)
+
+    seconds = seconds_of({"host": host, "plain": published}, pairs)
+    units = (batch * batches, "images/s")
+    yield ratio(
+        f"RandAugment {text}, {size} px, batches of {batch}", "timm, PIL", 1.0, seconds, ("host", "plain"), *units
+    )
+
+
 def start_up(pairs: int) -> dict[str, float]:
     """Seconds of ``delt-host --help``."""
     command = shutil.which("delt-host", path=str(Path(sys.executable).parent)) or "delt-host"
@@ -188,7 +211,7 @@ def memory(few: int = 10, many: int = 60) -> dict[str, float]:
 def measure(arguments: argparse.Namespace) -> Iterator[Ratio]:
     keep_freed_memory()
     pairs = arguments.pairs
-    wanted = set(arguments.only or ("recover", "early-late", "student", "labels", "squeeze"))
+    wanted = set(arguments.only or ("recover", "early-late", "student", "labels", "squeeze", "randaugment"))
     if "recover" in wanted:
         for model, iterations in (("resnet18", 5), ("convnet3", 15)):
             with worker() as other:
@@ -205,13 +228,19 @@ def measure(arguments: argparse.Namespace) -> Iterator[Ratio]:
     if "squeeze" in wanted:
         yield from squeezing("resnet18", pairs, 1024 * arguments.scale)
         yield from squeezing("convnet3", pairs, 2560 * arguments.scale)
+    if "randaugment" in wanted:  # DELT's on CIFAR-10, Tiny-ImageNet and ImageNet sets
+        yield from randaugment("m5-n4", 32, 50, pairs, 10 * arguments.scale)
+        yield from randaugment("m4-n3", 64, 100, pairs, 5 * arguments.scale)
+        yield from randaugment("m6-n2", 224, 100, pairs, arguments.scale)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--scale", type=int, default=1, help="how many times as much work in each run; 20 for a GPU")
-    parser.add_argument("--only", nargs="+", metavar="STAGE", help="recover, early-late, student, labels, squeeze")
+    parser.add_argument(
+        "--only", nargs="+", metavar="STAGE", help="recover, early-late, student, labels, squeeze, randaugment"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     about = machine(Compute.choose())

@@ -47,6 +47,7 @@ from delt_host.contracts.plan import Shape as Shape
 from delt_host.contracts.prepared import Passes as Passes
 from delt_host.contracts.prepared import Prepared as Prepared
 from delt_host.contracts.problem import Problem as Problem
+from delt_host.contracts.protocol import Decayed as Decayed
 from delt_host.contracts.protocol import Protocol as Protocol
 from delt_host.contracts.protocol import Schedule as Schedule
 from delt_host.contracts.reader import ImageReader as ImageReader

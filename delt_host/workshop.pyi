@@ -59,6 +59,8 @@ from delt_host.contracts.sweep import refuse_sweep as refuse_sweep
 from delt_host.contracts.teacher import Awaited as Awaited
 from delt_host.contracts.teacher import chance_limit as chance_limit
 from delt_host.contracts.teacher import check_accuracy as check_accuracy
+from delt_host.contracts.teacher import is_poor as is_poor
+from delt_host.contracts.teacher import suspects as suspects
 from delt_host.contracts.varied import value_shown as value_shown
 from delt_host.display import terminal as terminal
 from delt_host.display.progress import observer_for as observer_for
@@ -77,6 +79,8 @@ from delt_host.experiment.resolve import resolve as resolve
 from delt_host.experiment.words import NO_TEACHER as NO_TEACHER
 from delt_host.experiment.words import WORDS as WORDS
 from delt_host.networks.build import library_names as library_names
+from delt_host.networks.build import shapes_of as shapes_of
+from delt_host.networks.fitted import check_state as check_state
 from delt_host.plugins import lookup as lookup
 from delt_host.plugins import words as words
 from delt_host.plugins.catalogue import in_file as in_file

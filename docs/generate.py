@@ -1,7 +1,7 @@
 """Write from the code what is written from it.
 
-docs/reference.md: the commands' help, and every method, component, form, regime, dataset and protocol. docs/api.md: the public
-names. The schema of results.json, and its fields in docs/results-format.md.
+docs/reference.md: the commands' help, and every method, component, form, network, regime, dataset and protocol. docs/api.md:
+the public names. The schema of results.json, and its fields in docs/results-format.md.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def reference() -> str:
     for name in commands.found():
         lines += ["", f"### delt-host {name}", "", "```text", _run(runner, [name, "--help"]).rstrip(), "```"]
     registry = load_registry()
-    for kind in ("method", *STAGES, "form", "network_source", "squeezer", "regime", "dataset", "engine"):
+    for kind in ("method", *STAGES, "form", "network_source", "squeezer", "model", "regime", "dataset", "engine"):
         names = [n for n in registry.names(kind) if registry.provider(kind, n).plugin.distribution == OURS]
         lines += ["", f"## {kind.replace('_', ' ').capitalize()}s"]
         for name in names:
@@ -60,6 +60,10 @@ def reference() -> str:
     for option in Protocol.model_fields:
         values = [getattr(protocol, option) for protocol in protocols.values()]
         lines.append(f"| {option} | " + " | ".join(_value(value) for value in values) + " |")
+    lines += ["", "What is published for a dataset, an IPC, or a student where it is the run's only one:", ""]
+    for name, protocol in protocols.items():
+        for where, settings in protocol.datasets.items():
+            lines.append(f"- `{name}` on {where}: {', '.join(f'{k} {_value(v)}' for k, v in settings.items())}")
     return "\n".join(lines) + "\n"
 
 

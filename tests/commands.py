@@ -45,9 +45,18 @@ def delt_host(
     return python(*MAIN, *arguments, cwd=cwd, env=env, timeout=timeout)
 
 
-def python(*arguments: object, cwd: Folder = None, env: Mapping[str, str] | None = None, timeout: float = 300) -> Done:
-    """Run `python ARGUMENTS` to its end: `-c CODE`, `-m MODULE` or a file, with what follows."""
-    process = start(*arguments, cwd=cwd, env=env)
+def python(
+    *arguments: object,
+    cwd: Folder = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    anew: bool = False,
+) -> Done:
+    """Run `python ARGUMENTS` to its end: `-c CODE`, `-m MODULE` or a file, with what follows.
+
+    `anew`: libraries are there, and nothing of ours has been imported; for a host of its own, or without plugins.
+    """
+    process = start(*arguments, cwd=cwd, env=env, anew=anew)
     try:
         out, errors = process.communicate(timeout=timeout)
     except BaseException:
@@ -64,12 +73,16 @@ def cold(*arguments: object, **options: Any) -> Done:
 
 
 def start(
-    *arguments: object, cwd: Folder = None, env: Mapping[str, str] | None = None, terminal: int | None = None
+    *arguments: object,
+    cwd: Folder = None,
+    env: Mapping[str, str] | None = None,
+    terminal: int | None = None,
+    anew: bool = False,
 ) -> Process | subprocess.Popen[str]:
     """Start `python ARGUMENTS` with its output in pipes; with `terminal`, a terminal's file, as what runs in it."""
     words = list(map(str, arguments))
     if not COLD:
-        return Process(words, Path(cwd or "."), dict(os.environ if env is None else env), terminal)
+        return Process(words, Path(cwd or "."), dict(os.environ if env is None else env), terminal, anew)
     if terminal is None:
         return subprocess.Popen(
             [sys.executable, *words], cwd=cwd, env=env, text=True,
@@ -100,12 +113,15 @@ def shell(script: str, cwd: Folder = None, env: Mapping[str, str] | None = None)
 class Process:
     """A command that was forked; of subprocess.Popen what the tests use. It is killed when nobody holds this any more."""
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], terminal: int | None) -> None:
+    def __init__(
+        self, arguments: list[str], folder: Path, environment: dict[str, str], terminal: int | None, anew: bool
+    ) -> None:
         asked = {
             "arguments": arguments,
             "folder": str(folder.absolute()),
             "environment": environment,
             "terminal": terminal is not None,
+            "anew": anew,
         }
         self.args = arguments
         self.returncode: int | None = None
@@ -203,7 +219,8 @@ def become(server: int) -> int:
     """Be the process that the server forks for these arguments, as far as a shell can tell."""
     answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {name: value for name, value in os.environ.items() if name != SERVER}
-    asked = {"arguments": sys.argv[1:], "folder": str(Path.cwd()), "environment": environment, "terminal": False}
+    asked = {"arguments": sys.argv[1:], "folder": str(Path.cwd()), "environment": environment}
+    asked |= {"terminal": False, "anew": False}
     _ask(socket.socket(fileno=server), asked, [0, 1, 2], theirs)
     answers.recv(64)  # its pid
     return int(answers.recv(64)) % 256

@@ -25,6 +25,7 @@ import types
 from pathlib import Path
 from typing import NoReturn
 
+OURS = ("delt_host", "delt_plugins")
 LIBRARIES = ("matplotlib.pyplot", "scipy.stats", "sklearn.datasets", "tabulate", "timm", "torchvision.transforms.v2")
 
 
@@ -32,13 +33,34 @@ def preload() -> None:
     """Import what commands would, and make sure that forking is safe: no thread may run."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    for package in ("delt_host", "delt_plugins"):
+    for package in OURS:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(module.name)
+    remember()
     threads = list(Path("/proc/self/task").iterdir())
     assert len(threads) == 1, f"{len(threads)} threads after importing: a forked process would not have them"
     gc.collect()
     gc.freeze()  # what is shared with the commands is not looked at again, and so not copied
+
+
+def remember() -> None:
+    """Do beforehand what every command would do to the same end: look at our own code, and draw for the first time."""
+    from delt_host.store.code_identity import modules_of
+    from delt_plugins.report.figures import Mark, bars, scatter
+    from delt_plugins.report.page import template
+
+    modules_of(*(name for name in sys.modules if name.partition(".")[0] in OURS))
+    marks = [Mark("one", 0, [1.0, 2.0], at=1.0), Mark("other", 1, [2.0, 4.0], at=9.0)]
+    bars(marks, "points", percent=False), scatter(marks, "cost", "points", percent=False), template()
+
+
+def forget(places: list[str]) -> None:
+    """What is installed, where a command finds distributions that the server did not."""
+    from delt_host.store import code_identity, loose_files
+
+    if any(True for place in places for _ in Path(place).glob("*.*-info")):
+        for each in (code_identity._with_plugins, code_identity._version, loose_files.distributions):
+            each.cache_clear()
 
 
 def serve(control: socket.socket) -> dict[str, object] | None:
@@ -102,21 +124,25 @@ def become(request: dict[str, object], inherited: list[str]) -> None:
         import torch
 
         torch.set_num_threads(int(threads))
+    if request["anew"]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+            del sys.modules[name]
     how, *rest = arguments
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     added = list(filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)))
+    first = {"-c": "", "-m": str(Path.cwd())}.get(how, str(Path(how).resolve().parent))
+    sys.path = [first, *added, *inherited]
+    if not request["anew"]:
+        forget([first, *added])
     if how == "-c":
         code, *sys.argv[1:] = rest
         sys.argv[0] = "-c"
-        sys.path = ["", *added, *inherited]
         exec(compile(code, "<string>", "exec"), main.__dict__)
     elif how == "-m":
         name, *sys.argv[1:] = rest
-        sys.path = [str(Path.cwd()), *added, *inherited]
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     else:
         sys.argv = [how, *rest]
-        sys.path = [str(Path(how).resolve().parent), *added, *inherited]
         runpy.run_path(how, run_name="__main__")
 
 

@@ -29,6 +29,8 @@ from delt_host.experiment.resolve import resolve
 from delt_host.plugins.registry import load_registry
 from delt_plugins.kit import check
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = (ROOT / "benchmarks").glob("*.py")
 FUNCTIONS = {"model": "Builder", "report": "Callable[[Path], Path]"}

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.long
 
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 needs = ("pip", "setuptools")
+SMALLER = {"scheduler.iterations=40": "scheduler.iterations=8", "protocol.epochs=15": "protocol.epochs=2"}
+"""What its reader waits for, and a test need not."""
 
 
 @pytest.mark.skipif(not all(importlib.util.find_spec(n) for n in needs), reason="the tutorial installs with pip")
@@ -42,6 +44,9 @@ def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path)
             name = text.splitlines()[0].removeprefix("# ")
             script.append(f"cat > {name} <<'END'\n{text}END")
         else:
+            for said, smaller in SMALLER.items():
+                assert text.count(said) == text.count("delt-host run")
+                text = text.replace(said, smaller)
             script.append(text)
     done = shell("\n".join(script), cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -81,8 +81,8 @@ def regime(about: str) -> Callable[[Decorated], Decorated]:
     return SCORED.option(
         "--regime",
         multiple=True,
-        type=Installed("regime", shown="NAME|RELABELER:PROTOCOL"),
-        help=f"{about}; …,protocol.OPTION=VALUE changes one.",
+        type=Installed("regime", "method", shown="NAME|METHOD|RELABELER:PROTOCOL"),
+        help=f"{about}; a method's name is its published one; …,protocol.OPTION=VALUE changes one.",
     )
 
 

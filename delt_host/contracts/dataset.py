@@ -52,6 +52,18 @@ class MemorySplit(Split):
         return self.images[indices]
 
 
+class FirstOfEach(Split):
+    """The first `count` images of each class of a split, in its order, class by class; all of a class that has fewer."""
+
+    def __init__(self, split: Split, count: int) -> None:
+        self.split = split
+        self.places = torch.cat([split.of_class(int(label))[:count] for label in split.targets.unique()])
+        self.targets = split.targets[self.places]
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.split.read(self.places[indices])
+
+
 @dataclass(frozen=True, repr=False)
 class RealData(Brief):
     """A loaded dataset."""

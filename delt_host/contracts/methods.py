@@ -63,7 +63,7 @@ class Method(BaseModel):
     form: Choice = Choice(name="pixels")
     """How its images are stored."""
     regime: str = ""
-    """The published one, as ``--regime`` takes it: shown, and used by ``delt-host reproduce``, never by a run."""
+    """The published one, as ``--regime`` takes it: what the method's name stands for there; no run takes it unasked."""
 
     datasets: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     """Published settings of single datasets, as ``{"tiny-imagenet": {"scheduler.learning_rate": 0.1}}``, of one IPC on

@@ -15,7 +15,7 @@ from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError, RunError
 from delt_host.basics.seeding import generator, isolated_rng
 from delt_host.contracts.component import Asking, Component
-from delt_host.contracts.dataset import IMAGENET_MEAN, IMAGENET_STD, RealData
+from delt_host.contracts.dataset import IMAGENET_MEAN, IMAGENET_STD, FirstOfEach, RealData, Split
 from delt_host.contracts.form import Form, Pixels
 from delt_host.contracts.identity import identity, network_identity
 from delt_host.contracts.observer import Observer
@@ -23,6 +23,7 @@ from delt_host.contracts.prepared import Prepared
 from delt_host.contracts.protocol import Protocol
 from delt_host.contracts.services import Services
 from delt_host.contracts.teacher import Awaited, Teacher
+from delt_host.contracts.zoomed import Zoomed
 from delt_host.images.normalization import Normalization
 from delt_host.networks.build import Builder
 from delt_host.store.code_identity import code_of
@@ -102,6 +103,13 @@ class Problem(Brief):
         if self.protocol.legacy_imagenet_normalization:
             return Normalization(IMAGENET_MEAN, IMAGENET_STD)
         return self.normalization
+
+    @property
+    def test(self) -> Split:
+        """The test images as the protocol shows them to students."""
+        first = self.protocol.test_images
+        test = FirstOfEach(self.data.test, first) if first else self.data.test
+        return Zoomed(test) if self.protocol.test_zoom else test
 
     @property
     def num_classes(self) -> int:

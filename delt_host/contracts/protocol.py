@@ -7,21 +7,24 @@ quirks as switches that are off elsewhere, comes from plugins.
 from __future__ import annotations
 
 import math
-import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from delt_host.basics import batching
 from delt_host.contracts.component import Component
+from delt_host.images.randaugment import parse_randaugment
 from delt_host.images.siamese import parse_strategy
 from delt_host.networks.named_optimizers import check_optimizer
 from delt_host.store.entry import digest
 
-Schedule = Literal["cosine", "half-cosine", "half-cosine-linear", "step", "constant"]
+Schedule = Literal["cosine", "half-cosine", "half-cosine-linear", "half-linear", "step", "constant"]
 """How a student's learning rate falls."""
+
+Decayed = Literal["matrices", "weights", "all"]
+"""Which of a student's parameters weight decay is for."""
 
 
 class Sized(typing.Protocol):
@@ -39,7 +42,9 @@ class Protocol(Component):
     version: ClassVar[int] = 1
     """Raised when what it stands for changes."""
     datasets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """What is published for single datasets: options by the dataset's name."""
+    """What is published for single datasets, as ``{"cifar10": {"epochs": 1000}}``, for one IPC on all as ``{"ipc 1": {…}}``,
+    for both as ``{"cifar10 ipc 1": {…}}``, and for a student on a dataset, by its network's name, as
+    ``{"cifar10 resnet18": {…}}``, the later before the earlier."""
 
     epochs: int = Field(300, ge=1)
     """Over as many images as IPC says: a set of more images takes as many steps, and so fewer epochs."""
@@ -51,6 +56,9 @@ class Protocol(Component):
     """The share of the images in a batch, 10 to 100 of them; 0: RDED's rule, 10 at IPC 1, 50 below IPC 30, else 100."""
     batch_size_doubled_from: int = Field(0, ge=0)
     """RDED doubles its batch for datasets of at least this many classes; 0: never."""
+    accumulate: int = Field(1, ge=1)
+    """Parts of a batch that pass one after the other before the optimiser steps, of two images at least: BatchNorm sees a part
+    of the images. The loss of each is divided by the parts of a whole batch, also where the last batch has fewer."""
     optimizer: str = "adamw"
     """adamw, sgd, or any optimizer of timm's by its name."""
     optimizer_options: dict[str, Any] = Field(default_factory=dict)
@@ -63,16 +71,27 @@ class Protocol(Component):
     """Of optimizers that have one, sgd for instance."""
     weight_decay: float = Field(0.01, ge=0)
     """Of the optimiser."""
-    decay_biases_and_norms: bool = False
-    """Whether weight decay is for parameters of one dimension, too."""
+    decayed: Decayed = "matrices"
+    """Which parameters weight decay is for: `matrices`, those of more than one dimension; `weights`, those of them that are
+    called a weight, so no class token, position or bias table (SRe2L, RDED, G-VBSM); `all`."""
     schedule: Schedule = "half-cosine"
-    """Stepped once an epoch; `half-cosine` ends at half the rate, as RDED's and DELT's code does;
-    `half-cosine-linear`: the last sixth of the epochs goes straight to 0 (EDC); `step`: a tenth of the rate from half of the
-    epochs on (DSA)."""
+    """Stepped once an epoch; `half-cosine` ends at half the rate, as RDED's and DELT's code does; `half-linear` goes there in a
+    straight line; `half-cosine-linear`: after five sixths of the epochs it drops to a sixth of what it is there, and goes
+    straight to 0 (EDC's cos2); `step`: lower from each of the `milestones` on."""
+    milestones: list[float] = Field(default=[0.5])
+    """Where `step` lowers the rate, as shares of the epochs."""
+    step_factor: float = Field(0.1, gt=0, le=1)
+    """What the rate is multiplied by at each milestone."""
+    step_restarts: bool = False
+    """Whether the optimiser begins anew at each milestone, without its momentum (DSA)."""
     warmup_epochs: int = Field(0, ge=0)
     """The rate rises to the full one over so many epochs."""
+    warmup_from: float = Field(0.0, ge=0, le=1)
+    """The share of the rate in the first of these epochs, of which the first after them has all; 0: equal steps, and the last
+    of these epochs has all."""
     average: float = Field(0.0, ge=0, lt=1)
-    """Test the exponential moving average of the student's weights, of this decay a step (EDC: 0.99); 0: the student."""
+    """Test the exponential moving average of the student's parameters, of this decay a step, with the student's own BatchNorm
+    statistics (EDC: 0.99); 0: the student."""
     loss: Literal["kl", "mse"] = "kl"
     """`kl`: of the softened answers; `mse`: mean squared error of the logits (G-VBSM, EDC)."""
     hard_weight: float = Field(0.0, ge=0)
@@ -92,19 +111,43 @@ class Protocol(Component):
     mix_alpha: float = Field(1.0, gt=0)
     """Both parameters of the Beta distribution of the mixture's share."""
     randaugment: str = ""
-    """timm's RandAugment as mMAGNITUDE-nOPERATIONS, e.g. m5-n4; empty: none."""
+    """Of whole images, before they are cropped: timm's RandAugment as mMAGNITUDE-nOPERATIONS, m5-n4 for instance (DELT), or
+    torchvision's, torchvision-m9-n2 with its defaults (EDC's small sets); empty: none."""
     shuffle_patches: int = Field(1, ge=1)
     """RDED's patch shuffling on a k x k grid; 1: none."""
     siamese: str = ""
     """DSA's augmentation of views: one operation a batch, of color_crop_cutout_flip_scale_rotate or some of these."""
     evaluate_every: int = Field(0, ge=0)
     """Test the student every so many epochs to show the best epoch beside the last; 0: the last epoch only."""
+    evaluate_counted_from: int = Field(1, ge=0, le=1)
+    """Which are tested of every ten epochs, from 0 on: 1, the last, so 9, 19, …; 0, the first, so 0, 10, … (most code)."""
+    evaluate_after: float = Field(0.0, ge=0, le=1)
+    """The share of the epochs up to which none is tested (RDED: 0.8)."""
+    test_images: int = Field(0, ge=0)
+    """Test students on the first so many test images of each class, in the dataset's order; 0: on all."""
+    test_zoom: bool = False
+    """Students are tested on the centres of enlarged images, 64 px of 72, although files have the size asked for (RDED, DELT);
+    those of another size are read so anyway."""
     report: Literal["last", "best"] = "last"
     """`best` picks the epoch on the test set: legacy only."""
     legacy_double_forward: bool = False
     """RDED, DELT: every batch passes the student twice in train mode, so BatchNorm's averages move twice."""
     legacy_imagenet_normalization: bool = False
     """RDED, DELT: students see ImageNet's mean and std whatever the teacher was trained with."""
+
+    @classmethod
+    def published(cls, dataset: str, ipc: int, students: Sequence[str] = ()) -> dict[str, Any]:
+        """The published settings for a dataset at an IPC; those of a student where it is the only one, as a column has one."""
+        keys = [dataset, f"ipc {ipc}", f"{dataset} ipc {ipc}"]
+        keys += [f"{dataset} {student}" for student in students if len(students) == 1]
+        return {option: value for key in keys for option, value in cls.datasets.get(key, {}).items()}
+
+    @field_validator("milestones")
+    @classmethod
+    def _milestones_are_shares(cls, value: list[float]) -> list[float]:
+        if not all(0 < share < 1 for share in value):
+            raise ValueError(f"{value} are not shares of the epochs, between 0 and 1")
+        return value
 
     @field_validator("randaugment")
     @classmethod
@@ -127,8 +170,11 @@ class Protocol(Component):
 
     @property
     def fingerprint(self) -> str:
-        """Eight digits that differ whenever a setting does."""
-        return digest([self.version, self.model_dump(mode="json")])[:8]
+        """Eight digits that differ whenever a setting does, and do not when options come that it leaves as they are."""
+        usual, mine = Protocol().model_dump(mode="json"), self.model_dump(mode="json")
+        return digest([self.version, {option: value for option, value in mine.items() if usual.get(option) != value}])[
+            :8
+        ]
 
     def view_settings(self) -> dict[str, Any]:
         """The settings that stored labels depend on: which views there are, in which batches, normalised how."""
@@ -142,6 +188,10 @@ class Protocol(Component):
         if self.batch_size_doubled_from and num_classes >= self.batch_size_doubled_from:
             size *= 2
         return min(size, ipc * num_classes)
+
+    def part_for(self, ipc: int, num_classes: int) -> int:
+        """Images that pass the student at once; of one alone BatchNorm has no variance."""
+        return max(math.ceil(self.batch_for(ipc, num_classes) / self.accumulate), 2)
 
     def steps_an_epoch(self, problem: Sized, count: int = 0) -> int:
         """Batches in an epoch of `count` images; 0: of as many as IPC says, which is the epoch that settings count in."""
@@ -160,6 +210,12 @@ class Protocol(Component):
         """How many views of a set of `count` images a student is trained on."""
         whole, rest = divmod(self.steps_for(problem), self.steps_an_epoch(problem, count))
         return whole * count + min(rest * self.batch_for(problem.ipc, problem.num_classes), count)
+
+    def tests(self, epoch: int, epochs: float) -> bool:
+        """Whether an epoch, counted from 0, is tested on the way; the last of the `epochs` is in any case."""
+        if not self.evaluate_every or (epoch + self.evaluate_counted_from) % self.evaluate_every:
+            return False
+        return not self.evaluate_after or epoch > self.evaluate_after * epochs
 
     def learning_rate_for(self, student: str) -> float:
         """The base rate of a student."""
@@ -209,14 +265,3 @@ def changed_options(base: BaseModel, changed: BaseModel) -> str:
     """`a=1, b=2` for the options in which two settings differ."""
     before, after = base.model_dump(), changed.model_dump()
     return ", ".join(f"{k}={v}" for k, v in after.items() if before[k] != v)
-
-
-def parse_randaugment(text: str) -> tuple[float, int]:
-    """(magnitude 0..10, operations) of ``m5-n4``."""
-    found = re.fullmatch(r"m([0-9]+(?:\.[0-9]+)?)-n([0-9]+)", text)
-    if not found:
-        raise ValueError(f"{text!r} is not of the form m5-n4 (magnitude 0 to 10, operations)")
-    magnitude, operations = float(found[1]), int(found[2])
-    if magnitude > 10 or operations < 1:
-        raise ValueError(f"{text!r} needs a magnitude of 0 to 10 and at least one operation")
-    return magnitude, operations

@@ -36,6 +36,12 @@ class Batch(Brief):
     weight: Tensor | None = None
     """(B,): what each image counts in the loss, 1 on average over the set; None: all alike."""
 
+    def part(self, places: range) -> Batch:
+        """Those of its views that are at these places, one after the other."""
+        cut = slice(places.start, places.stop)
+        part: Any = {name: tensor if tensor is None else tensor[cut] for name, tensor in vars(self).items()}
+        return Batch(**part)
+
     def mixed(self, soft: Tensor) -> Tensor:
         """(B, C) float32: the images' labels, out of `soft` (N, C), one for each of the set, and their partners', by the share
         of the pixels."""

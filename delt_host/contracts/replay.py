@@ -15,7 +15,6 @@ from torch import Tensor
 
 from delt_host.basics import batching
 from delt_host.contracts.problem import Problem
-from delt_host.contracts.protocol import parse_randaugment
 from delt_host.contracts.reader import ImageReader
 from delt_host.contracts.relabeler import Batch
 from delt_host.images import siamese
@@ -31,7 +30,7 @@ from delt_host.images.augment import (
     shuffle_strips,
 )
 from delt_host.images.normalization import Normalization
-from delt_host.images.randaugment import apply_operations, draw_operations
+from delt_host.images.randaugment import apply_operations, parse_randaugment
 
 
 def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
@@ -39,8 +38,8 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
 
     `order` (N,) int32; `box` (N, 4) int16 (top, left, height, width), or offsets (dy, dx, 0, 0) for padded crops; `flip`
     (N,) bool; `partner` (N,) int32 positions in `order`; `mix` (steps, 5) float32 (own share, top, left, bottom, right);
-    and, where the protocol asks, `operation`, `level`, `sign` (N, n), `strips` (N, 2, k), and `siamese` (steps,) uint8 with
-    `draws` (N, 3) float32.
+    and, where the protocol asks, `operation`, `argument`, `resample` (N, n), `strips` (N, 2, k), and `siamese` (steps,)
+    uint8 with `draws` (N, 3) float32.
     """
     protocol, size = problem.protocol, problem.image_size
     rng = problem.generator("views", epoch)
@@ -67,7 +66,7 @@ def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
             mix.append((beta(rng, protocol.mix_alpha), 0, 0, 0, 0))
     views |= {"partner": partner.int(), "mix": torch.tensor(mix, dtype=torch.float32)}
     if protocol.randaugment:
-        views |= draw_operations(rng, count, *parse_randaugment(protocol.randaugment))
+        views |= parse_randaugment(protocol.randaugment).draw(rng, count, size)
     if protocol.shuffle_patches > 1:
         views["strips"] = torch.rand(count, 2, protocol.shuffle_patches, generator=rng).argsort(dim=2)
     if protocol.siamese:
@@ -115,11 +114,11 @@ def replay_batch(
     places = batching.places(len(views["order"]), settings.batch, step)
     positions = torch.arange(places.start, places.stop)
     index = views["order"][positions].long()
-    chosen, targets = reader.read(index), reader.targets
+    chosen, targets = reader.read(index).to(device), reader.targets
     if "operation" in views:
-        drawn = (views[name][positions] for name in ("operation", "level", "sign"))
+        drawn = (views[name][positions] for name in ("operation", "argument", "resample"))
         chosen = apply_operations(chosen, *drawn)
-    unit = chosen.to(device).float() / 255
+    unit = chosen.float() / 255
     matrices = _matrices(settings, views, positions, unit.shape[-1])
     images = settings.normalization.normalize(apply_view(unit, *matrices))
     share, *box = views["mix"][step].tolist()

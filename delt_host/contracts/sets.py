@@ -60,14 +60,26 @@ class Distilled(ImageReader, Brief):
     """What reads the images in place of the form, where nothing is packed."""
 
     @classmethod
-    def of(cls, pixels: Tensor, targets: Tensor, cost: Cost | None = None) -> Distilled:
-        """A set of images in memory: `pixels` (N, 3, S, S) uint8 RGB, `targets` (N,) int64."""
+    def of(
+        cls,
+        pixels: Tensor,
+        targets: Tensor,
+        cost: Cost | None = None,
+        labels: Tensor | None = None,
+        learning_rate: Tensor | None = None,
+    ) -> Distilled:
+        """A set of images in memory: `pixels` (N, 3, S, S) uint8 RGB, `targets` (N,) int64, and what was learned beside them:
+        `labels` (N, C) float32 logits, `learning_rate` () float32."""
         form, packed = Pixels(), {"images": pixels}
+        learned = {"labels": labels, "learning_rate": learning_rate}
+        kept = {name: each for name, each in learned.items() if each is not None}
         return cls(
             form=form,
             packed=packed,
             targets=targets,
-            fingerprint=fingerprint_of(form, packed, targets),
+            fingerprint=fingerprint_of(form, packed, targets, kept),
+            labels=labels,
+            learning_rate=learning_rate,
             cost=cost,
         )
 

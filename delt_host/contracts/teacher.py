@@ -221,20 +221,30 @@ def check_accuracy(teacher: Teacher, data: RealData, measured: float, advice: st
         return
     if advice is not None:
         why = advice or "training did not work: take another learning rate, more epochs, or another network"
-    elif teacher.class_names == data.class_names:
-        why = (
-            f"is it a {teacher.architecture} as we build it, stem and all, are its outputs in the order of the classes "
-            f"({_shown(data.class_names)}), and was it trained with mean {teacher.mean}, std {teacher.std}?"
-        )
     else:
-        why = (
-            f"is its class order or normalisation another one? teacher: {_shown(teacher.class_names)}; "
-            f"dataset: {_shown(data.class_names)}; mean {teacher.mean}, std {teacher.std}"
-        )
+        why = suspects(teacher, data)
     raise InputError(
         f"the teacher is near chance on {data.name}: top-1 {measured:.1f} % of {len(data.test)} test images, at least "
         f"{limit:.1f} % is needed; {why}"
     )
+
+
+def suspects(teacher: Teacher, data: RealData) -> str:
+    """What may be wrong with a teacher from elsewhere that is worse on these data than where it was trained, as a question."""
+    order = f"in the order of the classes ({_shown(data.class_names)})"
+    if teacher.class_names != data.class_names:
+        order = (
+            f"in the order of its classes ({_shown(teacher.class_names)}; the dataset's: {_shown(data.class_names)})"
+        )
+    return (
+        f"is it a {short_name(teacher.architecture)} as we build it (stride and max pooling of a stem have no names among the "
+        "weights: import-teacher --model ./FILE.py:NAME takes a function that builds another), "
+        f"are its outputs {order}, and was it trained with mean {_rounded(teacher.mean)}, std {_rounded(teacher.std)}?"
+    )
+
+
+def _rounded(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.4g}" for value in values)  # as --mean takes them
 
 
 def _shown(names: tuple[str, ...], most: int = 20) -> str:

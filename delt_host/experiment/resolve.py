@@ -22,7 +22,7 @@ from delt_host.contracts.methods import Method
 from delt_host.contracts.services import Services
 from delt_host.contracts.teacher import Teacher
 from delt_host.experiment.asked_teachers import given_teachers, with_asked
-from delt_host.experiment.columns import columns, evaluators
+from delt_host.experiment.columns import ColumnMaker, evaluators
 from delt_host.experiment.experiment import AskedTeacher, Budget, Experiment, Named
 from delt_host.experiment.parts import Parts
 from delt_host.experiment.request import Request, check_student_count, parse_seeds
@@ -49,9 +49,11 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     swaps = {stage: getattr(request, stage) for stage in PARTS if getattr(request, stage)}
     rows = RowMaker(parts, ipc, swaps).rows(request)
     given = given_teachers(request.teacher, parts)
-    regimes = columns(request.regime, parts, bool(given))
     model = given[0].model if given else str(parts.suggested.get("teacher.model", DEFAULT_STUDENT))
     scorers = evaluators(request, rows, model, parts)
+    trained = dict.fromkeys(model for named in scorers for model in named.component.trainings)
+    maker = ColumnMaker(parts, ipc, tuple(trained))
+    regimes = maker.columns(request.regime, bool(given))
     asking: list[tuple[str, Named[Any]]] = [p for row in rows if makes_images for p in row.stages().items()]
     asking += [("relabeler", column.relabeler) for column in regimes]
     asking += [("evaluator", each) for each in scorers]
@@ -88,7 +90,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
         objects=tuple(parts.objects),
-        notes=(*((slow,) if threads > cores else ()), *registry.files.remarks),
+        notes=(*((slow,) if threads > cores else ()), *maker.not_taken(regimes), *registry.files.remarks),
     )
 
 

@@ -8,6 +8,7 @@ border), differentiable, and needs no loop over images.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -98,6 +99,27 @@ def apply_view(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     rows, columns = rows.to(images.device).unsqueeze(-3), columns.to(images.device).unsqueeze(-3)
     return torch.matmul(torch.matmul(rows, images), columns.transpose(-1, -2))
+
+
+def random_views(
+    images: Tensor, rng: torch.Generator, crop: Literal["pad", "resized", "none"], *, flip: bool
+) -> Tensor:
+    """A view (B, C, S, S) of its own of each of `images` (B, C, S, S), as networks are trained on them.
+
+    `pad` is a crop of the image padded by an eighth with zeros, `resized` RandomResizedCrop(0.08, 1); `flip` mirrors half.
+    """
+    count, size = len(images), images.shape[-1]
+    if crop == "pad":
+        down, right = draw_offsets(rng, count, size)
+        rows, columns = shift_matrix(down, size), shift_matrix(right, size)
+    elif crop == "resized":
+        box = draw_crops(rng, count, size, (0.08, 1.0))
+        rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
+    else:
+        rows = columns = torch.eye(size)[None].expand(count, -1, -1)
+    if flip:
+        columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
+    return apply_view(images, rows, columns)
 
 
 def cutmix_box(rng: torch.Generator, alpha: float, size: int) -> tuple[float, tuple[int, int, int, int]]:

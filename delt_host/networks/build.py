@@ -26,7 +26,8 @@ def build_model(name: str, num_classes: int, image_size: int, extra: Mapping[str
     """A freshly initialised network; ``torchvision:NAME`` and ``timm:NAME`` force one library.
 
     Layers are initialised from torch's global generator: wrap in `isolated_rng`. InputError for an unknown name, with
-    the nearest ones, and for a network that cannot take images of this size.
+    the one whose docstring says, in backquotes, that others call it so, or else the nearest ones; and for a network that
+    cannot take images of this size.
     """
     network = _builder(name, extra or {})(num_classes, image_size)
     _check_forward(network, short_name(name), num_classes, image_size)
@@ -56,14 +57,23 @@ def library_names(library: str) -> list[str]:
 
 def size_of(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> int:
     """How many parameters a network has. Nothing is allocated for them where it can be built on torch's device `meta`."""
+    return sum(parameter.numel() for parameter in _outline(name, num_classes, image_size, own).parameters())
+
+
+def shapes_of(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> dict[str, torch.Size]:
+    """The shape of each tensor of a network's state dict by its name, in order; allocated as for `size_of`."""
+    state = _outline(name, num_classes, image_size, own).state_dict()
+    return {key: tensor.shape for key, tensor in state.items()}
+
+
+def _outline(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> nn.Module:
     build = _builder(name, own)
     with isolated_rng(0, "size"):
         try:
             with torch.device("meta"):
-                network = build(num_classes, image_size)
+                return build(num_classes, image_size)
         except (RuntimeError, NotImplementedError):  # it looks at values of its tensors
-            network = build(num_classes, image_size)
-    return sum(parameter.numel() for parameter in network.parameters())
+            return build(num_classes, image_size)
 
 
 def about_library(name: str, own: Mapping[str, Builder]) -> str:
@@ -84,8 +94,9 @@ def _builder(name: str, own: Mapping[str, Builder]) -> Builder:
 
 
 def _unknown(name: str, own: Mapping[str, Builder]) -> InputError:
-    plain = name.rpartition(":")[2]
-    found = nearest(plain, [*own, *_torchvision_names(), *_timm_names()], NEAREST)
+    if called := [each for each, builder in own.items() if f"`{name}`" in (inspect.getdoc(builder) or "")]:
+        return InputError(f"unknown model {name!r}: it is {' or '.join(called)} here")
+    found = nearest(name.rpartition(":")[2], [*own, *_torchvision_names(), *_timm_names()], NEAREST)
     hint = f"; nearest: {', '.join(found)}" if found else ""
     return InputError(
         f"unknown model {name!r}{hint}; ours are {', '.join(sorted(own))}, any of torchvision or timm, "

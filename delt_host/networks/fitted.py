@@ -11,19 +11,29 @@ from delt_host.basics.errors import InputError
 from delt_host.images.normalization import Normalization
 
 SHOWN_KEYS = 3  # keys of each kind in an error
+SUSPECTS = "is it another architecture, another number of classes, or a stem for another image size?"
 
 
 def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Load the weights strictly; InputError that names missing, unexpected and misshapen keys."""
+    """Load the weights strictly; InputError as of `check_state`."""
     own = model.state_dict()
+    check_state({name: tensor.shape for name, tensor in own.items()}, state, source)
+    model.load_state_dict({**own, **state})
+
+
+def check_state(
+    shapes: Mapping[str, torch.Size], state: Mapping[str, Tensor], source: str, advice: str = SUSPECTS
+) -> None:
+    """InputError, which names missing, unexpected and misshapen keys and ends with `advice`, unless the weights are those of a
+    network of these shapes. Only BatchNorm's batch counters, which nothing here reads, may be missing: SRe2L's and older files
+    lack them."""
     wrong = {
-        # SRe2L's and older files lack BatchNorm's batch counter, which nothing here reads.
-        "missing": [name for name in own if name not in state and not name.endswith("num_batches_tracked")],
-        "unexpected": [name for name in state if name not in own],
+        "missing": [name for name in shapes if name not in state and not name.endswith("num_batches_tracked")],
+        "unexpected": [name for name in state if name not in shapes],
         "of another shape": [
-            f"{name} {tuple(state[name].shape)} for {tuple(tensor.shape)}"
-            for name, tensor in own.items()
-            if name in state and state[name].shape != tensor.shape
+            f"{name} {tuple(state[name].shape)} for {tuple(shape)}"
+            for name, shape in shapes.items()
+            if name in state and state[name].shape != shape
         ],
     }
     problems = [
@@ -32,11 +42,7 @@ def fit_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> Non
         if names
     ]
     if problems:
-        raise InputError(
-            f"the weights of {source} do not fit the network: {'; '.join(problems)}; is it another architecture, "
-            "another number of classes, or a stem for another image size?"
-        )
-    model.load_state_dict({**own, **state})
+        raise InputError(f"the weights of {source} do not fit the network: {'; '.join(problems)}; {advice}")
 
 
 class Adapted(nn.Module):

@@ -126,10 +126,12 @@ def _cost(course: Course, scorer: Scorer) -> Iterator[Passes]:
     protocol = problem.protocol
     views = protocol.views_of(problem, problem.num_images)
     epochs = protocol.epochs_of(problem, problem.ipc * problem.num_classes)
-    tests = 1 + (epochs // protocol.evaluate_every if protocol.evaluate_every else 0)
+    tests = 1 + sum(protocol.tests(epoch, epochs) for epoch in range(epochs - 1))
+    every = len(problem.data.test)
+    images = min(protocol.test_images * problem.num_classes, every) if protocol.test_images else every
     for network, times in scorer.evaluator.component.trainings.items():
         yield Passes(network, "training", times * views)
-        yield Passes(network, "forward", times * tests * len(problem.data.test))
+        yield Passes(network, "forward", times * tests * images)
         for teacher in problem.seen_by(relabeler).teachers if while_training(relabeler, course.stores) else ():
             yield Passes(teacher.architecture, "forward", times * views)
 

@@ -242,7 +242,7 @@ def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
     hour of distilling."""
     students = [model for named in experiment.evaluators for model in named.component.trainings]
     images = experiment.ipc * data.num_classes
-    sizes = {column.protocol.component.batch_for(experiment.ipc, data.num_classes) for column in experiment.regimes}
+    sizes = {column.protocol.component.part_for(experiment.ipc, data.num_classes) for column in experiment.regimes}
     for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
         with host.guarding("model", model), isolated_rng(0, "check"):
             network = build_model(model, data.num_classes, data.image_size, host.registry.things("model"))

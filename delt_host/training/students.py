@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +12,13 @@ from itertools import count, islice
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from delt_host.basics import batching
 from delt_host.basics.errors import RunError
+from delt_host.basics.file_words import short_name
 from delt_host.contracts.labels import Labels
 from delt_host.contracts.problem import Problem
-from delt_host.contracts.protocol import Protocol
+from delt_host.contracts.protocol import Decayed, Protocol
 from delt_host.contracts.relabeler import Batch
 from delt_host.networks.build import build_model
 from delt_host.networks.named_optimizers import make_optimizer
@@ -62,61 +64,67 @@ def train_student(
     student after every optimizer step. RunError where the loss is no longer finite.
     """
     protocol, compute = problem.protocol, problem.compute
+    called = short_name(model)  # a network from a file draws the same wherever the file lies
     began = time.perf_counter()
     if student is None:
-        with problem.isolated("student", model):
+        with problem.isolated("student", called):
             student = build_model(model, problem.num_classes, problem.image_size, problem.models)
         student = compute.place(student)
     base = protocol.learning_rate_for(model) if labels.learning_rate is None else labels.learning_rate
     optimizer = _optimizer(student, protocol, base)
-    average = None
-    if protocol.average:  # of weights and BatchNorm statistics alike
-        average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(protocol.average), use_buffers=True)
+    average = Average(student, protocol.average) if protocol.average else None
+    whole, at_once = (each(problem.ipc, problem.num_classes) for each in (protocol.batch_for, protocol.part_for))
     wanted, an_epoch = protocol.steps_for(problem), protocol.steps_an_epoch(problem)
     epochs, batches = wanted / an_epoch, _endless(labels)
     steps, passes, best, last, per_class = 0, 0, 0.0, 0.0, [0.0]
     curve: dict[str, list[float]] = {"epoch": [], "loss": [], "tested_epoch": [], "accuracy": []}
     for epoch in range(math.ceil(epochs)):
         student.train()
+        factor = rate_factor(protocol, epoch, epochs)
+        if protocol.step_restarts and milestones(protocol, epoch, epochs) > milestones(protocol, epoch - 1, epochs):
+            optimizer.state.clear()
         for group in optimizer.param_groups:
-            group["lr"] = base * rate_factor(protocol, epoch, epochs)
+            group["lr"] = base * factor
         loss = torch.zeros(())
-        with problem.isolated("dropout", model, epoch):
+        with problem.isolated("dropout", called, epoch):
             for number, drawn in islice(batches, min(an_epoch, wanted - steps)):
                 batch, passes = drawn.to(compute.device, non_blocking=True), number + 1
-                images = batch.images
-                if protocol.legacy_double_forward:
-                    with torch.no_grad(), compute.autocast():
-                        student(images)
-                with compute.autocast():
-                    logits = student(images)
-                loss = distillation_loss(logits.float(), batch, labels.kind, protocol)
-                if penalty is not None:
-                    loss = loss + penalty(student)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss = torch.zeros((), device=compute.device)
+                for part in _parts(batch, at_once):
+                    if protocol.legacy_double_forward:
+                        with torch.no_grad(), compute.autocast():
+                            student(part.images)
+                    with compute.autocast():
+                        logits = student(part.images)
+                    of_part = distillation_loss(logits.float(), part, labels.kind, protocol)
+                    if penalty is not None:
+                        of_part = of_part + penalty(student)
+                    of_part = of_part / batching.steps(whole, at_once)
+                    of_part.backward()
+                    loss += of_part.detach()
                 optimizer.step()
                 if after_step is not None:
                     after_step(student)
                 if average is not None:
-                    average.update_parameters(student)
+                    average.update(student)
                 steps += 1
-        value = float(loss.detach())
+        value = float(loss)
         if not math.isfinite(value):
             raise RunError(f"training {model} diverged in epoch {epoch}; lower it: --set protocol.learning_rate=…")
         curve["epoch"].append(epoch)
         curve["loss"].append(value)
         final = steps == wanted
-        if final or (protocol.evaluate_every and (epoch + 1) % protocol.evaluate_every == 0):
-            tested = (student if average is None else average.module).eval()
-            last, per_class = accuracy(tested, problem.view_normalization, problem.data.test, compute)
+        if final or protocol.tests(epoch, epochs):
+            tested = (student if average is None else average.with_statistics_of(student)).eval()
+            last, per_class = accuracy(tested, problem.view_normalization, problem.test, compute)
             best = max(best, last)
             curve["tested_epoch"].append(epoch)
             curve["accuracy"].append(last)
         if progress:
             progress(1, {"loss": value})
     return Training(
-        student=student if average is None else average.module,
+        student=student if average is None else average.network,
         last=last,
         best=best,
         per_class=per_class,
@@ -126,6 +134,34 @@ def train_student(
         seconds=time.perf_counter() - began,
         curve=curve,
     )
+
+
+class Average:
+    """The exponential moving average of a student's parameters, from its first weights on (EDC's `EMAMODEL`)."""
+
+    def __init__(self, student: nn.Module, decay: float) -> None:
+        self.network, self.decay = copy.deepcopy(student), decay
+
+    @torch.no_grad()
+    def update(self, student: nn.Module) -> None:
+        """After an optimiser step."""
+        for own, new in zip(self.network.parameters(), student.parameters(), strict=True):
+            own.mul_(self.decay).add_(new, alpha=1 - self.decay)
+
+    @torch.no_grad()
+    def with_statistics_of(self, student: nn.Module) -> nn.Module:
+        """The network, with BatchNorm statistics that are the student's now: what EDC tests has its own parameters swapped for
+        these, and keeps its buffers."""
+        for own, new in zip(self.network.buffers(), student.buffers(), strict=True):
+            own.copy_(new)
+        return self.network
+
+
+def _parts(batch: Batch, size: int) -> Iterator[Batch]:
+    """Parts of at most so many views, in their order, none of one alone; the batch itself where it is no larger."""
+    count = len(batch.images)
+    parts = batching.steps(count, size)
+    yield from [batch] if parts == 1 else (batch.part(batching.places(count, size, step)) for step in range(parts))
 
 
 def _endless(labels: Labels) -> Iterator[tuple[int, Batch]]:
@@ -165,23 +201,38 @@ def distillation_loss(logits: Tensor, batch: Batch, kind: str, protocol: Protoco
 def rate_factor(protocol: Protocol, epoch: int, epochs: float) -> float:
     """The learning rate of an epoch, of `epochs` in all, as a share of the base rate."""
     if epoch < protocol.warmup_epochs:
-        return (epoch + 1) / protocol.warmup_epochs
+        start = protocol.warmup_from
+        return start + (1 - start) * (epoch + (not start)) / protocol.warmup_epochs
     if protocol.schedule == "constant":
         return 1.0
     if protocol.schedule == "step":
-        return 1.0 if epoch < epochs / 2 else 0.1
-    span = epochs - protocol.warmup_epochs
+        return protocol.step_factor ** milestones(protocol, epoch, epochs)
+    done, span = epoch - protocol.warmup_epochs, epochs - protocol.warmup_epochs
+    if protocol.schedule == "half-linear":
+        return 1 - done / (2 * span)
     half = 1 if protocol.schedule == "cosine" else 2
-    start = epochs - span / 6  # of the straight end
-    if protocol.schedule == "half-cosine-linear" and epoch > start:
-        at_start = 0.5 * (1 + math.cos(math.pi * (5 / 6) / half))
-        return at_start * (epochs - epoch) / (epochs - start)
-    return 0.5 * (1 + math.cos(math.pi * (epoch - protocol.warmup_epochs) / (half * span)))
+    if protocol.schedule == "half-cosine-linear" and done > span * 5 / 6:
+        return 0.5 * (1 + math.cos(math.pi * 5 / (6 * half))) * (1 - done / span)
+    return 0.5 * (1 + math.cos(math.pi * done / (half * span)))
+
+
+def milestones(protocol: Protocol, epoch: int, epochs: float) -> int:
+    """How many milestones the schedule `step` has reached in an epoch; of another schedule none."""
+    return sum(epoch >= share * epochs - 1e-6 for share in protocol.milestones) if protocol.schedule == "step" else 0
+
+
+def split_by_decay(student: nn.Module, decayed: Decayed) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """A network's parameters with weight decay, and those without."""
+    with_decay: list[nn.Parameter] = []
+    without: list[nn.Parameter] = []
+    for name, parameter in student.named_parameters():
+        matrix = parameter.ndim > 1 and (decayed == "matrices" or "weight" in name)
+        (with_decay if matrix or decayed == "all" else without).append(parameter)
+    return with_decay, without
 
 
 def _optimizer(student: nn.Module, protocol: Protocol, rate: float) -> torch.optim.Optimizer:
-    decayed = [p for p in student.parameters() if p.ndim > 1 or protocol.decay_biases_and_norms]
-    free = [p for p in student.parameters() if p.ndim <= 1 and not protocol.decay_biases_and_norms]
+    decayed, free = split_by_decay(student, protocol.decayed)
     groups = [
         {"params": decayed, "weight_decay": protocol.weight_decay},
         {"params": free, "weight_decay": 0.0},

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from delt_host import InputError
+from delt_host.toolbox import zoom
 from delt_plugins.datasets.levels import Levels, of_16_bits
 from delt_plugins.datasets.reading import ReadingReport
 
@@ -214,14 +214,13 @@ _room = _Room(ROOM)
 
 
 def fit(image: Tensor, size: int) -> Tensor:
-    """uint8 (3, H, W) to (3, size, size): the short side to size // 7 * 8, then the centre (224 from 256, 64 from 72).
+    """uint8 (3, H, W) to (3, size, size): the short side to size // 7 * 8, then the centre (224 from 256, 64 from 72), as
+    RDED's and DELT's code reads images.
 
-    An image of the size asked for stays as it is. Antialiased bilinear; RDED's and DELT's validation transform.
+    An image of the size asked for stays as it is, where theirs is enlarged, too: options `zoom` of `ranked` and `test_zoom` of
+    protocols do as theirs.
     """
-    if image.shape[1:] == (size, size):
-        return image
-    resized = transforms.resize(image, [max(size // 7 * 8, size)], antialias=True)
-    return transforms.center_crop(resized, [size, size])
+    return image if image.shape[1:] == (size, size) else zoom(image, size)
 
 
 def decode_all(

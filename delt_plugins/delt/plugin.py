@@ -16,8 +16,17 @@ DELT = Method(
     regime="online:delt-repo",
     # Table 8c: at IPC 1 there are no rounds and the iterations are the dataset's, here as for ResNet-18 (ImageNet: ConvNet-4).
     datasets={
-        f"{dataset} ipc 1": {"scheduler.iterations": iterations, "scheduler.round_iterations": iterations}
-        for dataset, iterations in {"cifar10": 2000, "tiny-imagenet": 500, "imagenette": 1000, "imagenet": 3000}.items()
+        # data_selection.py and recover.py read images of 64 px as it reads photographs: enlarged, and their centre.
+        "tiny-imagenet": {"initializer.zoom": True},
+        **{
+            f"{dataset} ipc 1": {"scheduler.iterations": iterations, "scheduler.round_iterations": iterations}
+            for dataset, iterations in {
+                "cifar10": 2000,
+                "tiny-imagenet": 500,
+                "imagenette": 1000,
+                "imagenet": 3000,
+            }.items()
+        },
     },
 )
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from delt_host import Protocol, Schedule
-from delt_plugins.rded.protocol import LARGE, STUDENT_LEARNING_RATES, Rded
+from delt_plugins.rded.protocol import LARGE, SMALL, STUDENT_LEARNING_RATES, Rded
 
 
 class DeltPaper(Protocol):
@@ -31,14 +31,27 @@ class DeltPaper(Protocol):
 class DeltRepo(Rded):
     """What the DELT repository runs: RDED's code with crops from 0.08 and RandAugment."""
 
-    source: ClassVar[str] = "DELT, evaluation/main.py and argument.py"
+    version: ClassVar[int] = 2
+    source: ClassVar[str] = "DELT, evaluation/validation/main.py and argument.py"
     datasets: ClassVar = {
+        **SMALL,
         "cifar10": {"randaugment": "m5-n4"},
-        "tiny-imagenet": {"randaugment": "m4-n3", "batch_size": 100, "batch_size_doubled_from": 0},
-        "imagenette": {"randaugment": "m6-n2"},
+        "tiny-imagenet": {
+            "randaugment": "m4-n3",
+            "batch_size": 100,
+            "batch_size_doubled_from": 0,
+            "test_zoom": True,
+        },
+        "imagenette": {"randaugment": "m6-n2", "test_images": 50},
         "imagenet100": {"randaugment": "m6-n2"},
         "imagenet": {"randaugment": "m6-n2", "min_crop": 0.25},
+        # Half of the doubled batch.
+        **dict.fromkeys(("imagenet100 resnet101", "imagenet resnet101"), {"batch_size_doubled_from": 0}),
     }
 
     min_crop: float = Field(0.08, gt=0, le=1)
     """The least share of the area that a resized crop shows."""
+    evaluate_counted_from: int = Field(0, ge=0, le=1)
+    """The first of so many epochs."""
+    evaluate_after: float = Field(0.0, ge=0, le=1)
+    """The share of the epochs up to which none is tested."""

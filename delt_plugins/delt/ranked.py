@@ -12,10 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 from delt_host import Initializer, Prepared, Problem, Start
+from delt_host.toolbox import Zoomed
 from delt_plugins.controls.real import too_few_images
 from delt_plugins.delt.true_class import true_class_scores
 
 Order = Literal["median-out", "ascending", "descending", "random"]
+
+ATTEMPTS = 10  # torchvision's RandomResizedCrop gives up after ten tries
 
 # The order in which each selection lists its images when the user names none: data_selection.py.
 NATURAL_ORDER: dict[str, Order] = {
@@ -36,6 +39,9 @@ class Ranked(Initializer):
     order: Literal["selection", "median-out", "ascending", "descending", "random"] = "selection"
     """The order within a class, which EarlyLate turns into time: the first is optimised longest. `selection`: the
     selection's own (medium: median-out, lowest: ascending, highest: descending)."""
+    zoom: bool = False
+    """Take whole images as DELT's code does although their files have the size asked for: the centres of enlarged ones, 64 px
+    of 72. Files of another size are read so anyway."""
     patches: int = Field(1, ge=1, le=5)
     """Patches along a side: 1 takes whole images, g > 1 stitches g x g patches into one image."""
     cut: bool = False
@@ -51,7 +57,7 @@ class Ranked(Initializer):
         return self.patches == 1 and not self.cut
 
     def prepares(self, problem: Problem) -> list[Prepared]:
-        return [true_class_scores(problem)] if self.whole else []
+        return [true_class_scores(problem, self.zoom)] if self.whole else []
 
     def passes(self, problem: Problem) -> float:
         if self.whole:
@@ -61,15 +67,16 @@ class Ranked(Initializer):
         return float((sources * keep.clamp_min(self.crops)).sum())
 
     def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
-        scores = problem.prepared(true_class_scores(problem))["scores"] if self.whole else torch.empty(0)
+        scores = problem.prepared(true_class_scores(problem, self.zoom))["scores"] if self.whole else torch.empty(0)
+        train = Zoomed(problem.data.train) if self.zoom else problem.data.train
         parts = []
         for label in classes:
-            available = problem.data.train.of_class(label)
+            available = train.of_class(label)
             if len(available) < problem.count:
                 raise too_few_images(problem.class_names[label], len(available), problem.count)
             if self.whole:
                 chosen = self._choose(problem, label, scores[available], problem.count)
-                parts.append(problem.data.train.read(available[chosen]))
+                parts.append(train.read(available[chosen]))
             else:
                 parts.append(self._grids(problem, label, available))
             problem.advance(problem.count)
@@ -113,18 +120,12 @@ class Ranked(Initializer):
             scores.append(likelihood[best])
         pool, ranking = torch.cat(patches), torch.cat(scores)
         chosen = pool[self._choose(problem, label, ranking, needed)]
-        cells = chosen.view(self.patches, self.patches, count, 3, side, side)
-        grid = cells.permute(2, 3, 0, 4, 1, 5).reshape(count, 3, side * self.patches, side * self.patches)
-        return F.interpolate(grid, size=problem.image_size, mode="nearest")
+        return stitch(chosen.view(self.patches, self.patches, count, 3, side, side), problem.image_size)
 
     def _crop(self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator) -> Tensor:
-        """(count, 3, side, side) normalised square crops of area share 0.08 to 1 (RDED: ratio 1:1, antialiased)."""
-        height, width = original.shape[1:]
+        """(count, 3, side, side) normalised square crops (RDED: antialiased)."""
         crops = []
-        for share, y, x in torch.rand(count, 3, generator=rng).tolist():
-            length = max(round(math.sqrt((0.08 + 0.92 * share) * height * width)), 1)
-            length = min(length, height, width)
-            top, left = int(y * (height - length + 1)), int(x * (width - length + 1))
+        for top, left, length in draw_squares(rng, count, *original.shape[1:]).tolist():
             part = original[None, :, top : top + length, left : left + length].float() / 255
             crops.append(F.interpolate(part, size=side, mode="bilinear", antialias=True))
         return problem.normalization.normalize(torch.cat(crops))
@@ -135,6 +136,34 @@ class Ranked(Initializer):
         after = problem.image_size - crops.shape[-1] - before
         padded = F.pad(crops, (before, after, before, after))
         return problem.teacher_logits(padded).softmax(dim=1)[:, label]
+
+
+def draw_squares(rng: torch.Generator, count: int, height: int, width: int) -> Tensor:
+    """Boxes (count, 3) int64 of (top, left, side): torchvision's `RandomResizedCrop` with its scale of 0.08 to 1 and ratio 1.
+
+    A square that does not fit into the image is drawn again; after ten tries it is the largest one, in the middle.
+    """
+    area = torch.empty(count, ATTEMPTS, dtype=torch.float64).uniform_(0.08, 1, generator=rng) * height * width
+    place = torch.rand(count, 2, dtype=torch.float64, generator=rng)
+    sides, largest = area.sqrt().round().long(), min(height, width)
+    fits = (sides > 0) & (sides <= largest)
+    found = fits.any(dim=1)
+    side = torch.where(found, sides.gather(1, fits.int().argmax(dim=1, keepdim=True))[:, 0], largest)
+    room = torch.tensor([height, width]) - side[:, None]
+    corner = torch.where(found[:, None], (place * (room + 1)).long(), room // 2)
+    return torch.cat([corner, side[:, None]], dim=1)
+
+
+def stitch(cells: Tensor, size: int) -> Tensor:
+    """(count, 3, size, size) of cells (k, k, count, 3, s, s), by row and column; where k does not divide the size the first
+    rows and columns are a pixel larger, their cells enlarged by nearest neighbour (RDED's `mix_images`)."""
+    k = len(cells)
+    sides = [size // k + (place < size % k) for place in range(k)]
+    rows = []
+    for height, line in zip(sides, cells, strict=True):
+        parts = [F.interpolate(cell, size=(height, width)) for width, cell in zip(sides, line, strict=True)]
+        rows.append(torch.cat(parts, dim=3))
+    return torch.cat(rows, dim=2)
 
 
 def median_out(count: int) -> Tensor:

@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from delt_host import Checkpoint, Passes, Prepared, Problem
+from delt_host.toolbox import Zoomed
 
 BATCH = 500
 
 
-def true_class_scores(problem: Problem) -> Prepared:
+def true_class_scores(problem: Problem, zoom: bool = False) -> Prepared:
     """The first teacher's softmax score of the true class for every training image: `scores` (N_train,) float32, in 0..1.
 
-    Whole images, eval mode, the teacher's own normalisation (DELT, section 3.1, ranking score).
+    Whole images, or with `zoom` the centres of enlarged ones; eval mode, the teacher's own normalisation (DELT, section 3.1,
+    ranking score).
     """
-    train = problem.data.train
+    train = Zoomed(problem.data.train) if zoom else problem.data.train
 
     def score(checkpoint: Checkpoint) -> dict[str, Tensor]:
         scores, done = torch.empty(len(train)), 0
@@ -33,4 +35,4 @@ def true_class_scores(problem: Problem) -> Prepared:
         return {"scores": scores}
 
     cost = Passes(problem.teacher.architecture, "forward", len(train))
-    return Prepared("true-class-scores", score, (cost,))
+    return Prepared("true-class-scores", score, (cost,), {"zoom": zoom})

@@ -112,7 +112,9 @@ class Meaning:
 
     def _unknown(self, word: str, kind: str) -> InputError:
         names = self._names() if not kind else dict.fromkeys(self.kinds()[kind], kind)
-        near = lookup.guesses(word, names)
+        models = self.found["things"]["model"].values()
+        near = [each["name"] for each in models if f"`{word}`" in each["about"]]  # what others call it
+        near = near or lookup.guesses(word, names)
         if not near and kind in ("", "model"):
             names = {name: f"network of {library}" for library in LIBRARIES for name in self.library(library)}
             near = lookup.guesses(word, names)

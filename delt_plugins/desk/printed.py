@@ -70,7 +70,9 @@ def _made_of_choices(record: Record) -> None:
         if stage in record:
             _choice(stage, record[stage])
     if record.get("regime"):
-        terminal.say(f"  published regime: {record['regime']} (a run tells all rows the same; see --regime)")
+        terminal.say(
+            f"  published regime: {record['regime']} (--regime {record['name']}; a run tells all rows the same)"
+        )
 
 
 def _choice(stage: str, choice: Record | None) -> None:

@@ -10,17 +10,18 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from delt_host import Protocol, Schedule, hookimpl
+from delt_host import Decayed, Protocol, Schedule, hookimpl
 from delt_host.toolbox import EVERY_OPERATION
 
 
 class Dsa(Protocol):
-    """A thousand epochs of SGD, a tenth of the rate from half of them on; views are augmented by one of six operations a batch,
-    and by nothing else."""
+    """A thousand and one epochs of SGD, begun anew at a tenth of the rate after 502 of them; views are augmented by one of six
+    operations a batch, and by nothing else."""
 
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "Zhao and Bilen, ICML 2021, arXiv 2102.08259: evaluation with --method DSA"
 
-    epochs: int = Field(1000, ge=1)
+    epochs: int = Field(1001, ge=1)
     """Over as many images as IPC says."""
     batch_size: int = Field(256, ge=0)
     """Never more than the images that IPC says."""
@@ -30,10 +31,14 @@ class Dsa(Protocol):
     """At first. A rate that was learned with the images goes before it."""
     weight_decay: float = Field(5e-4, ge=0)
     """Of all parameters."""
-    decay_biases_and_norms: bool = True
-    """Whether weight decay is for parameters of one dimension, too."""
+    decayed: Decayed = "all"
+    """Which parameters weight decay is for."""
     schedule: Schedule = "step"
-    """A tenth of the rate from half of the epochs on."""
+    """A tenth of the rate from the milestone on."""
+    milestones: list[float] = Field(default=[502 / 1001])
+    """Where the rate falls, as shares of the epochs: after epoch 501, which utils.py's `Epoch//2+1` is."""
+    step_restarts: bool = True
+    """Whether the optimiser begins anew there."""
     temperature: float = Field(1.0, gt=0)
     """Where labels are logits: cross-entropy with what they say as they are."""
     crop: Literal["resized", "pad", "none"] = "none"

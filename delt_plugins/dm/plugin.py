@@ -9,8 +9,8 @@ DM = Method(
     summary="real images moved until their mean features match the data's under random networks",
     source="Zhao, Bilen: Dataset Condensation with Distribution Matching, WACV 2023, arXiv 2110.04181",
     initializer=use("real"),
-    # Published: SGD at rate 1 for 20,000 iterations, with `scheduler.siamese`. Adam, rate and iterations are ours, without
-    # augmentation.
+    # Published: SGD at rate 1 and momentum 0.5 for 20,000 iterations, with `scheduler.siamese`; docs/published.md has the
+    # options. Adam, rate and iterations are ours, without augmentation.
     scheduler=use(
         "constant", iterations=1000, learning_rate=0.02, crop="none", flip=False, order="class", group_size=10_000
     ),

@@ -1,4 +1,4 @@
-"""EDC: G-VBSM's committee over all images and class by class, on the patches of real images that the teacher is surest of.
+"""EDC: G-VBSM's committee over all images and class by class, on real images, of ImageNet on RDED's.
 
-Matcher and labels are G-VBSM's, the start is DELT's `ranked`; the protocol is its own.
+Matcher and labels are G-VBSM's, RDED's images DELT's `ranked`; the protocol is its own.
 """

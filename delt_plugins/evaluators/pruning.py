@@ -45,7 +45,7 @@ class Pruning(Evaluator):
         dense = train_student(problem, taught.labels, self.network, penalty=penalty)
         masks = smallest_scales(dense.student, self.ratio)
         apply(dense.student, masks)
-        pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.data.test, problem.compute)[0]
+        pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.test, problem.compute)[0]
         again = train_student(
             problem,
             taught.labels,

@@ -11,8 +11,8 @@ from torch import Tensor
 from delt_host import Answer, Batch, Problem
 from delt_plugins.labels.relabelers import Fkd
 
-# Table 1 of G-VBSM; its CIFAR networks are ours of the same names, with stems for small images.
-SMALL_POOL = ("resnet18", "convnet3_in", "mobilenet_v2", "wrn_16_2", "shufflenet_v2_x0_5")
+# Recover and relabel scripts: their own ResNet18, ConvNetW128, MobileNetV2, WRN_16_2 and ShuffleNetV2_0_5; torchvision's.
+SMALL_POOL = ("resnet18", "convnet3_in", "mobilenet_v2_half", "wrn_16_2", "shufflenet_v2_half")
 LARGE_POOL = ("resnet18", "mobilenet_v2", "efficientnet_b0", "shufflenet_v2_x0_5")
 LARGE = ("imagenet", "imagenet100", "imagenette")
 

@@ -16,19 +16,26 @@ GVBSM = Method(
     scheduler=use("constant", learning_rate=0.05, crop="pad", roll=(0, 32), order="class"),
     matcher=use("general-statistics", teachers=SMALL_POOL),
     regime=labelled("gvbsm", SMALL_POOL),
-    datasets=dict.fromkeys(
-        LARGE,
-        {
-            "matcher.teachers": LARGE_POOL,
-            "scheduler.learning_rate": 0.1,
-            "scheduler.crop": "constant",
-            "scheduler.group_size": 80,
-            "matcher.patches": 16,
-            "matcher.decay": 0.4,
-            "matcher.drop": 0.0,
-            "regime": labelled("gvbsm", LARGE_POOL) + ",relabeler.rescale=true",
-        },
-    ),
+    # A group is what one GPU has of a script's batch: 100 on one, 100 on two, 80 on two.
+    datasets={
+        "cifar100": {"scheduler.group_size": 50},
+        "tiny-imagenet": {"scheduler.group_size": 50, "scheduler.order": "tenths"},
+        **dict.fromkeys(
+            LARGE,
+            {
+                "matcher.teachers": LARGE_POOL,
+                "scheduler.learning_rate": 0.1,
+                "scheduler.crop": "constant",
+                "scheduler.group_size": 40,
+                "matcher.patch": 16,
+                "matcher.decay": 0.4,
+                "matcher.drop": 0.0,
+                "matcher.real_crop": "resized",
+                "matcher.real_batch": 256,
+                "regime": labelled("gvbsm", LARGE_POOL) + ",relabeler.rescale=true",
+            },
+        ),
+    },
 )
 
 

@@ -131,16 +131,17 @@ def _answer(folder: Path) -> None:
                 found["after"] = digests(results(thing, then))
         except BaseException as error:
             found = {"error": sentence(error)}
-        seen = modules_of(thing if hasattr(thing, "__qualname__") else type(thing))
-        found["unseen"] = sorted(name for name in set(sys.modules) - before if _is_a_helper(name, seen))
+        helpers = set(filter(_is_a_helper, set(sys.modules) - before))
+        seen = modules_of(thing if hasattr(thing, "__qualname__") else type(thing)) if helpers else frozenset()
+        found["unseen"] = sorted(helpers - seen)
     (folder / "writing").write_text(json.dumps(found))
     (folder / "writing").rename(folder / "answer")
 
 
-def _is_a_helper(name: str, seen: frozenset[str]) -> bool:
-    """Whether a module is no library's, and no key sees its code."""
+def _is_a_helper(name: str) -> bool:
+    """Whether a module is no library's."""
     file = getattr(sys.modules[name], "__file__", None) or ""
     library = {"site-packages", "dist-packages"} & set(Path(file).parts) or Path(os.__file__).parent in Path(
         file
     ).parents
-    return bool(file) and not library and name.partition(".")[0] != "delt_host" and name not in seen
+    return bool(file) and not library and name.partition(".")[0] != "delt_host"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from delt_plugins.networks.stems import draw_convolutions
+
 
 class _Block(nn.Module):
     """BatchNorm, ReLU and 3 x 3 convolution, twice; the shortcut is a 1 x 1 convolution where the width changes."""
@@ -40,6 +42,8 @@ class WideResNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.BatchNorm2d(channels)
         self.classifier = nn.Linear(channels, num_classes)
+        draw_convolutions(self)
+        nn.init.zeros_(self.classifier.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         features = F.relu(self.norm(self.blocks(self.stem(images))))
@@ -48,5 +52,5 @@ class WideResNet(nn.Module):
 
 
 def wrn_16_2(num_classes: int, image_size: int) -> nn.Module:
-    """WRN-16-2, for images of any size."""
+    """Wide ResNet of 16 layers, twice as wide, for images of any size: `WRN_16_2` of G-VBSM and EDC."""
     return WideResNet(16, 2, num_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     examples={
         "a published set of images": "delt-host import SET.zip --dataset cifar10 --out runs/theirs",
         "labelled by a teacher of yours": "delt-host import SET --dataset cifar10 --teacher FILE --out runs/theirs",
+        "tensors, as MTT saves them": "delt-host import images_best.pt --dataset cifar10 --zca --out runs/mtt",
         "its scores": "delt-host evaluate runs/theirs --students 3",
     },
 )
@@ -32,8 +33,17 @@ if TYPE_CHECKING:
 )
 @options.OUTPUT.option("--out", required=True, type=options.Place(), help="The run's new folder.")
 @options.OUTPUT.option("--label", metavar="NAME", help="The row's name in tables (default: PATH's).")
-@options.DATA.option("--class-names", type=options.Place(), help="A text file: the folders in class order, one a line.")
-@options.DATA.option("--inside", metavar="FOLDER", default="", help="The folder in PATH that holds the class folders.")
+@options.DATA.option(
+    "--class-names",
+    type=options.Place(),
+    help="A text file: the folders in class order, or the classes in the labels', one a line.",
+)
+@options.DATA.option(
+    "--inside", metavar="PLACE", default="", help="The folder in PATH that holds the class folders, or a file's key."
+)
+@options.DATA.option("--mean", metavar="R,G,B", help="What tensors are normalised with (default: the dataset's).")
+@options.DATA.option("--std", metavar="R,G,B", help="What tensors are normalised with (default: the dataset's).")
+@options.DATA.option("--zca", is_flag=True, help="Tensors are whitened, as by MTT's --zca.")
 @options.DATA.option("--teacher", multiple=True, metavar="MODEL|FILE", help="The teacher that labels the images.")
 @options.SCORED.option(
     "--student", multiple=True, metavar="MODEL", help="Student to train; the teacher's model by default."
@@ -54,6 +64,9 @@ def command(
     label: str | None,
     class_names: Path | None,
     inside: str,
+    mean: str | None,
+    std: str | None,
+    zca: bool,
     teacher: tuple[str, ...],
     student: tuple[str, ...],
     regime: tuple[str, ...],
@@ -66,37 +79,40 @@ def command(
     """Read a published set, to evaluate it here.
 
     PATH is a folder or zip file with a folder of images for each class. Folders are matched with the dataset's
-    classes by name, or by number in the dataset's class order, which is said. Images must be of the dataset's size
-    and as many of each class. A zip file is read, not unpacked.
+    classes by name, or by number in the dataset's class order, which is said. Or it is a file of tensors, or a folder of
+    such, as images_best.pt with labels_best.pt. Images must be of the dataset's size and as many of each class. A zip file is
+    read, not unpacked, and a torch file in a process of its own, without calling anything that it names.
     """
     from delt_host import Services
     from delt_host.workshop import Request, Store, default_store, files, parse_sets, resolve
-    from delt_plugins.publish.release import read_release
-    from delt_plugins.teachers.import_teacher import read_names
+    from delt_plugins.publish.imported import Imported
+    from delt_plugins.teachers.import_teacher import read_channels, read_names
 
     if not files.is_free(out):
         raise InputError(f"{out} exists already; choose another with --out")
     registry = options.loaded(plugins, prefer)
     folders = read_names(class_names) if class_names else ()
-    initializer = {
-        "name": "imported",
-        "path": os.path.realpath(release),
-        "sha256": "",
-        "folders": folders,
-        "inside": inside,
-    }
-    row = {
+    imported = Imported(
+        path=os.path.realpath(release),
+        sha256="",
+        folders=folders,
+        inside=inside,
+        mean=read_channels(mean, "--mean") or (),
+        std=read_channels(std, "--std") or (),
+        zca=zca,
+    )
+    row: dict[str, Any] = {
         "label": label or release.stem,
         "role": "method",
-        "initializer": initializer,
+        "initializer": {"name": "imported", **imported.model_dump(exclude_defaults=True)},
     }
     said = Request(
         dataset=dataset, teacher=list(teacher), student=list(student), regime=list(regime), seeds=seeds,
         set=parse_sets(sets), device=device, row=[row], plugins=list(plugins), prefer=list(prefer),
     )  # fmt: skip
     data = resolve(said, registry).dataset.component.load(Services(Store(store or default_store()))).checked()
-    found = read_release(release, data.class_names, data.image_size, folders, inside)
-    initializer["sha256"] = found.sha256
+    found = imported.read(data)
+    row["initializer"]["sha256"] = found.sha256
     experiment = resolve(said.model_copy(update={"ipc": found.ipc, "row": [row]}), registry)
     with writing_to(out), files.making_folder(out) as folder:
         files.write(folder / "experiment.toml", experiment.to_toml())
@@ -126,7 +142,7 @@ def _save(out: Path, experiment: Experiment, data: RealData, found: Release) -> 
         "ipc": found.ipc,
         "dataset": {"name": data.name, "fingerprint": data.fingerprint},
     }
-    distilled = Distilled.of(found.pixels, found.targets)
+    distilled = Distilled.of(found.pixels, found.targets, labels=found.labels, learning_rate=found.learning_rate)
     for seed in experiment.seeds:
         folder = out / folders([row.label])[row.label] / f"seed-{seed}"
         made = DistilledSet(distilled, data.class_names, normalization, {**about, "seed": seed})

@@ -7,29 +7,49 @@ from pathlib import Path
 
 import torch
 
-from delt_host import Initializer, InputError, Problem, Start, hookimpl
-from delt_plugins.publish.release import read_release
+from delt_host import Initializer, InputError, Problem, RealData, Start, hookimpl
+from delt_plugins.publish.release import Release, read_release
+from delt_plugins.publish.tensor_set import Space, is_tensor_set, read_tensor_set
 
 
 class Imported(Initializer):
-    """The images of a published set, a folder or zip file of class folders."""
+    """The images of a published set: a folder or zip file of class folders, or tensors in files."""
 
     path: str
-    """The folder or zip file."""
+    """The folder or file."""
     sha256: str
-    """Of the images' files: another content is refused, and is another entry in the store."""
+    """Of what was read: another content is refused, and is another entry in the store."""
     folders: tuple[str, ...] = ()
-    """The classes' folders in the dataset's order; empty: by name or number."""
+    """The classes' folders in the dataset's order, or the classes in the order of tensors' labels; empty: by name or number."""
     inside: str = ""
-    """The folder of the release that holds the class folders, where there are several."""
+    """The folder of the release that holds the class folders, or the tensors' place in their file, where there are several."""
+    mean: tuple[float, ...] = ()
+    """What tensors are normalised with; empty: the dataset's."""
+    std: tuple[float, ...] = ()
+    """Likewise."""
+    zca: bool = False
+    """Whether tensors are whitened by the dataset's training images."""
 
     def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
-        found = read_release(Path(self.path), problem.class_names, problem.image_size, self.folders, self.inside)
+        found = self.read(problem.data)
         if found.sha256 != self.sha256:
             raise InputError(f"{self.path} has changed since it was imported; import it anew")
         if found.ipc != problem.count:
             raise InputError(f"{self.path} has {found.ipc} images of each class, {problem.count} are asked for (--ipc)")
-        return Start(torch.cat([found.pixels[found.targets == label] for label in classes]))
+        chosen = torch.cat([(found.targets == label).nonzero().flatten() for label in classes])
+        labels = None if found.labels is None else found.labels[chosen]
+        return Start(found.pixels[chosen], labels, found.learning_rate)
+
+    def read(self, data: RealData) -> Release:
+        """The published set. InputError where it is none of these data."""
+        path, space = Path(self.path), Space(self.mean, self.std, self.zca)
+        if is_tensor_set(path):
+            return read_tensor_set(path, data, space, self.folders, self.inside)
+        if path.exists() and (given := space.given()):
+            raise InputError(
+                f"{path} is read as image files, whose values are known, not as tensors: leave out {given}"
+            )
+        return read_release(path, data.class_names, data.image_size, self.folders, self.inside)
 
 
 @hookimpl

@@ -58,6 +58,10 @@ class Release:
     sha256: str
     """Of the images' files, in order."""
     notes: tuple[str, ...]
+    labels: Tensor | None = None
+    """(N, C) float32 logits, where the images have one label each."""
+    learning_rate: Tensor | None = None
+    """() float32: the students', where it was learned."""
 
 
 def read_release(
@@ -207,6 +211,15 @@ def _in_folder(root: Path, passed: PassedOver) -> Iterator[Member]:
             if taken and not file.is_dir():
                 yield Member(relative, partial(_read_file, file))
         folders[:] = [name for name in folders if not hidden(name)]
+
+
+def has_class_folders(root: Path) -> bool:
+    """Whether a folder has a sub-folder with images, which `read_release` would read, or refuse."""
+    for folder, folders, names in os.walk(root):
+        if Path(folder) != root and any(is_image(PurePosixPath(name)) and not hidden(name) for name in names):
+            return True
+        folders[:] = [name for name in folders if not hidden(name)]
+    return False
 
 
 def _raise(error: OSError) -> None:

@@ -31,7 +31,7 @@ from delt_plugins.labels.packing import KEPT, unpack
 
 BLOCK_BYTES = 256 * 2**20  # of a file, but for one epoch that is larger: what writing holds in memory
 ALWAYS = ("order", "flip", "partner", "mix")
-VIEWS = (*ALWAYS, "box", "operation", "level", "sign", "strips", "siamese", "draws")
+VIEWS = (*ALWAYS, "box", "operation", "argument", "resample", "strips", "siamese", "draws")
 PATTERN = "labels-*.safetensors"
 
 
@@ -153,6 +153,10 @@ def read_labels(folder: Path, distilled: Distilled, classes: int) -> SoftLabels 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     header, tensors = FILE.read(path)
+    if "operation" in tensors and "argument" not in tensors:
+        raise InputError(
+            f"the labels {path} have RandAugment's views in a form that is no longer read: export the set again"
+        )
     for name, tensor in tensors.items():
         if name in (*VIEWS, *KEPT) and tensor.shape[:1] != (header.count,):
             raise InputError(f"the labels {path}: {name} must have {header.count} epochs, not {list(tensor.shape[:1])}")

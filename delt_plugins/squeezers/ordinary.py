@@ -1,4 +1,4 @@
-"""The ordinary squeezer: SGD with Nesterov momentum under a one-cycle learning rate, or torchvision's weights.
+"""The ordinary squeezer: SGD, with Nesterov momentum under a one-cycle learning rate unless told, or torchvision's weights.
 
 DELT, SRe2L and CDA take a ResNet or ConvNet trained the ordinary way; how long matters (longer-trained teachers are
 better classifiers and worse sources), so all options are part of the teacher.
@@ -6,6 +6,7 @@ better classifiers and worse sources), so all options are part of the teacher.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from delt_host import (
     Builder,
@@ -28,17 +30,12 @@ from delt_host import (
     Squeezer,
 )
 from delt_host.toolbox import (
-    apply_view,
     build_model,
-    crop_matrix,
-    draw_crops,
-    draw_offsets,
     generator,
     isolated_rng,
-    mirror,
     pretrained_model,
     pretrained_normalization,
-    shift_matrix,
+    random_views,
 )
 
 LEAST_STEPS = 10
@@ -50,7 +47,7 @@ FEW_STEPS = 1000
 
 
 class Ordinary(Squeezer):
-    """SGD with Nesterov momentum under a one-cycle learning rate; or pretrained weights in place of training.
+    """SGD, with Nesterov momentum under a one-cycle learning rate unless told otherwise; or pretrained weights in its place.
 
     An epoch has ten steps at least: where images are too few for that, batches are smaller, down to 16 images, and where that
     is not enough, images are seen more than once in an epoch.
@@ -64,9 +61,13 @@ class Ordinary(Squeezer):
     batch_size: int = Field(128, ge=2)
     """Images in a step at most, fewer where data are few; what is left of an epoch is not seen."""
     learning_rate: float = Field(0.1, gt=0)
-    """The peak of the one-cycle schedule."""
+    """The highest."""
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    """`one-cycle`: up and down again, the momentum the other way; `cosine`: down to 0, stepped once an epoch; `constant`."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Nesterov's."""
+    """0.85 to 0.95 under the one-cycle schedule."""
+    nesterov: bool = True
+    """Whether the momentum is Nesterov's."""
     weight_decay: float = Field(5e-4, ge=0)
     """On all parameters."""
     crop: Literal["pad", "resized", "none"] = "pad"
@@ -100,11 +101,9 @@ class Ordinary(Squeezer):
             lr=self.learning_rate,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
-            nesterov=self.momentum > 0,
+            nesterov=self.nesterov and self.momentum > 0,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=steps * self.epochs + 1
-        )
+        schedule = self._schedule(optimizer, steps)
         normalization, images_a_step = self.normalization(data), batch_size * self.sweeps
         found, done = checkpoint.load(), 0
         if found:
@@ -123,7 +122,7 @@ class Ordinary(Squeezer):
                 for step in range(done % steps, steps):
                     batch = order[step * batch_size : (step + 1) * batch_size]
                     pixels = data.train.read(batch).to(compute.device).float() / 255
-                    images = normalization.normalize(self._augment(pixels, rng)).contiguous(
+                    images = normalization.normalize(random_views(pixels, rng, self.crop, flip=self.flip)).contiguous(
                         memory_format=torch.channels_last
                     )
                     targets = data.train.targets[batch].to(compute.device)
@@ -164,6 +163,15 @@ class Ordinary(Squeezer):
             f"(--set teacher.epochs={3 * self.epochs}), or give it more images"
         )
 
+    def _schedule(self, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+        """The rate as a function of the step alone, for epochs of `steps`."""
+        if self.schedule == "one-cycle":
+            return OneCycleLR(optimizer, self.learning_rate, total_steps=steps * self.epochs + 1)
+        falls = self.schedule == "cosine"
+        return LambdaLR(
+            optimizer, lambda step: (1 + math.cos(math.pi * (step // steps) / self.epochs)) / 2 if falls else 1.0
+        )
+
     def _epoch(self, data: RealData) -> tuple[int, int]:
         """Steps, and images in each."""
         images = len(data.train)
@@ -176,23 +184,6 @@ class Ordinary(Squeezer):
 
     def normalization(self, data: RealData) -> Normalization:
         return pretrained_normalization(self.model, self.weights) if self.weights else super().normalization(data)
-
-    def _augment(self, pixels: Tensor, rng: torch.Generator) -> Tensor:
-        count, size = len(pixels), pixels.shape[-1]
-        if self.crop == "pad":
-            down, right = draw_offsets(rng, count, size)
-            rows, columns = shift_matrix(down, size), shift_matrix(right, size)
-        elif self.crop == "resized":
-            boxes = draw_crops(rng, count, size, (0.08, 1.0))
-            rows, columns = (
-                crop_matrix(boxes[:, 0], boxes[:, 2], size),
-                crop_matrix(boxes[:, 1], boxes[:, 3], size),
-            )
-        else:
-            rows = columns = torch.eye(size)[None].expand(count, -1, -1)
-        if self.flip:
-            columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
-        return apply_view(pixels, rows, columns)
 
     def _pretrained(self, data: RealData) -> nn.Module:
         network, categories = pretrained_model(self.model, self.weights)
@@ -225,7 +216,7 @@ def _restore(
     found: tuple[dict[str, Tensor], dict[str, Any]],
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.OneCycleLR,
+    schedule: LRScheduler,
 ) -> int:
     """Put a checkpoint's state into place; the steps done."""
     tensors, facts = found

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from delt_host import Curve, Group, Phase, Plan, Problem, Scheduler, Shape
+from delt_host import Curve, Group, Learned, Phase, Plan, Problem, Scheduler, Shape
 from delt_host.toolbox import parse_strategy
 
 SMALLEST_CROP = 0.08  # RandomResizedCrop's default, which SRe2L, CDA and DELT all end at
+TENTHS = 10
 
 
 class Optimization(Scheduler):
@@ -18,7 +20,11 @@ class Optimization(Scheduler):
     iterations: int = Field(4000, ge=0)
     """T. At 0 nothing is optimised."""
     learning_rate: float = Field(0.25, gt=0)
-    """Adam's rate at the first iteration, in normalised space."""
+    """The rate at the first iteration, in normalised space."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """What steps the pixels: Adam with moments 0.5 and 0.9, as SRe2L and its successors have it, or SGD, as DM has it."""
+    momentum: float = Field(0.0, ge=0, lt=1)
+    """Of SGD."""
     decay: Shape = "cosine"
     """How the learning rate falls to 0 over the iterations."""
     crop: Shape | Literal["pad", "none"] = "constant"
@@ -40,8 +46,9 @@ class Optimization(Scheduler):
     empty: none. Matchers that look at real images give them the same."""
     group_size: int = Field(100, ge=1)
     """Images optimised in one batch, over which BatchNorm statistics are taken."""
-    order: Literal["rank", "class"] = "rank"
-    """`rank`: a group holds one image of each of many classes (SRe2L); `class`: consecutive images of few classes."""
+    order: Literal["rank", "class", "tenths"] = "rank"
+    """`rank`: a group holds one image of each of many classes (SRe2L); `class`: consecutive images of few classes; `tenths`: a
+    tenth of the images of each class, one class after the other, and then the next tenth (G-VBSM on Tiny-ImageNet)."""
     residual: float = Field(0.0, ge=0, lt=1)
     """The share of the starting image that is blended back once recovery has ended. FADRM (arXiv 2506.24125) blends
     real images back several times while it runs."""
@@ -66,10 +73,11 @@ class Optimization(Scheduler):
     def batches(self, problem: Problem) -> list[list[int]]:
         """Places of the units of each group, for a set in class order."""
         classes, units, size = problem.num_classes, problem.units, self.group_size
-        if self.order == "class":
-            lines = [list(range(classes * units))]
-        else:
-            lines = [[c * units + rank for c in range(classes)] for rank in range(units)]
+        parts = {"rank": units, "class": 1, "tenths": min(TENTHS, units)}[self.order]
+        bounds = pairwise(units * part // parts for part in range(parts + 1))
+        lines = [[c * units + rank for c in range(classes) for rank in range(*part)] for part in bounds]
+        if self.order == "tenths":  # published groups go on from one tenth to the next
+            lines = [[place for line in lines for place in line]]
         return [line[i : i + size] for line in lines for i in range(0, len(line), size)]
 
     def stretched(self, share: float) -> Optimization:
@@ -82,8 +90,10 @@ class Optimization(Scheduler):
     def assemble(self, problem: Problem, groups: list[Group]) -> Plan:
         roll = (0, problem.image_size // 7) if self.roll == "scaled" else self.roll
         crop = self.crop if self.crop in ("pad", "none") else "resized"
+        options = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
         return Plan(
             groups=tuple(groups),
+            learns=(Learned(what="images", optimizer=self.optimizer, options=options),),
             crop=crop,
             flip=self.flip,
             roll=roll,

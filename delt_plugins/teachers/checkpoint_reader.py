@@ -1,47 +1,60 @@
-"""Reads a torch file, which is a pickle, weights only, and writes its tensors as safetensors.
+"""Reads a torch file, which is a pickle, and writes the tensors in it as safetensors.
 
-`checkpoint.py` runs this file as a process of its own, which knows torch and safetensors alone and imports nothing of the
-user's: python -I checkpoint_reader.py CHECKPOINT TENSORS. Its last line on standard error is the reason of a failure. What
-the file says of itself is not believed: memory and what is written are bounded by the file's size.
+`checkpoint.py` runs this as a process of its own, which imports neither torch nor anything of the user's: python -I
+checkpoint_reader.py FILE TENSORS. Its last line on standard error is the reason of a failure. What the file says of itself
+is not believed: a tensor has the numbers that lie in the file, and memory and what is written are bounded by its size.
 """
 
+from __future__ import annotations
+
+import json
+import math
 import os
-import re
 import sys
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
-import torch
+import numpy as np
 
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "teacher")  # what training scripts put around the weights
-DEEPEST = 8  # wrappers in wrappers
+sys.path.append(str(Path(__file__).parents[2]))  # last, as -I leaves it out
+
+from delt_plugins.teachers.torch_file import WIDTHS, Described, Place, TorchFile, Unreadable, tensors_in
+
 MOST_TENSORS = 100_000
+MOST_DIMENSIONS = 16
 TIMES = 4  # of the file's size, which weights that are tied or kept twice may take
 SPARE = 16 * 2**20  # bytes beside that
 MEMORY = 512 * 2**20  # bytes beside that while it is read
+CONTENT = "content"  # in the metadata of what is written: where its tensors lay, and what was passed over
+
+CODES = {
+    **{"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL"},
+    **{"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "int64": "I64", "int32": "I32", "int16": "I16"},
+    **{"int8": "I8", "uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64"},
+}
+"""safetensors' names of types by torch's; the others are not read."""
 
 
 def convert(checkpoint: str, tensors: str) -> str:
-    """Write what the checkpoint holds to `tensors`; why it cannot be read, and nothing where it can."""
-    if not Path(checkpoint).stat().st_size:
-        return "it is empty"
+    """Write what the file holds to `tensors`; why it cannot be read, and nothing where it can."""
     most = most_of(checkpoint)
     try:
-        if reason := _unpacks_to_more(checkpoint, most):
-            return reason
-        state = _find(torch.load(checkpoint, map_location="cpu", weights_only=True))
-        if not isinstance(state, dict):
-            return f"it holds a {type(state).__name__}, not a state dict"
-        found = {str(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
-        if reason := _wrong(found, most):
-            return reason
-        # Tensors that share memory are copied, each with its own.
-        safetensors.torch.save_file({name: value.clone().contiguous() for name, value in found.items()}, tensors)
+        with TorchFile(Path(checkpoint), most) as file:
+            found = dict(tensors_in(file.root))
+            if len(found) > MOST_TENSORS:
+                return f"it holds {len(found):,} tensors; at most {MOST_TENSORS:,} are read"
+            odd = {place: why for place, each in found.items() if (why := _wrong(file, each))}
+            kept = {place: each for place, each in found.items() if place not in odd}
+            if (total := sum(map(_bytes, kept.values()))) > most:
+                return f"its tensors would take {total:,} bytes, far more than the file holds"
+            about = {"odd": list(odd.items()), "numbers": _numbers(file.root), "passed over": file.inert}
+            _write(Path(tensors), file, kept, about)
+    except Unreadable as reason:
+        return f"it {reason}"
     except MemoryError:
         return "it takes more memory than a file of its size may"
     except Exception as error:  # the file may be anything
-        return _reason(error)
+        return f"it is damaged ({error}); fetch it again"
     return ""
 
 
@@ -52,7 +65,6 @@ def most_of(checkpoint: str) -> int:
 
 def limit(most: int) -> None:
     """Bound what this process takes and writes, for good, where the system can."""
-    torch.set_num_threads(1)  # each thread takes a stack
     try:
         import resource
 
@@ -65,63 +77,70 @@ def limit(most: int) -> None:
         resource.setrlimit(name, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard))
 
 
-def _unpacks_to_more(checkpoint: str, most: int) -> str:
-    """Why a zip file, as torch writes them, is none: it would unpack to more than it holds."""
-    if not zipfile.is_zipfile(checkpoint):
-        return ""
-    with zipfile.ZipFile(checkpoint) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > most:
-            return "it unpacks to more than a file of its size may hold"
+def _wrong(file: TorchFile, tensor: Described) -> str:
+    """Why a tensor is none of plain, dense numbers that lie in the file; nothing where it is."""
+    if tensor.odd:
+        return f"is {tensor.odd}"
+    try:
+        dtype, key, start = tensor.stored
+        numbers = [start, tensor.offset, *tensor.size, *tensor.stride]
+        dimensions = {len(tensor.size), len(tensor.stride)}
+        if dtype not in CODES:
+            return f"is of type {dtype}" if dtype in WIDTHS else "is of an unknown type"
+    except (TypeError, ValueError):
+        return "is of an unknown type"
+    if len(dimensions) > 1 or max(dimensions) > MOST_DIMENSIONS:
+        return "is of a shape that cannot be"
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        return "is of a shape that cannot be"
+    count, there = math.prod(tensor.size), file.length(key) // WIDTHS[dtype] - start - tensor.offset
+    last = sum((size - 1) * step for size, step in zip(tensor.size, tensor.stride, strict=True))
+    if count and (last >= there or count > there):
+        return f"says to be {count:,} numbers out of {max(there, 0):,} that lie in the file"
     return ""
 
 
-def _find(loaded: object) -> object:
-    for _ in range(DEEPEST):
-        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded, dict) and key in loaded), None)
-        if not isinstance(inner, dict):
-            break
-        loaded = inner
-    return loaded
+def _bytes(tensor: Described) -> int:
+    return math.prod(tensor.size) * WIDTHS[tensor.stored.dtype]
 
 
-def _wrong(found: dict[str, torch.Tensor], most: int) -> str:
-    """What is the matter with these tensors; nothing where they can be written."""
-    if not found:
-        return "it holds no tensors"
-    if len(found) > MOST_TENSORS:
-        return f"it holds {len(found):,} tensors; at most {MOST_TENSORS:,} are read"
-    total = 0
-    for name, tensor in found.items():
-        kinds = {
-            "meta": tensor.is_meta,
-            "nested": tensor.is_nested,
-            "sparse": not tensor.is_meta and tensor.layout is not torch.strided,
-            "quantised": tensor.is_quantized,
-            "complex": tensor.is_complex(),
-        }
-        if odd := [kind for kind, is_so in kinds.items() if is_so]:
-            return f"its tensor {name[:100]!r} is {odd[0]}; weights must be plain, dense numbers"
-        total += tensor.numel() * tensor.element_size()
-        if total > most:
-            return f"its tensors up to {name[:100]!r} would take {total:,} bytes, far more than the file holds"
-    return ""
+def _write(path: Path, file: TorchFile, tensors: dict[Place, Described], about: Mapping[str, object]) -> None:
+    """As safetensors, by number, one at a time: eight bytes of the header's length, the header, and the numbers."""
+    header: dict[str, object] = {"__metadata__": {CONTENT: json.dumps({**about, "places": list(tensors)})}}
+    numbered = sorted(enumerate(tensors.values()), key=lambda each: _order(each[1]))
+    end = 0
+    for number, tensor in numbered:
+        begin, end = end, end + _bytes(tensor)
+        code = CODES[tensor.stored.dtype]
+        header[str(number)] = {"dtype": code, "shape": tensor.size, "data_offsets": [begin, end]}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with path.open("wb") as result:
+        result.write(len(head).to_bytes(8, "little") + head)
+        for _, tensor in numbered:
+            if _bytes(tensor):
+                result.write(_values(file, tensor).data)
 
 
-def _reason(error: Exception) -> str:
-    """The error in our words where torch's advise to load unsafely, else its first line."""
-    said = str(error)
-    if named := re.search(r"GLOBAL ([\w.]+)", said):
-        return (
-            f"it holds an object of {named[1]} beside tensors, which is not read; save the weights alone: "
-            "torch.save(model.state_dict(), FILE)"
-        )
-    if "TorchScript" in said:
-        return "it is a TorchScript archive; save the weights alone: torch.save(model.state_dict(), FILE)"
-    if "weights_only" in said or "Weights only" in said:
-        return "it is no file of tensors that torch has written; give one of torch.save(model.state_dict(), FILE)"
-    if "allocate memory" in said:
-        return "it takes more memory than a file of its size may"
-    return f"{type(error).__name__}: {said.splitlines()[0] if said else ''}"
+def _order(tensor: Described) -> tuple[int, str]:
+    """The widest first, so that each is aligned; those of one row together, so that it is read once."""
+    return -WIDTHS[tensor.stored.dtype], tensor.stored.key
+
+
+def _values(file: TorchFile, tensor: Described) -> np.ndarray:
+    """A tensor's numbers in order, of whatever type is as wide."""
+    dtype, key, start = tensor.stored
+    width = WIDTHS[dtype]
+    content = file.values(key)
+    row = np.frombuffer(content, f"u{width}", len(content) // width)[start + tensor.offset :]
+    steps = [width * step for step in tensor.stride]
+    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(row, tensor.size, steps, writeable=False))
+
+
+def _numbers(root: object) -> dict[str, float]:
+    """Numbers in the outermost dictionary, or one that was saved alone, under no name."""
+    outer = root.items() if isinstance(root, dict) else [("", root)]
+    return {key: each for key, each in outer if isinstance(key, str) and isinstance(each, int | float)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import MAIN, Done, cold
+from commands import MAIN, Done, python
 
 DATA = """
 import torch
@@ -92,7 +92,7 @@ def alone(folder: Path, *arguments: str) -> Done:
         "finally: assert not any(name.startswith('delt_plugins') for name in sys.modules), 'the host imports its plugins'"
     )
     assert MAIN[0] == "-c"
-    return cold("-c", script, *arguments, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)})
+    return python("-c", script, *arguments, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, anew=True)
 
 
 @pytest.fixture

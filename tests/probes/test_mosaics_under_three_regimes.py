@@ -69,7 +69,9 @@ def losses(problem: Problem, images: Tensor, told: str) -> list[float]:
         else:
             seen = augment(normal[index], int(views["siamese"][here.start // batch]), views["draws"][here])
             answers = F.one_hot(targets[index], classes).float() if told == "hard" else whole[index]
-            rate = 0.01 if step // an_epoch < EPOCHS / 2 else 0.001
+            rate = 0.01 if step // an_epoch < EPOCHS * 502 / 1001 else 0.001
+            if rate < optimizer.param_groups[0]["lr"]:  # DSA's code makes an optimiser anew
+                optimizer.state.clear()
         for group in optimizer.param_groups:
             group["lr"] = rate
         logits = student(seen)

@@ -20,7 +20,7 @@ from delt_plugins.gvbsm.general_statistics import GeneralStatistics
 from delt_plugins.sre2l.batch_norm import BatchNormMatching
 
 SMALL = {"dataset.image_size": 8, "teacher.epochs": 4, "scheduler.iterations": 4, "protocol.epochs": 1}
-OPTIONS = "matcher.patches=0,matcher.diversity=0"
+OPTIONS = "matcher.patch=0,matcher.diversity=0"
 
 
 def comparison_of(store: Path, seed: int = 2) -> story.Comparison:

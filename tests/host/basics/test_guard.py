@@ -15,6 +15,8 @@ from commands import MAIN, Done, cold, delt_host, python
 from conftest import Install
 from delt_host.basics.guard import GENERATORS, Guarded
 
+pytestmark = pytest.mark.long
+
 NAUGHTY = '''
 import atexit, logging, os, random, signal, subprocess, sys, threading, time, typing, warnings
 import numpy, torch
@@ -142,8 +144,8 @@ def test_what_a_component_changes_is_set_back_and_said_and_the_results_are_whole
 def test_what_is_no_misdeed_is_not_told(install: Install, tmp_path: Path, deed: str) -> None:
     install("naughty", NAUGHTY)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    more = ["--set", f"evaluator.do={deed}"]
-    done = cold(*MAIN, *RUN, *more, cwd=tmp_path, env=environment)  # where scikit-learn is imported in the guard
+    begin = cold if deed == "nothing" else python  # where scikit-learn is imported in the guard
+    done = begin(*MAIN, *RUN, "--set", f"evaluator.do={deed}", cwd=tmp_path, env=environment)
     assert done.returncode == 0 and "set back" not in done.stderr, done.stderr
 
 

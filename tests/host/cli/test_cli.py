@@ -19,6 +19,8 @@ from delt_host import load
 from delt_host.basics.errors import InputError
 from delt_host.contracts.results import read_results
 
+pytestmark = pytest.mark.long
+
 SMALL = [
     "--ipc", "2", "--set", "dataset.image_size=8", "--set", "teacher.epochs=4", "--set", "scheduler.iterations=16",
     "--set", "protocol.epochs=3", "--precision", "fp32",

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.markup import escape
 
-from commands import MAIN, delt_host, shell
+from commands import MAIN, delt_host, interpreter, shell
 from delt_host.basics import escapes
 from delt_host.basics.errors import InputError
 from delt_host.display import terminal
@@ -26,8 +27,8 @@ RUN = (
 
 
 def sh(command: str, cwd: Path, **environment: str) -> tuple[int, str, str]:
-    """`delt-host COMMAND` as a shell does it, with its redirections."""
-    program = f'{sys.executable} {MAIN[0]} "{MAIN[1]}"'
+    """`delt-host COMMAND` as a shell does it, with its redirections; where it closes files, from a start of its own."""
+    program = f"{shlex.quote(sys.executable) if '&-' in command else interpreter()} {shlex.join(MAIN)}"
     done = shell(command.replace("delt-host", program, 1), cwd=cwd, env={**os.environ, **environment})
     return done.returncode, done.stdout, done.stderr
 
@@ -124,6 +125,6 @@ def test_the_time_between_lines_is_the_users(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(InputError, match="must be a number of seconds above 0, not 'often'"):
         observer_for(terminal.errors(), quiet=False)
     code, _, said = sh(
-        f"delt-host {RUN.replace(' -q', '')} --set protocol.epochs=400", tmp_path, DELT_HOST_PROGRESS_SECONDS="0.2"
+        f"delt-host {RUN.replace(' -q', '')} --set protocol.epochs=100", tmp_path, DELT_HOST_PROGRESS_SECONDS="0.05"
     )
     assert code == 0 and re.search(r"evaluate random-real, seed 0, convnet3: \d+ %, .* so far, .* left", said), said

@@ -82,11 +82,18 @@ def test_one_image_per_class_runs_all_iterations(problem: Problem) -> None:
     assert plan.image_iterations == 10 * 80
 
 
-def test_constant_groups_by_rank_as_sre2l_and_by_class_on_request(problem: Problem) -> None:
+def test_constant_groups_by_rank_as_sre2l_and_by_class_or_tenth_on_request(problem: Problem) -> None:
     by_rank = Constant(iterations=10).plan(at_ipc(problem, 3))
     assert [group.images for group in by_rank.groups] == [tuple(range(r, 30, 3)) for r in range(3)]
     by_class = Constant(iterations=10, order="class", group_size=20).plan(at_ipc(problem, 3))
     assert [len(group.images) for group in by_class.groups] == [20, 10]
+    tenths = Constant(iterations=10, order="tenths", group_size=20)
+    of_fifteen = [image for group in tenths.plan(at_ipc(problem, 15)).groups for image in group.images]
+    assert sorted(of_fifteen) == [*range(150)]
+    assert of_fifteen[:12] == [0, 15, 30, 45, 60, 75, 90, 105, 120, 135, 1, 2]
+    of_three = tenths.plan(at_ipc(problem, 3)).groups
+    assert [len(group.images) for group in of_three] == [20, 10]
+    assert of_three[1] == by_rank.groups[2], "fewer than ten of a class: one of each at a time"
 
 
 def test_no_iterations_is_no_work(problem: Problem) -> None:

@@ -78,7 +78,7 @@ def test_a_teacher_near_chance_is_refused_with_what_may_be_the_reason(digits: Re
     with pytest.raises(InputError, match=r"near chance on digits: top-1 .*in the order of the classes \(0, 1, .*mean"):
         check_accuracy(poor, digits, poor.accuracy)
     turned = dataclasses.replace(poor, class_names=poor.class_names[::-1])
-    with pytest.raises(InputError, match=r"is its class order .* teacher: 9, 8, .*dataset: 0, 1"):
+    with pytest.raises(InputError, match=r"order of its classes \(9, 8, .*dataset's: 0, 1"):
         check_accuracy(turned, digits, poor.accuracy)
 
 

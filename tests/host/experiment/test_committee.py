@@ -44,7 +44,7 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
         assert result.exit_code == 0, result.output
         return lines_of(tmp_path / out)
 
-    gvbsm = 'gvbsm,matcher.patches=2,matcher.teachers=["convnet3","convnet3_in"]'
+    gvbsm = 'gvbsm,matcher.patch=4,matcher.teachers=["convnet3","convnet3_in"]'
     both = run("both", "-m", gvbsm, "-b", "delt", "--regime", "views")
     made_with = read_results(tmp_path / "both").teachers
     assert [teacher.architecture for teacher in made_with] == ["convnet3", "convnet3_in"]
@@ -70,7 +70,9 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
 
 def test_components_bring_the_teachers_that_they_ask_for() -> None:
     assert names(resolved(method=["gvbsm"])) == ["convnet3", "convnet4"]  # the digits' own, small
-    published = ["convnet3", "resnet18", "convnet3_in", "mobilenet_v2", "wrn_16_2", "shufflenet_v2_x0_5"]
+    five = ["resnet18", "convnet3_in", "mobilenet_v2_half", "wrn_16_2", "shufflenet_v2_half"]
+    published = ["convnet3", *five, "convnet1_in", "convnet2_in", "convnet3_in_w32"]
+    assert names(resolved(method=["gvbsm"], dataset=FOLDER)) == ["convnet3", *five]
     assert names(resolved(method=["delt", "edc"], dataset=FOLDER)) == published
     assert names(resolved(method=["delt"], dataset=FOLDER)) == ["convnet3"]
     assert names(resolved(method=["delt"], teacher=["resnet18", "wrn_16_2"])) == ["resnet18", "wrn_16_2"]

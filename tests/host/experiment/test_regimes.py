@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from delt_host.basics.errors import InputError, RunError
 from delt_host.cli import cli
 from delt_host.compare.lines import lines
 from delt_host.contracts.evaluator import Evaluation, Evaluator
+from delt_host.contracts.methods import Method
 from delt_host.contracts.observer import Observer
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.protocol import Protocol
@@ -24,7 +26,7 @@ from delt_host.contracts.taught import Taught
 from delt_host.experiment.experiment import Experiment
 from delt_host.experiment.request import Request
 from delt_host.experiment.resolve import resolve
-from delt_host.plugins.registry import load_registry
+from delt_host.plugins.registry import Provided, Registry, load_registry
 from delt_host.stages import story
 from delt_host.stages.course import Course
 from delt_host.stages.host import Host
@@ -109,6 +111,40 @@ def test_what_is_worked_out_of_others_needs_others() -> None:
 
 
 # --- what is done
+
+
+def test_a_methods_name_is_its_published_regime_for_the_dataset_and_ipc() -> None:
+    there = {"dataset": "cifar10:somewhere"}
+    (column,) = resolved("gvbsm", **there).regimes
+    (named,) = resolved(REGISTRY.get("method", "gvbsm").regime, **there).regimes
+    assert (column.name, column.relabeler, column.protocol) == ("gvbsm", named.relabeler, named.protocol)
+    (small,) = resolved("gvbsm").regimes  # digits suggest a smaller committee
+    assert small.relabeler.component.teachers == tuple(Digits().suggested["committee"])
+
+    own = Method(
+        summary="", initializer="noise", regime="fkd:fair", datasets={"digits ipc 2": {"regime": "online:rded"}}
+    )
+    registry = with_method("mine", own)
+    said = [
+        resolve(Request(method=["delt"], control=[], regime=["mine,protocol.epochs=3"], ipc=ipc), registry).regimes[0]
+        for ipc in (1, 2)
+    ]
+    assert [(each.relabeler.name, each.protocol.name, each.protocol.component.epochs) for each in said] == [
+        ("fkd", "fair", 3),
+        ("online", "rded", 3),
+    ]
+
+
+def test_a_method_that_was_published_with_no_regime_stands_for_none() -> None:
+    with pytest.raises(InputError, match="method mine was published with no regime that is known here"):
+        resolve(Request(method=["delt"], regime=["mine"]), with_method("mine", Method(summary="", initializer="noise")))
+
+
+def with_method(name: str, method: Method) -> Registry:
+    """The registry with a method more."""
+    plugin = REGISTRY.provided["method"]["delt"].plugin
+    methods = {**REGISTRY.provided["method"], name: Provided(method, plugin)}
+    return replace(REGISTRY, provided={**REGISTRY.provided, "method": methods})
 
 
 def comparison_of(store: Path, *regimes: str, **said: Any) -> story.Comparison:

@@ -35,7 +35,7 @@ from delt_host.store.store import Store
 from delt_plugins.delt.ranked import Ranked
 from delt_plugins.delt.true_class import true_class_scores
 from delt_plugins.engines import work
-from delt_plugins.gvbsm.general_statistics import class_statistics, layer_statistics
+from delt_plugins.gvbsm.real_moments import Asked, real_moments
 from delt_plugins.sre2l.batch_norm import BatchNormMatching
 
 THROWAWAY = TESTS / "throwaway.py"
@@ -289,7 +289,7 @@ def test_relabelling_costs_what_goes_through_the_teacher(
 @pytest.mark.usefixtures("with_teacher")
 def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
     """With a matcher that prepares: what it prepared is sent to whoever recovers, and what was finished to whoever labels."""
-    comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patches=2,matcher.teachers=convnet3"])
+    comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patch=4,matcher.teachers=convnet3"])
     description = work.Description(work.recipe_of(comparison.experiment), threads=1)
     there = tmp_path / "store"
     for number, task in enumerate(work.tasks(comparison)):
@@ -314,8 +314,8 @@ def test_what_is_prepared_goes_on_from_its_checkpoint_to_the_same_bits(
 ) -> None:
     what = {
         "ranking": lambda: true_class_scores(problem),
-        "layers": lambda: layer_statistics(problem, 0, 2),
-        "classes": lambda: class_statistics(problem, 0, 2),
+        "layers": lambda: real_moments(problem, 0, Asked(4, "pad", 500, by_class=False)),
+        "classes": lambda: real_moments(problem, 0, Asked(4, "pad", 200, by_class=True)),
     }[kind]()
     whole = what.make(Checkpoint(None))
     with pytest.raises(Stopped):
@@ -323,7 +323,7 @@ def test_what_is_prepared_goes_on_from_its_checkpoint_to_the_same_bits(
     on = Impatient(tmp_path / "point", stop=False)
     again = what.make(on)
     assert whole.keys() == again.keys() and all(whole[name].equal(again[name]) for name in whole)
-    batches = {"ranking": 3, "layers": 3, "classes": 10}[kind]
+    batches = {"ranking": 3, "layers": 3, "classes": 7}[kind]
     assert on.saved == batches - 2, "what was done before is not done again"
 
 

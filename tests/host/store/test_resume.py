@@ -9,7 +9,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from torch import nn
 
 import commands
 from commands import MAIN, Process, python
-from conftest import FP32
+from conftest import FP32, TESTS
 from delt_host.basics.errors import RunError
 from delt_host.contracts.dataset import RealData
 from delt_host.contracts.problem import Problem
@@ -97,9 +99,12 @@ def dropping(classes: int, size: int) -> nn.Module:
     )
 
 
-def test_squeezing_goes_on_to_the_same_weights(digits: RealData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
+def test_squeezing_goes_on_to_the_same_weights(
+    digits: RealData, tmp_path: Path, schedule: Literal["one-cycle", "cosine"]
+) -> None:
     """In the middle of an epoch and at its end, with dropout and random crops."""
-    recipe = Ordinary(model="dropping", epochs=3, batch_size=64, learning_rate=0.05)
+    recipe = Ordinary(model="dropping", epochs=3, batch_size=64, learning_rate=0.05, schedule=schedule)
     models = {"dropping": dropping}
     whole = squeeze(digits, recipe, FP32, models, silent)
     path = tmp_path / "checkpoint"
@@ -201,12 +206,24 @@ except RunError as error:
 RUN = [
     "run", "-m", "delt", "-b", "cda", "--no-controls", "--ipc", "2", "--seeds", "1", "--set", "dataset.image_size=8",
     "--set", "teacher.epochs=3", "--set", "scheduler.iterations=96", "--set", "scheduler.group_size=10", "--set",
-    "protocol.epochs=20", "--precision", "fp32", "--checkpoint-every", "0.05", "--out", "made",
+    "protocol.epochs=6", "--precision", "fp32", "--checkpoint-every", "0.05", "--out", "made",
 ]  # fmt: skip
 
 
 def start(root: Path, store: Path | None = None) -> Process | subprocess.Popen[str]:
     return commands.start(*MAIN, *RUN, cwd=root, env={**os.environ, "DELT_HOST_STORE": str(store or root / "store")})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
+    """The sets of a run that nobody killed, and its seconds."""
+    folder = tmp_path_factory.mktemp("whole")
+    python("-c", "")  # the first command waits for what serves them
+    began = time.monotonic()
+    assert start(folder).wait(timeout=300) == 0
+    seconds, found = time.monotonic() - began, sets_of(folder)
+    assert len(found) == 2
+    return found, seconds
 
 
 def sets_of(root: Path) -> dict[str, str]:
@@ -221,35 +238,46 @@ def sets_of(root: Path) -> dict[str, str]:
     return found
 
 
-def test_killed_twenty_times_a_run_makes_the_same_images(tmp_path: Path) -> None:
-    """A real process, killed with SIGKILL at random moments, on one store until it is through; then again on the next."""
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    began = time.monotonic()
-    assert start(whole).wait(timeout=300) == 0
-    duration = time.monotonic() - began
-    expected, moments = sets_of(whole), random.Random(0)
-    assert len(expected) == 2
-    kills, finished, stages = 0, 0, set()
-    while kills < 20:
-        root = tmp_path / f"killed-{finished}"
-        root.mkdir(exist_ok=True)
-        process = start(root)
+def moments() -> Iterator[tuple[str, int]]:
+    """Every kind of step that a run takes towards its end, as a place in the store and the number of an operation on it: a
+    stage begins, writes a checkpoint, and others over it, writes its result, and has written it."""
+    for stage in ("squeeze", "initialize", "recover", "relabel", "evaluate"):
+        yield f".locks/{stage}-", 1
+        if stage in ("squeeze", "recover"):
+            yield from ((".unfinished/", nth) for nth in (1, 2, 3, 5, 9))
+        yield f"{stage}/.writing-", 2
+        yield f".locks/{stage}-", 2
+
+
+def test_killed_at_each_kind_of_step_a_run_makes_the_same_images(
+    whole: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    """By SIGKILL in a real process, one after the other on one store."""
+    environment = {**os.environ, "DELT_HOST_STORE": str(tmp_path / "store")}
+    command = [*RUN, "--checkpoint-every", "0"]  # whenever there can be one, however fast the machine is
+    for place, nth in moments():
+        under = tmp_path / "store" / place
+        done = python(TESTS / "watched.py", under, nth, "kill", *command, cwd=tmp_path, env=environment)
+        assert done.returncode == -signal.SIGKILL, f"never {nth} operations on {place}: {done.stderr}"
+    assert start(tmp_path).wait(timeout=300) == 0
+    assert sets_of(tmp_path) == whole[0]
+
+
+def test_killed_at_random_moments_a_run_makes_the_same_images(
+    whole: tuple[dict[str, str], float], tmp_path: Path
+) -> None:
+    chance, kills = random.Random(0), 0
+    while True:
+        process = start(tmp_path)
         try:
-            _, said = process.communicate(timeout=moments.uniform(0.2, 0.6) * duration)
-            assert process.returncode == 0, said
-            assert sets_of(root) == expected
-            finished += 1
+            _, said = process.communicate(timeout=chance.uniform(0.1, 0.3) * whole[1] if kills < 4 else 300)
+            break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            _, said = process.communicate()
+            process.communicate()
             kills += 1
-        stages.update(line.split()[0] for line in said.splitlines() if line and "from the store" not in line)
-    process = start(tmp_path / f"killed-{finished}") if (tmp_path / f"killed-{finished}").exists() else None
-    if process is not None:
-        assert process.wait(timeout=300) == 0
-        assert sets_of(tmp_path / f"killed-{finished}") == expected
-    assert {"squeeze", "initialize", "recover", "relabel", "evaluate"} <= stages
+    assert process.returncode == 0, said
+    assert kills and sets_of(tmp_path) == whole[0]
 
 
 def test_two_processes_on_one_store_do_the_work_once(tmp_path: Path) -> None:

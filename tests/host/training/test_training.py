@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from timm.data.auto_augment import LEVEL_TO_ARG
 
 from conftest import make_problem
+from delt_host.basics import batching
 from delt_host.basics.compute import use_threads
 from delt_host.basics.errors import InputError
 from delt_host.basics.seeding import generator
@@ -20,17 +20,16 @@ from delt_host.contracts import labels as labels_module
 from delt_host.contracts.dataset import IMAGENET_MEAN, RealData
 from delt_host.contracts.labels import Labels, epoch_bytes, label_bytes
 from delt_host.contracts.problem import Problem
-from delt_host.contracts.protocol import Fair, Protocol, parse_randaugment, titled
+from delt_host.contracts.protocol import Fair, Protocol, titled
 from delt_host.contracts.relabeler import Batch, Relabeler
 from delt_host.contracts.replay import draw_epoch, replay_epoch
 from delt_host.contracts.sets import Distilled
 from delt_host.contracts.teacher import Teacher
-from delt_host.experiment.columns import columns
+from delt_host.experiment.columns import ColumnMaker
 from delt_host.experiment.parts import Parts
-from delt_host.images.randaugment import NAMES, SKIPPED, apply_operations, arguments, draw_operations
 from delt_host.plugins.registry import load_registry
 from delt_host.store.store import Store
-from delt_host.training.students import distillation_loss, rate_factor, train_student
+from delt_host.training.students import distillation_loss, milestones, rate_factor, train_student
 from delt_plugins.controls.real import Real
 from delt_plugins.labels.compressed import EightBit, Pruned, TopK
 from delt_plugins.labels.relabelers import Fixed, Fkd, Hard, Online
@@ -166,12 +165,17 @@ def test_learning_rate_schedules() -> None:
     assert rate_factor(half, 150, 300) == pytest.approx(0.5 * (1 + math.cos(math.pi / 4)))
     edc = Protocol(schedule="half-cosine-linear")
     assert [rate_factor(edc, e, 300) for e in (0, 150, 250)] == [rate_factor(half, e, 300) for e in (0, 150, 250)]
-    assert rate_factor(edc, 275, 300) == pytest.approx(rate_factor(half, 250, 300) / 2)
+    assert rate_factor(edc, 275, 300) == pytest.approx(rate_factor(half, 250, 300) / 12), "it drops to a sixth before"
     assert rate_factor(edc, 300, 300) == 0
+    assert [rate_factor(Protocol(schedule="half-linear"), e, 300) for e in (0, 150, 300)] == [1, 0.75, 0.5]
     warm = Protocol(warmup_epochs=5, schedule="cosine")
     assert [rate_factor(warm, e, 100) for e in (0, 4, 5)] == pytest.approx([0.2, 1.0, 1.0])
+    warm = Protocol(warmup_epochs=4, warmup_from=0.2)
+    assert [rate_factor(warm, e, 100) for e in (0, 2, 4)] == pytest.approx([0.2, 0.6, 1.0])
     step = Protocol(schedule="step")
     assert [rate_factor(step, e, 4.5) for e in (0, 2, 3, 4)] == [1.0, 1.0, 0.1, 0.1]
+    steps = Protocol(schedule="step", milestones=[0.8, 0.9, 0.95], step_factor=0.5)
+    assert [rate_factor(steps, e, 1000) for e in (799, 800, 899, 900, 950)] == [1.0, 0.5, 0.5, 0.25, 0.125]
 
 
 def answered(answers: torch.Tensor, classes: torch.Tensor, weight: torch.Tensor | None = None) -> Batch:
@@ -218,6 +222,36 @@ def test_training_repeats_bit_for_bit_and_depends_on_the_seed(problem: Problem) 
     assert curve(0) != curve(1)
 
 
+def test_a_student_from_a_file_is_the_same_wherever_the_file_lies(problem: Problem) -> None:
+    """Its key has the code and no folder, so its weights and dropout must have none."""
+    folders = ("/here/mine.py:net", "/elsewhere/mine.py:net")
+    own = {**problem.models, **dict.fromkeys(folders, problem.models["convnet3"])}
+    curves = []
+    for name in folders:
+        chosen = dataclasses.replace(problem, models=own)
+        curves.append(train_student(chosen, Labels(chosen, distil(chosen), Hard()), name).curve["loss"])
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize(
+    ("ipc", "classes", "accumulate", "parts"),
+    [(1, 2, 2, [2]), (1, 3, 2, [3]), (1, 10, 4, [3, 3, 4]), (1, 10, 6, [2] * 5)],
+)
+def test_parts_of_a_batch_have_two_images_and_count_as_they_are_many(
+    ipc: int, classes: int, accumulate: int, parts: list[int]
+) -> None:
+    protocol = Protocol(accumulate=accumulate)
+    whole, size = protocol.batch_for(ipc, classes), protocol.part_for(ipc, classes)
+    assert [len(batching.places(whole, size, step)) for step in range(batching.steps(whole, size))] == parts
+
+
+def test_only_the_schedule_step_has_milestones() -> None:
+    own = {"milestones": [0.5, 0.75], "step_restarts": True, "warmup_epochs": 2}
+    stepped, falling = Protocol(schedule="step", **own), Protocol(schedule="cosine", **own)
+    assert [milestones(stepped, epoch, 8) for epoch in range(-1, 8)] == [0, 0, 0, 0, 0, 1, 1, 2, 2]
+    assert not any(milestones(falling, epoch, 8) for epoch in range(8))
+
+
 def test_a_student_learns_the_digits(digits: RealData, teacher: Teacher) -> None:
     problem = make_problem(digits, teacher, ipc=20, epochs=15, evaluate_every=5, mix="none", min_crop=0.6, flip=False)
     training = train_student(problem, Labels(problem, distil(problem), Hard()), "convnet3")
@@ -248,7 +282,7 @@ def test_imagenet_normalisation_quirk_is_what_students_see(digits: RealData, tea
 
 def protocol(name: str, dataset: str, changes: dict[str, object]) -> Protocol:
     regime = {"relabeler": "hard", "protocol": {"name": name, **changes}}
-    (column,) = columns([regime], Parts(load_registry(), dataset, {}), teacher=True)
+    (column,) = ColumnMaker(Parts(load_registry(), dataset, {}), 10, ("resnet18",)).columns([regime], teacher=True)
     return column.protocol.component
 
 
@@ -259,6 +293,11 @@ def test_published_protocols_tell_paper_and_code_apart() -> None:
     assert paper.randaugment == code.randaugment == "m5-n4"
     assert protocol("delt-repo", "imagenet", {}).min_crop == 0.25
     assert protocol("rded", "imagenette", {}).shuffle_patches == 2
+    zooming = [
+        name for name in ("fair", "rded", "delt-repo", "sre2l", "edc") if protocol(name, "tiny-imagenet", {}).test_zoom
+    ]
+    assert zooming == ["rded", "delt-repo"]
+    assert not protocol("rded", "cifar10", {}).test_zoom, "32 // 7 * 8 is 32"
     legacy = ("legacy_double_forward", "legacy_imagenet_normalization")
     assert Fair().report == "last" and not any(getattr(Fair(), name) for name in legacy)
 
@@ -284,29 +323,6 @@ def test_protocol_errors_are_sentences() -> None:
         protocol("fair", "cifar10", {"optimizer": "lammb"})
     with pytest.raises(InputError, match="optimizer adamw does not take beta"):
         protocol("fair", "cifar10", {"optimizer_options": {"beta": 0.9}})
-
-
-def test_randaugment_levels_are_timms() -> None:
-    """For every operation, our argument is one of the two signs of timm's."""
-    hparams = {"magnitude_std": 1.0, "translate_pct": 0.45}
-    for name in NAMES:
-        to_argument = LEVEL_TO_ARG[name]
-        for level in (0.0, 3.3, 5.0, 10.0):
-            theirs = tuple(abs(v) for v in to_argument(level, hparams)) if to_argument else ()
-            if name == "Posterize":
-                theirs = (max(theirs[0], 1),)
-            assert tuple(abs(v) for v in arguments(name, level, -1)) == pytest.approx(theirs), (name, level)
-
-
-def test_randaugment_replays_and_half_of_its_operations_apply(problem: Problem) -> None:
-    pixels = Real().initialize(problem, range(10)).images
-    drawn = draw_operations(generator(0, "ra"), len(pixels), *parse_randaugment("m5-n4"))
-    assert torch.equal(apply_operations(pixels, **drawn), apply_operations(pixels, **drawn))
-    many = draw_operations(generator(1, "ra"), 2000, 5, 4)
-    assert (many["level"] == SKIPPED).float().mean() == pytest.approx(0.5, abs=0.03)
-    assert set(many["operation"].flatten().tolist()) == set(range(len(NAMES)))
-    nothing = {**drawn, "level": torch.full_like(drawn["level"], SKIPPED)}
-    assert torch.equal(apply_operations(pixels, **nothing), pixels)
 
 
 @pytest.mark.parametrize("name", load_registry().names("protocol"))

@@ -14,6 +14,8 @@ from delt_host.basics.errors import InputError
 from delt_host.cli import cli
 from delt_plugins.desk.scaffold import KINDS, write_package
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = ROOT / "examples"
 
 

@@ -160,7 +160,7 @@ def test_teacher_is_its_stage_and_a_pair_tells_two_of_one_name_apart() -> None:
 
 def test_an_option_says_who_has_it_and_where_defaults_differ() -> None:
     shown = say("show", "protocol.epochs")
-    assert "fair" in shown and "default 300" in shown and "dsa: int, default 1000" in shown
+    assert "fair" in shown and "default 300" in shown and "dsa: int, default 1001" in shown
     names = [record["name"] for record in json.loads(say("show", "epochs", "--json"))]
     assert {"protocol.epochs", "teacher.epochs"} <= set(names)
     assert say("show", "student.epochs") == say("show", "epochs")
@@ -202,6 +202,7 @@ def test_other_words_for_kinds(word: str, kind: str) -> None:
     ("arguments", "said"),
     [
         (["show", "conv3"], "did you mean 'convnet3' (model)"),
+        (["show", "resnet18_modified"], "nothing is called 'resnet18_modified'; did you mean 'resnet18' (model)?"),
         (["show", "vit_b_166"], "'vit_b_16' (network of torchvision)"),
         (["show", "early-latte"], "nothing is called 'early-latte'; did you mean 'early-late' (scheduler)"),
         (["show", "matcher", "batchnorm"], "no matcher is called 'batchnorm'; did you mean 'batch-norm' (matcher)?"),

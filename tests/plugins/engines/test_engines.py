@@ -1,6 +1,7 @@
 """The same bytes from this process, from two nodes of Ray of which one is killed, and from jobs of submitit.
 
-All of them with a stage that was added in one file (throwaway.py), which engines spread like any other.
+All of them with a stage that was added in one file (throwaway.py), which engines spread like any other, and with a matcher
+and a student in a file of the user's, which engines take along.
 """
 
 from __future__ import annotations
@@ -33,19 +34,30 @@ from delt_host.store.entry import digest
 from delt_host.store.store import Store
 from delt_plugins.engines.parcel import pack_data, pack_teachers, unpack_data, unpack_teachers
 from delt_plugins.engines.work import Description, Task
+from ones_own import write_own
 
 pytestmark = pytest.mark.long
 
 # DELT's images in groups of four, and a row whose loss is not finite: small, yet with every kind of piece.
 RUN = shlex.split(
-    "--method delt --baseline cda,matcher.weight=1e39 --no-controls --ipc 2 --seeds 1 --threads 1 --stack 1 "
-    "--set dataset.image_size=16 --set teacher.epochs=1 --set scheduler.iterations=160 --set scheduler.group_size=4 "
-    "--set protocol.epochs=3"
+    "--method delt --baseline cda,matcher.weight=1e39 --baseline cda,matcher=./own/mine.py:Mine,scheduler.iterations=4 "
+    "--student ./own/mine.py:net --no-controls --ipc 2 --seeds 1 --threads 1 --stack 1 --set dataset.image_size=16 "
+    "--set teacher.epochs=1 --set scheduler.iterations=64 --set scheduler.group_size=4 --set protocol.epochs=3"
 )
 
 
-def run(store: Path, *more: object) -> CompletedProcess[str]:
-    return delt_host("run", *RUN, "--store", store, "--out", f"{store}-run", *more, timeout=400)
+def begun(folder: Path, store: Path, *more: object) -> Process | Popen[str]:
+    """The run, begun where the user's files lie."""
+    return start(*MAIN, "run", *RUN, "--store", store, "--out", f"{store}-run", *more, cwd=folder)
+
+
+def run(folder: Path, store: Path, *more: object) -> CompletedProcess[str]:
+    process = begun(folder, store, *more)
+    try:
+        out, errors = process.communicate(timeout=400)
+    finally:
+        process.kill()
+    return CompletedProcess([], process.returncode, out, errors)
 
 
 def made(store: Path) -> dict[str, str]:
@@ -78,18 +90,21 @@ def _throwaway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    store = tmp_path_factory.mktemp("local")
-    done = run(store)
+    store = tmp_path_factory.mktemp("local") / "store"
+    write_own(store.parent)
+    done = run(store.parent, store)
     assert done.returncode == 1 and "cda" in done.stderr and "became" in done.stderr, done.stderr
     return store
 
 
 def check_same(store: Path, local: Path, done: CompletedProcess[str]) -> None:
-    assert done.returncode == 1, "one row of the two has failed"
+    assert done.returncode == 1, "one row of the three has failed"
     assert "Traceback" not in done.stderr, done.stderr
     assert made(store) == made(local)
     assert scores(store) == scores(local) and scores(local), done.stderr
     assert "batch-norm" in done.stderr and "became" in done.stderr, "the failed row says which term"
+    assert "recover cda (matcher=mine.py:Mine, scheduler.iterations=4), seed 0: from the store" in done.stderr
+    assert "mine.py:net: from the store" in done.stderr
 
 
 def test_ray_with_a_node_killed_in_the_middle(local: Path, tmp_path: Path) -> None:
@@ -99,18 +114,18 @@ def test_ray_with_a_node_killed_in_the_middle(local: Path, tmp_path: Path) -> No
     head = {"num_cpus": 1, "include_dashboard": False, "_system_config": noticed}
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
     second = cluster.add_node(num_cpus=1)
-    process = None
+    process, store = None, tmp_path / "store"
     try:
         cluster_of = ["--engine", "ray", "--address", cluster.address]
-        process = start(*MAIN, "run", *RUN, "--store", tmp_path, "--out", f"{tmp_path}-run", *cluster_of)
-        wait_for(lambda: any(tmp_path.glob("recover/*")), process)
+        process = begun(local.parent, store, *cluster_of)
+        wait_for(lambda: any(store.glob("recover/*")), process)
         cluster.remove_node(second, allow_graceful=False)
         out, errors = process.communicate(timeout=400)
     finally:
         if process is not None:
             process.kill()
         cluster.shutdown()
-    check_same(tmp_path, local, CompletedProcess([], process.returncode, out, errors))
+    check_same(store, local, CompletedProcess([], process.returncode, out, errors))
     assert "on 2 nodes of Ray" in errors, errors
     assert "1 of 2 nodes are gone" in errors, errors
 
@@ -125,10 +140,11 @@ def wait_for(seen, process: Popen[str] | Process, seconds: float = 300) -> None:
 
 def test_submitit_on_this_machine(local: Path, tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="needs delt-host[slurm]")
-    done = run(tmp_path, "--engine", "slurm,executor=local,per_job=8")
-    check_same(tmp_path, local, done)
-    assert any((tmp_path / ".jobs").iterdir()), "the jobs were really submitted"
-    again = run(tmp_path, "--engine", "slurm,executor=local,per_job=8")
+    store, engine = tmp_path / "store", ["--engine", "slurm,executor=local,per_job=10"]
+    done = run(local.parent, store, *engine)
+    check_same(store, local, done)
+    assert any((store / ".jobs").iterdir()), "the jobs were really submitted"
+    again = run(local.parent, store, *engine)
     assert "sharpness delt, seed 0: from the store" in done.stderr, "a job has done it"
     assert "pieces" in again.stderr and "recover delt, seed 0: from the store" in again.stderr
 
@@ -138,13 +154,13 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     from delt_plugins.engines.slurm import Job
 
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    description, task = one_group(whole, iterations=600)
-    one_group(halves, iterations=600)
+    description, task = one_group(whole, iterations=160)
+    one_group(halves, iterations=160)
     assert Job(description, str(whole), 30.0)([task.to_json()]) == {}
 
     executor = submitit.AutoExecutor(tmp_path / "jobs", cluster="local")
     executor.update_parameters(timeout_min=60)
-    job = executor.submit(Job(description, str(halves), 0.2), [task.to_json()])
+    job = executor.submit(Job(description, str(halves), 0.1), [task.to_json()])
     end = time.monotonic() + 200
     while not list((halves / ".unfinished").glob("recover-*")):
         assert time.monotonic() < end and not job.done(), job.stderr()

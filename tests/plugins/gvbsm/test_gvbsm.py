@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from conftest import make_problem
 from delt_host.basics.errors import RunError
+from delt_host.basics.seeding import generator
 from delt_host.contracts.dataset import MemorySplit, RealData
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.problem import Problem
@@ -21,15 +22,16 @@ from delt_host.images.normalization import Normalization
 from delt_host.recovery.latents import Latents
 from delt_host.recovery.loop import recover_group
 from delt_plugins.controls.real import Real
-from delt_plugins.gvbsm import general_statistics
 from delt_plugins.gvbsm.committee import CommitteeLabels
-from delt_plugins.gvbsm.general_statistics import GeneralStatistics, patch_moments
+from delt_plugins.gvbsm.general_statistics import GeneralStatistics
+from delt_plugins.gvbsm.layer_moments import moments, of_batch, of_each
 from delt_plugins.kit import random_teacher, views_of
 from delt_plugins.sre2l.schedule import Constant
 
 MODELS = ("convnet3", "resnet18", "convnet3_in")
 RATE = 0.01
 PART = 400
+WHOLE = {"real_crop": "none", "real_batch": PART // 3 + 1}
 
 
 @pytest.fixture(scope="module")
@@ -38,29 +40,32 @@ def committee(digits: RealData) -> tuple[Teacher, ...]:
 
 
 @pytest.fixture
-def several(digits: RealData, committee: tuple[Teacher, ...], monkeypatch: pytest.MonkeyPatch) -> Problem:
-    """On a part of the training images, whose statistics are taken in three batches."""
-    monkeypatch.setattr(general_statistics, "BATCH", PART // 3 + 1)
+def several(digits: RealData, committee: tuple[Teacher, ...]) -> Problem:
+    """On a part of the training images."""
     some = torch.arange(PART)
     data = replace(digits, train=MemorySplit(digits.train.read(some), digits.train.targets[some]))
     problem = make_problem(data, committee[0], ipc=2)
     return Problem(data, committee, 2, 0, problem.protocol, problem.compute, models=problem.models)
 
 
-def plain_statistics(x: Tensor, patches: int) -> list[Tensor]:
-    """Mean and variance over channels, then for every patch position one after the other."""
+def plain_moments(x: Tensor, patch: int) -> list[Tensor]:
+    """Mean and variance over channels, then for every place of a patch one after the other."""
     found = [x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)]
-    if patches:
-        size = -(-x.shape[-1] // patches) * patches
+    if patch:
+        size = -(-x.shape[-1] // patch) * patch
         x = x if size == x.shape[-1] else F.interpolate(x, size=(size, size), mode="bilinear")
-        step = size // patches
-        cells = [
-            x[:, :, i * step : (i + 1) * step, j * step : (j + 1) * step]
-            for i in range(patches)
-            for j in range(patches)
-        ]
+        places = range(0, size, patch)
+        cells = [x[:, :, top : top + patch, left : left + patch] for top in places for left in places]
         found += [torch.stack([c.mean() for c in cells]), torch.stack([c.var(unbiased=False) for c in cells])]
     return found
+
+
+def plain_mean(parts: list[list[list[Tensor]]], counts: list[int]) -> list[list[Tensor]]:
+    """Of each moment of each layer of several batches, weighted by their images."""
+    return [
+        [sum(m * n for m, n in zip(each, counts, strict=True)) / sum(counts) for each in zip(*layer, strict=True)]
+        for layer in zip(*parts, strict=True)
+    ]
 
 
 class PlainGvbsm:
@@ -79,11 +84,18 @@ class PlainGvbsm:
             for network in problem.networks
         ]
         split = problem.data.train
-        classes = [split.of_class(label) for label in range(problem.num_classes)]
-        self.real = [self._real(t, torch.arange(len(split))) for t in range(len(problem.networks))]
-        self.of_class = (
-            [[self._real(t, c) for c in classes] for t in range(len(problem.networks))] if class_wise else []
-        )
+        order = torch.randperm(len(split), generator=generator(0, "real moments"))
+        self.real, self.of_class = [], []
+        for t in range(len(problem.networks)):
+            batches = order.split(PART // 3 + 1)
+            self.real.append(plain_mean([self._moments(t, batch) for batch in batches], [*map(len, batches)]))
+            images = [self._moments(t, place[None]) for place in torch.arange(len(split))] if class_wise else []
+            self.of_class.append(
+                [
+                    plain_mean([images[i] for i in split.of_class(c)], [1] * len(split.of_class(c)))
+                    for c in range(problem.num_classes if class_wise else 0)
+                ]
+            )
 
     def _inputs(self, teacher: int, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         seen: dict[nn.Module, Tensor] = {}
@@ -97,23 +109,12 @@ class PlainGvbsm:
         return logits, [seen[layer] for layer in self.layers[teacher]]
 
     @torch.no_grad()
-    def _real(self, teacher: int, indices: Tensor) -> list[list[Tensor]]:
-        sums: list[list[Tensor]] = []
-        for chunk in indices.split(PART // 3 + 1):
-            _, inputs = self._inputs(teacher, self.problem.normalization.normalize(self.problem.data.train.read(chunk)))
-            parts = [
-                [
-                    s * len(chunk) / len(indices)
-                    for s in plain_statistics(x, 0 if isinstance(layer, nn.BatchNorm2d) else 4)
-                ]
-                for layer, x in zip(self.layers[teacher], inputs, strict=True)
-            ]
-            sums = (
-                [[a + b for a, b in zip(*pair, strict=True)] for pair in zip(sums, parts, strict=True)]
-                if sums
-                else parts
-            )
-        return sums
+    def _moments(self, teacher: int, indices: Tensor) -> list[list[Tensor]]:
+        _, inputs = self._inputs(teacher, self.problem.normalization.normalize(self.problem.data.train.read(indices)))
+        return [
+            plain_moments(x, 0 if isinstance(layer, nn.BatchNorm2d) else 4)
+            for layer, x in zip(self.layers[teacher], inputs, strict=True)
+        ]
 
     def loss(self, images: Tensor, targets: Tensor, iteration: int, generator: object) -> Tensor:
         t = iteration % len(self.layers)
@@ -125,8 +126,8 @@ class PlainGvbsm:
             if not norm and lots[i] < self.drop:
                 continue
             wanted = [layer.running_mean, layer.running_var] if norm else self.real[t][i]
-            for s, (value, target) in enumerate(zip(plain_statistics(x, 0 if norm else 4), wanted, strict=True)):
-                bar = self.bars.get((t, i, s), value.detach())
+            for s, (value, target) in enumerate(zip(plain_moments(x, 0 if norm else 4), wanted, strict=True)):
+                bar = self.bars.get((t, i, s), torch.zeros_like(value))
                 bar = self.decay * bar + (1 - self.decay) * value.detach()
                 self.bars[t, i, s] = bar
                 used = bar + value - value.detach()
@@ -157,7 +158,7 @@ def test_same_losses_and_pixels_as_the_plain_loop(several: Problem, options: dic
     # Faint images: the eigenvalues of bright ones are so far apart that float32 rounds the divergence to nothing.
     start = Latents({"images": start.images["images"] * 0.1}, start.targets)
     plan: Plan = Constant(iterations=6, learning_rate=RATE, decay="constant", crop="none", flip=False).plan(several)
-    result = recover_group(several, start, plan, 0, GeneralStatistics(**options), lambda _n, _t: None)
+    result = recover_group(several, start, plan, 0, GeneralStatistics(**options, **WHOLE), lambda _n, _t: None)
 
     images = list(plan.groups[0].images)
     pixels, targets = start.images["images"][images].clone().requires_grad_(True), start.targets[images]
@@ -193,13 +194,18 @@ def test_densification_prefers_images_that_differ(several: Problem) -> None:
     assert value(alike) > 2 * value(apart) >= 0
 
 
-def test_patch_statistics_are_per_group_and_resize_odd_maps() -> None:
-    x = torch.randn(6, 5, 3, 3, generator=torch.Generator().manual_seed(0))
-    together = patch_moments(x, 2, 4)
+@pytest.mark.parametrize("side", [3, 8])
+def test_moments_are_per_group_and_odd_maps_are_resized(side: int) -> None:
+    x = torch.randn(6, 5, side, side, generator=torch.Generator().manual_seed(0))
+    together = moments(x, 2, 4)
+    assert together["patch-mean"].shape == (2, (4 if side == 8 else 1))
     for group in range(2):
-        alone = plain_statistics(x[group * 3 : group * 3 + 3], 4)[2:]
-        for ours, plain in zip(together, alone, strict=True):
+        own = x[group * 3 : group * 3 + 3]
+        for ours, plain in zip(together.values(), plain_moments(own, 4), strict=True):
             torch.testing.assert_close(ours[group], plain, atol=1e-5, rtol=1e-4)
+        for each in (moments(own, 3, 4), of_each(own.contiguous(memory_format=torch.channels_last), 4)):
+            for name, ours in of_batch(each).items():
+                torch.testing.assert_close(ours[0], together[name][group], atol=1e-5, rtol=1e-4)
 
 
 def test_committee_labels_are_the_mean_of_all_teachers(several: Problem) -> None:

@@ -9,6 +9,8 @@ from delt_host.contracts.problem import Problem
 from delt_host.plugins.registry import load_registry
 from delt_plugins.kit import check, small_problem
 
+pytestmark = pytest.mark.long
+
 # Enough iterations for a plan of EarlyLate's rounds, few enough for a test.
 OPTIONS = {
     "early-late": {"iterations": 16},

@@ -57,6 +57,7 @@ VIEWS = [
     {"batch_size": 9, "mix": "mixup", "mix_alpha": 0.8, "crop": "pad"},
     {"mix": "none", "crop": "none", "flip": False},
     {"randaugment": "m5-n4", "shuffle_patches": 2, "legacy_imagenet_normalization": True, "batch_size": 7},
+    {"randaugment": "torchvision-m9-n2"},
     {"siamese": "color_crop_cutout_flip_scale_rotate", "crop": "none", "mix": "none", "batch_size": 16},
 ]
 
@@ -184,6 +185,22 @@ print(repr(total))
     expected = sum(float(views.answers.sum()) for epoch in range(3) for views in labels.epoch(epoch))
     assert float(done.stdout) == pytest.approx(expected, rel=1e-6)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_labels_with_randaugment_in_its_former_form_are_refused(
+    digits: RealData, teacher: Teacher, tmp_path: Path
+) -> None:
+    problem = make_problem(digits, teacher, epochs=1, randaugment="m5-n4")
+    distilled = real_set(problem)
+    saved(problem, distilled, tmp_path)
+    (file,) = write_labels(tmp_path, problem, distilled, Labels(problem, distilled, Hard()), {})
+    with safe_open(file, "pt") as opened:
+        about = opened.metadata()
+    tensors = load_file(file)
+    tensors["level"] = tensors.pop("argument")
+    save_file(tensors, file, about)
+    with pytest.raises(InputError, match=r"RandAugment's views in a form that is no longer read: export the set again"):
+        publish.load(tmp_path)
 
 
 def test_labels_of_other_images_and_damaged_ones_are_refused(problem: Problem, tmp_path: Path) -> None:

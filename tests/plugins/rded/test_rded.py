@@ -22,8 +22,10 @@ def plain_rded(problem: Problem, label: int, factor: int, sources: int, crops: i
         image = problem.data.train.original(index)
         height, width = image.shape[1:]
         scored = []
-        for share, y, x in torch.rand(crops, 3, generator=rng).tolist():
-            length = min(max(round(math.sqrt((0.08 + 0.92 * share) * height * width)), 1), height, width)
+        areas = torch.empty(crops, 10, dtype=torch.float64).uniform_(0.08, 1, generator=rng) * height * width
+        places = torch.rand(crops, 2, dtype=torch.float64, generator=rng)
+        for area, (y, x) in zip(areas[:, 0].tolist(), places.tolist(), strict=True):
+            length = round(math.sqrt(area))  # the digits are square: the first fits
             top, left = int(y * (height - length + 1)), int(x * (width - length + 1))
             crop = TF.resized_crop(image.float()[None] / 255, top, left, length, length, [side, side], antialias=True)
             crop = problem.normalization.normalize(crop)

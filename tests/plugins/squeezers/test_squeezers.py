@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,11 +16,14 @@ from torch import Tensor, nn
 
 from conftest import FP32, Install
 from delt_host.basics.errors import RunError
+from delt_host.basics.seeding import generator, isolated_rng
 from delt_host.cli import cli
 from delt_host.contracts.dataset import MemorySplit, RealData
 from delt_host.contracts.results import read_results
 from delt_host.contracts.squeezer import Snapshot, Squeezer
 from delt_host.contracts.teacher import Teacher
+from delt_host.images.normalization import Normalization
+from delt_host.networks.build import build_model
 from delt_host.store.resume import Checkpoint
 from delt_host.training.teachers import squeeze
 from delt_plugins.networks.plugin import delt_models
@@ -121,6 +125,38 @@ def test_the_gradient_is_that_of_the_weights_moved_uphill(digits: RealData, alph
         torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-4)
     for (name, buffer), after in zip(model.named_buffers(), plain.buffers(), strict=True):
         torch.testing.assert_close(buffer, after, msg=f"{name} has seen the weights as they are, once")
+
+
+@pytest.mark.parametrize(("schedule", "rates"), [("constant", (0.05, 0.05)), ("cosine", (0.05, 0.025))])
+def test_plain_momentum_under_a_rate_that_changes_by_epochs_at_most(
+    digits: RealData, schedule: Literal["constant", "cosine"], rates: tuple[float, float]
+) -> None:
+    """As G-VBSM and EDC squeeze: beside a plain loop over the same images in the same order."""
+    options: dict[str, Any] = {
+        "schedule": schedule,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "learning_rate": 0.05,
+        "epochs": 2,
+    }
+    plain = Ordinary(**options, batch_size=64, crop="none", flip=False)
+    found = [each.weights() for each in plain.train(digits, FP32, delt_models(), Checkpoint(None), silent)]
+    with isolated_rng(0, "weights that are then set"):
+        network = build_model("convnet3", digits.num_classes, digits.image_size, delt_models())
+    network.load_state_dict(found[0])
+    velocity = [torch.zeros_like(parameter) for parameter in network.parameters()]
+    for epoch, rate in enumerate(rates):
+        order = torch.randperm(len(digits.train), generator=generator(0, "squeeze", epoch))
+        for batch in order.split(64)[: len(order) // 64]:
+            images = Normalization(digits.mean, digits.std).normalize(digits.train.read(batch))
+            loss = F.cross_entropy(network(images), digits.train.targets[batch])
+            gradients = torch.autograd.grad(loss, list(network.parameters()))
+            with torch.no_grad():
+                for parameter, v, gradient in zip(network.parameters(), velocity, gradients, strict=True):
+                    parameter -= rate * v.mul_(0.9).add_(gradient)
+    first, last = (torch.cat([found[at][name].flatten() for name, _ in network.named_parameters()]) for at in (0, -1))
+    there = torch.cat([parameter.flatten() for parameter in network.parameters()])
+    assert (last - there).norm() < 0.05 * (last - first).norm(), "but for rounding"
 
 
 SMALL = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=2", "-q"]
