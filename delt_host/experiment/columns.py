@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delt_host.basics import file_words
-from delt_host.basics.errors import InputError
+from delt_host.basics.errors import InputError, near, unknown
 from delt_host.basics.options import build
 from delt_host.basics.settings import named_table, shown, word
 from delt_host.contracts.methods import Choice, Method, Regime
@@ -86,7 +86,11 @@ class ColumnMaker:
     def _of_method(self, name: str) -> str:
         """The regime that a method of this name was published with; empty where it is a regime's name, or no such method's."""
         registry = self.parts.registry
-        if name in registry.names("regime") or name not in registry.names("method"):
+        regimes, methods = registry.names("regime"), registry.names("method")
+        if name not in methods or name in regimes:
+            one = len(file_words.parts(name)) == 1
+            if one and name not in regimes and near(name, methods) and not near(name, regimes):
+                raise unknown("regime", name, [*regimes, *methods])
             return ""
         method: Method = registry.get("method", name)
         said: str = method.published(self.parts.published_as, self.ipc).get("regime", method.regime)

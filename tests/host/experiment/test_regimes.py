@@ -135,6 +135,15 @@ def test_a_methods_name_is_its_published_regime_for_the_dataset_and_ipc() -> Non
     ]
 
 
+def test_a_methods_name_that_is_misspelt_is_guessed_as_a_regime() -> None:
+    with pytest.raises(InputError, match="unknown regime 'edcc'; did you mean 'edc'"):
+        resolved("edcc")
+    with pytest.raises(
+        InputError, match=r"unknown regime 'vews'; did you mean 'views'\? \(known: fixed, hard, views\)"
+    ):
+        resolved("vews")
+
+
 def test_a_method_that_was_published_with_no_regime_stands_for_none() -> None:
     with pytest.raises(InputError, match="method mine was published with no regime that is known here"):
         resolve(Request(method=["delt"], regime=["mine"]), with_method("mine", Method(summary="", initializer="noise")))
