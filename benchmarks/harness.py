@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from delt_host import MemorySplit, Problem, Protocol, RealData, Teacher
+from delt_host.basics.accelerator import device_name
 from delt_host.basics.compute import Compute
 from delt_host.basics.seeding import isolated_rng
 from delt_host.networks.build import Builder, build_model
@@ -117,8 +118,8 @@ def ratio(
 
 
 def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def machine(compute: Compute) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def machine(compute: Compute) -> dict[str, Any]:
     names = ("torch", "torchvision", "timm", "delt-host")
     return {
         "date": date.today().isoformat(),
-        "processor": torch.cuda.get_device_name() if compute.device.startswith("cuda") else processor(),
+        "processor": device_name(compute.device) or processor(),
         "threads": torch.get_num_threads(),
         "precision": compute.precision,
         "python": platform.python_version(),

@@ -18,11 +18,11 @@ from delt_host import MemorySplit, Problem, RealData
 from delt_host.basics.compute import Compute
 from delt_host.basics.seeding import isolated_rng
 from delt_host.basics.units import duration, size
-from delt_host.contracts.labels import label_bytes
+from delt_host.contracts.labels import blocks_of, label_bytes
 from delt_host.contracts.protocol import Fair
 from delt_host.networks.build import build_model
 from delt_host.plugins.registry import load_registry
-from delt_host.stages.estimate import time_passes
+from delt_host.stages.stopwatch import time_passes
 from delt_plugins.labels.relabelers import Fkd
 from harness import machine, models, told
 
@@ -69,7 +69,8 @@ def main() -> None:
     for ipc in sizes:
         problem = Problem(data, (), ipc, 0, Fair(), compute, models())
         plan = scheduler.plan(problem)
-        views = problem.protocol.epochs * problem.num_images
+        epochs = problem.protocol.epochs
+        views, blocks = epochs * problem.num_images, len(blocks_of(Fkd(), problem, epochs))
         for machines in arguments.machines:
             images = 4 * 3 * side**2 * problem.num_images  # float32, as recovery starts and ends
             moved = machines * (weights + images) + images
@@ -80,7 +81,7 @@ def main() -> None:
                 f"{plan.image_iterations:,}",
                 f"{len(plan.groups):,}",
                 duration(plan.image_iterations / rates["recover"] * rounds),
-                duration(views / rates["forward"]),
+                duration(views / rates["forward"] * math.ceil(blocks / machines) / blocks),
                 duration(views / rates["train"]),
                 size(label_bytes(Fkd(), problem)),
                 size(moved),

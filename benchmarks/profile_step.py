@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import profile, supported_activities
 
 from delt_host.plugins.registry import load_registry
 from delt_host.recovery.latents import Latents
@@ -44,13 +44,12 @@ def main() -> None:
     matcher = registry.get("matcher", "batch-norm")()
     plan = registry.get("scheduler", "constant")(iterations=arguments.iterations, order="class").plan(problem)
     recover_group(problem, start, plan, 0, matcher, lambda _done, _terms: None)
-    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * problem.compute.device.startswith("cuda")
-    with profile(activities=activities) as record:
+    accelerated = problem.compute.device != "cpu"
+    with profile(activities=supported_activities()) as record:
         recover_group(problem, start, plan, 0, matcher, lambda _done, _terms: None)
-    cuda = problem.compute.device.startswith("cuda")
     times: dict[str, float] = {}
     for event in record.key_averages():
-        spent = event.self_device_time_total if cuda else event.self_cpu_time_total
+        spent = event.self_device_time_total if accelerated else event.self_cpu_time_total
         name = next((part for part, keys in PARTS.items() if any(key in event.key for key in keys)), "other")
         times[name] = times.get(name, 0.0) + spent
     total = sum(times.values())

@@ -4,6 +4,8 @@ from delt_host.api.evaluate import recipe_of as recipe_of
 from delt_host.api.squeeze import AskedTeachers as AskedTeachers
 from delt_host.api.squeeze import check_sets as check_sets
 from delt_host.basics import compute as compute
+from delt_host.basics.accelerator import device_memory as device_memory
+from delt_host.basics.accelerator import device_name as device_name
 from delt_host.basics.compute import own_process as own_process
 from delt_host.basics.errors import reason as reason
 from delt_host.basics.errors import sentence as sentence
@@ -110,15 +112,14 @@ from delt_host.runs.saved_sets import SavedSets as SavedSets
 from delt_host.stages import story as story
 from delt_host.stages.course import Course as Course
 from delt_host.stages.distil import check_start as check_start
-from delt_host.stages.estimate import Speed as Speed
 from delt_host.stages.estimate import Upcoming as Upcoming
 from delt_host.stages.estimate import plan_run as plan_run
-from delt_host.stages.estimate import time_passes as time_passes
 from delt_host.stages.host import Host as Host
 from delt_host.stages.measurement import Measurement as Measurement
 from delt_host.stages.step import Step as Step
 from delt_host.stages.step import bunches as bunches
 from delt_host.stages.step import do as do
+from delt_host.stages.stopwatch import Stopwatch as Stopwatch
 from delt_host.stages.story import Comparison as Comparison
 from delt_host.stages.story import outlined as outlined
 from delt_host.stages.story import prepare_run as prepare_run

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from delt_host import Passes
 from delt_host.stages import story
 from delt_host.stages.course import Course
@@ -15,10 +17,14 @@ def sharpness(course: Course) -> Iterator[Step]:
     starts = course["initialize"]
 
     def make(_checkpoint: Any) -> Any:
-        return {}, {"sharpness": float(course.start.images.float().diff(dim=-1).abs().mean())}
+        return {}, {
+            "sharpness": float(
+                course.start(torch.arange(course.problem.num_units)).images.float().diff(dim=-1).abs().mean()
+            )
+        }
 
     cost = Passes(course.problem.teacher.architecture, "forward", 30.0)
-    inputs = {"of": starts[0].key}
+    inputs = {"of": [step.key for step in starts]}
     yield course.step(
         "sharpness", inputs, make, needs=starts, total=1, unit="sets", cost=(cost,), like="sharpness", travels=True
     )

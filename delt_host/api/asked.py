@@ -33,6 +33,7 @@ from delt_host.plugins.registry import Provided, Registry
 from delt_host.runs import folder, place, sweep
 from delt_host.stages import estimate, story
 from delt_host.stages.host import Host
+from delt_host.stages.stopwatch import Stopwatch
 from delt_host.store.entry import default_store
 from delt_host.store.store import Store
 
@@ -55,10 +56,22 @@ class Outlook:
     """Its steps, those that are alike together, in order."""
     failing: dict[str, str]
     """Rows that will fail, by label, and why."""
+    advice: tuple[str, ...] = ()
+    """Sentences: that the machine was busy while passes were timed, and what would shorten a long run."""
+
+    @property
+    def seconds(self) -> float:
+        """Of all work that is left, about."""
+        return sum(line.seconds for line in self.steps)
+
+    @property
+    def bytes(self) -> int:
+        """That the store will keep of the run, about."""
+        return sum(line.bytes for line in self.steps)
 
     def show(self, console: Console) -> None:
         """Print it as a table."""
-        dry_run.show(console, self.experiment, self.steps, self.failing)
+        dry_run.show(console, self.experiment, self.steps, self.failing, self.advice)
 
     def __str__(self) -> str:
         return drawn(self.show)
@@ -158,13 +171,15 @@ class AskedRun:
         self._note(observer)
         kept = self._store(observer)
         hosts = {name: Host(self.registry, kept, observer) for name in self.experiments}
+        watch = Stopwatch(observer)
         with compute.threads(self.threads):
             outlined = {name: story.outlined(of, hosts[name]) for name, of in self.experiments.items()}
-            lines = estimate.plan_runs(outlined)
+            lines = estimate.plan_runs(outlined, watch)
         untold = {
             f"{name}: {row}".removeprefix(": "): why for name, h in hosts.items() for row, why in h.untold.items()
         }
-        return Outlook(self.experiment, tuple(lines), untold)
+        advice = (watch.by_rule, watch.busy, estimate.shorter(lines, self.experiment))
+        return Outlook(self.experiment, tuple(lines), untold, tuple(filter(None, advice)))
 
     def run(
         self,

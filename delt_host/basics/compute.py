@@ -12,11 +12,13 @@ from typing import Literal
 import torch
 from torch import nn
 
+from delt_host.basics.accelerator import TESTED, accelerator, multiplies_bf16
 from delt_host.basics.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt
+_keeps = False  # whether freed memory stays with this process
 
 PASS = 500  # images of small size in one forward pass: their maps take a few GB in any of our networks
 SMALL = 32  # px; larger images fill a processor, and memory, with a group of their own
@@ -28,10 +30,23 @@ def keep_freed_memory() -> None:
     Activations of a few tens of MiB are freed and asked for again in every iteration. By default the system takes them
     back each time and hands them out anew page by page, cleared, which takes a third of a ConvNet's iteration on a CPU.
     """
+    global _keeps
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        _keeps = True
+
+
+def give_freed_memory_back() -> None:
+    """After a piece of work, where `keep_freed_memory` was asked for: what is free goes to the system.
+
+    Pieces of other sizes find little use for the holes that one leaves, so that memory would grow from row to row and from
+    seed to seed. Inside a piece of work, sizes repeat.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _keeps else None
+    if trim is not None:
+        trim(0)
 
 
 def use_threads(count: int | None) -> int:
@@ -69,7 +84,7 @@ class Compute:
     """A device and a precision. `bf16` is autocast: weights, statistics, losses and pixels stay float32."""
 
     device: str
-    """`cpu`, `cuda` or `cuda:N`."""
+    """`cpu`, or an accelerator as torch names it: `cuda`, `cuda:N`, `mps`, `xpu`, …"""
     precision: Precision
     """Of the arithmetic inside `autocast`."""
     stack: int = 0
@@ -77,28 +92,37 @@ class Compute:
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "auto", stack: int | None = None) -> Compute:
-        """Resolve `auto`: CUDA where there is one, bf16 where the hardware multiplies it natively, else fp32.
+        """Resolve `auto`: torch's accelerator where there is one, bf16 where the hardware multiplies it natively, else fp32.
 
         InputError for a device or precision that is unknown or not there.
         """
         if precision not in ("auto", "fp32", "bf16"):
             raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = accelerator() or "cpu"
         try:
             kind = torch.device(device).type
         except RuntimeError:
-            raise InputError(f"device {device!r} is not known; use auto, cpu, cuda or cuda:N") from None
-        if kind not in ("cpu", "cuda"):
-            raise InputError(f"device {device!r} is not supported; use cpu or cuda")
-        if kind == "cuda" and not torch.cuda.is_available():
+            raise InputError(f"device {device!r} is not known; use auto, cpu, cuda, cuda:N, mps or xpu") from None
+        if kind not in ("cpu", accelerator()):
             raise InputError(
-                f"device {device!r} was asked for, but torch {torch.__version__} sees no CUDA device; use --device auto"
+                f"device {device!r} was asked for, but torch {torch.__version__} sees no {kind} device here, only "
+                f"{' and '.join(filter(None, ('cpu', accelerator())))}; use --device auto"
+            )
+        number = torch.device(device).index or 0
+        if number >= (count := torch.accelerator.device_count() if kind != "cpu" else 1):
+            raise InputError(
+                f"device {device!r} was asked for, but there {_are(count)}, counted from 0; use --device auto"
             )
         if precision == "auto":
-            fast = torch.cpu._is_avx512_bf16_supported() if kind == "cpu" else torch.cuda.is_bf16_supported()
-            precision = "bf16" if fast else "fp32"
+            precision = "bf16" if multiplies_bf16(kind) else "fp32"
         return cls(device, "bf16" if precision == "bf16" else "fp32", stack or 0)
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of the device before a run; None where nothing is."""
+        kind = torch.device(self.device).type
+        return None if kind in TESTED else f"device {self.device}: untested; nobody has looked at results from {kind}"
 
     def groups_at_once(self, images: int, image_size: int) -> int:
         """The groups of so many images that go into one pass.
@@ -117,3 +141,7 @@ class Compute:
         """The model on the device in channels_last, in which convolutions are fastest on CPU and GPU alike."""
         # A type check of torch's overloads rejects memory_format together with a device string.
         return model.to(self.device).to(memory_format=torch.channels_last)
+
+
+def _are(count: int) -> str:
+    return "is one device of this kind" if count == 1 else f"are {count} devices of this kind"

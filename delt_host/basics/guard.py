@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from delt_host.basics import traces
+from delt_host.basics.accelerator import accelerator, in_use, put_random_states, random_states
 from delt_host.basics.errors import exit_code
 
 
@@ -77,7 +78,8 @@ def _tf32() -> bool | None:
 
 
 def _autocast() -> list[tuple[str, bool, torch.dtype]]:
-    return [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")]
+    kinds = filter(torch.amp.is_autocast_available, ("cpu", accelerator() or "cuda"))
+    return [(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in kinds]
 
 
 def _put_autocast(before: list[tuple[str, bool, torch.dtype]]) -> None:
@@ -103,9 +105,9 @@ GENERATORS = (
         lambda state: torch.random.set_rng_state(_state(state)),
     ),
     Setting(
-        "torch's global generators of GPUs",
-        lambda: [*map(_bytes, torch.cuda.get_rng_state_all())] if torch.cuda.is_initialized() else None,
-        lambda states: torch.cuda.set_rng_state_all([*map(_state, states)]),
+        "torch's global generators of accelerators",
+        lambda: [*map(_bytes, random_states())] if in_use() else None,
+        lambda states: put_random_states([*map(_state, states)]),
     ),
     Setting("numpy's global generator", _numpy, _put_numpy),
     Setting("random's global generator", random.getstate, random.setstate),

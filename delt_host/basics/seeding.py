@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 import torch
 
+from delt_host.basics.accelerator import put_random_states, random_states
+
 
 def seed_for(seed: int, *purpose: str | int) -> int:
     """A 63-bit seed from the run's seed and the purpose of the draw, e.g. ``seed_for(0, "recover", group, t)``."""
@@ -29,7 +31,10 @@ def isolated_rng(seed: int, *purpose: str | int) -> Iterator[None]:
 
     The global state is put back afterwards, so nothing outside the block can tell that it ran.
     """
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=devices):
+    of_accelerators = random_states()
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, *purpose))
-        yield
+        try:
+            yield
+        finally:
+            put_random_states(of_accelerators)

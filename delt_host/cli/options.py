@@ -108,7 +108,7 @@ dataset = DATA.option(
 )
 ceiling = COMPARED.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
 ceiling_epochs = COMPARED.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
-device = COMPUTED.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N.")
+device = COMPUTED.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps, xpu.")
 precision = COMPUTED.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
 students = SCORED.option(
     "--students",

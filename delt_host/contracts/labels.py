@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from delt_host.basics import batching
 from delt_host.basics.errors import RunError
 from delt_host.contracts.problem import Problem
+from delt_host.contracts.protocol import Protocol
 from delt_host.contracts.relabeler import Answer, Batch, Relabeler
 from delt_host.contracts.replay import draw_epoch, replay_epoch
 from delt_host.contracts.sets import Distilled
@@ -53,15 +55,14 @@ class Labels:
         rate = distilled.learning_rate if self.asks == "image" else None
         self.learning_rate = None if rate is None else float(rate)
         self.kind = "probabilities" if self.asks == "class" or self.learned is not None else relabeler.kind
-        if self.by_view:
-            self.per_block = max(BLOCK_BYTES // epoch_bytes(relabeler, self.problem), 1)
-        self._loaded: tuple[int, Mapping[str, Tensor]] = (-1, {})
+        self.blocks = blocks_of(relabeler, self.problem, self.epochs, store)
+        self._loaded: tuple[range, Mapping[str, Tensor]] = (range(0), {})
 
-    def prepare(self) -> None:
-        """Make what is made once and kept, so that students need not wait for it."""
+    def prepare(self, block: range | None = None) -> None:
+        """Make what is made once and kept, so that students need not wait for it; of `blocks` this one, or all."""
         if self.by_view:
-            for first in range(0, self.epochs, self.per_block):
-                self._block(first)
+            for each in self.blocks if block is None else (block,):
+                self._block(each)
         elif self.asks == "image":
             _ = self._soft
 
@@ -87,8 +88,8 @@ class Labels:
         label as `soft`. None: nothing is kept."""
         if self.by_view:
             number %= self.epochs
-            place = number % self.per_block
-            return {name: tensor[place] for name, tensor in self._block(number - place).items()}
+            block = self.blocks[number // len(self.blocks[0])]
+            return {name: tensor[number - block.start] for name, tensor in self._block(block).items()}
         if self.asks == "view":
             return None
         views = draw_epoch(self.problem, number, len(self.distilled))
@@ -108,26 +109,24 @@ class Labels:
             raise RunError(f"its answers to {wanted[0]} images are {got}, not {wanted}: one value a class")
         return answers.float()
 
-    def _block(self, first: int) -> Mapping[str, Tensor]:
-        """The tensors of the epochs from `first` on, whose first dimension is the epoch; from the store, or made now.
+    def _block(self, epochs: range) -> Mapping[str, Tensor]:
+        """The tensors of these epochs, whose first dimension is the epoch; from the store, or made now.
 
         Their key does not hold how many epochs follow: students that train longer find the first ones made.
         """
-        if self._loaded[0] != first:
+        if self._loaded[0] != epochs:
             problem, protocol = self.problem, self.problem.protocol
-            epochs = range(first, min(first + self.per_block, self.epochs))
-            settings = {k: v for k, v in protocol.view_settings().items() if k not in ("epochs", "steps")}
             kept = problem.remember(
                 "labels",
                 lambda: self._answered(epochs),
                 distilled=self.distilled.fingerprint,
-                views=settings,
+                views=shown_by(protocol),
                 batch=protocol.batch_for(problem.ipc, problem.num_classes),
                 seed=problem.seed,
                 student=problem.student,
                 epochs=[epochs.start, epochs.stop],
             )
-            self._loaded = (first, kept)
+            self._loaded = (epochs, kept)
         return self._loaded[1]
 
     def _answered(self, epochs: range) -> Mapping[str, Tensor]:
@@ -195,8 +194,12 @@ def own_epochs(relabeler: Relabeler, epochs: int) -> int:
 
 def epoch_bytes(relabeler: Relabeler, problem: Problem) -> int:
     """What an epoch's views and their labels take."""
-    count = problem.num_images
-    views = sum(tensor.nbytes for tensor in draw_epoch(problem, 0, count).values())
+    count, batch = problem.num_images, problem.protocol.batch_for(problem.ipc, problem.num_classes)
+    few = min(
+        count, 2 * batch
+    )  # tell it as well as all of them: of every tensor there is a row an image, or one a batch
+    rows = {batching.steps(few, batch): batching.steps(count, batch), few: count}
+    views = sum(tensor.nbytes // len(tensor) * rows[len(tensor)] for tensor in draw_epoch(problem, 0, few).values())
     return views + count * relabeler.label_bytes(problem.num_classes)
 
 
@@ -211,6 +214,22 @@ def label_bytes(relabeler: Relabeler, problem: Problem, store: bool = True) -> i
         return sum(teacher.size_bytes for teacher in problem.seen_by(relabeler).teachers)
     epochs = own_epochs(relabeler, problem.protocol.epochs_of(problem, count))
     return epochs * epoch_bytes(relabeler, problem)
+
+
+def blocks_of(relabeler: Relabeler, problem: Problem, epochs: int, store: bool = True) -> list[range]:
+    """Which of so many epochs' labels are made and kept together; one block of all where they are not kept by view.
+
+    All but the last are of one length, which the number of epochs does not change.
+    """
+    if relabeler.asks != "view" or while_training(relabeler, store):
+        return [range(epochs)]
+    length = max(BLOCK_BYTES // epoch_bytes(relabeler, problem), 1)
+    return [range(first, min(first + length, epochs)) for first in range(0, epochs, length)]
+
+
+def shown_by(protocol: Protocol) -> dict[str, Any]:
+    """What the views of an epoch depend on, however many epochs there are."""
+    return {name: value for name, value in protocol.view_settings().items() if name not in ("epochs", "steps")}
 
 
 def _joined(batches: list[Batch]) -> Batch:

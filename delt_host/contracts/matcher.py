@@ -51,6 +51,8 @@ class Views(Brief):
     """(): the students' rate, with gradient where it is learned; None: the set has none."""
     turn: int = 0
     """Counted from 0 within the iteration; above 0 only where a phase steps class by class."""
+    known_targets: Tensor | None = None
+    """`targets` on the processor, where they can be looked at without waiting for the device; None: they are nowhere else."""
 
 
 Match = Callable[[Views], Mapping[str, "Tensor"]]

@@ -50,6 +50,8 @@ class Prepared:
     """The units of work that `make` tells of; 0: the images of `cost`."""
     unit: str = "images"
     """What `total` counts, in progress."""
+    size_bytes: Callable[[], int] = lambda: 0
+    """Of the tensors, about; asked by dry runs alone."""
 
     @property
     def identity(self) -> dict[str, Any]:

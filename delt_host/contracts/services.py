@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from delt_host.basics.brief import Brief
 from delt_host.contracts.observer import Observer
+from delt_host.store.resume import Checkpoint
 from delt_host.store.store import Store
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class Services(Brief):
     """Where a problem keeps what it remembers, and a dataset its decoded images; None: nothing is kept."""
     observer: Observer = field(default_factory=Observer)
     """Who hears of progress and notes; by default nobody."""
+    checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(None))
+    """Of the evaluator's step, for the one student that it trains; by default nothing is kept."""
     built: dict[Any, nn.Module] = field(default_factory=dict)
     """The teachers' networks as far as they were asked for."""
 

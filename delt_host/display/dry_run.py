@@ -15,8 +15,14 @@ from delt_host.experiment.experiment import Experiment
 from delt_host.stages.estimate import Upcoming
 
 
-def show(console: Console, experiment: Experiment, lines: Sequence[Upcoming], untold: Mapping[str, str]) -> None:
-    """Print the dry run; `untold` has the rows that will fail."""
+def show(
+    console: Console,
+    experiment: Experiment,
+    lines: Sequence[Upcoming],
+    untold: Mapping[str, str],
+    advice: Sequence[str] = (),
+) -> None:
+    """Print the dry run; `untold` has the rows that will fail, `advice` whole sentences."""
     table = Table(title="dry run: nothing is computed", title_justify="left")
     table.add_column("stage", no_wrap=True)
     table.add_column("what", overflow="fold")
@@ -38,10 +44,12 @@ def show(console: Console, experiment: Experiment, lines: Sequence[Upcoming], un
         return
     left, kept = duration(sum(line.seconds for line in lines)), size(sum(line.bytes for line in lines))
     say(
-        f"  About {left} of work left on {experiment.device} in {experiment.precision}, {kept} in all; the estimate is from "
-        "passes timed just now."
+        f"  About {left} of work left on {experiment.device} in {experiment.precision}, about {kept} kept "
+        "in the store; the estimate is from passes timed just now."
     )
     if not all(line.known for line in lines):
         say(
             "  What is kept of steps that are unknown depends on a teacher that is not there yet: they count as missing."
         )
+    for sentence in advice:
+        say(f"  {sentence}")

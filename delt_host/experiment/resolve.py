@@ -90,7 +90,12 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
         objects=tuple(parts.objects),
-        notes=(*((slow,) if threads > cores else ()), *maker.not_taken(regimes), *registry.files.remarks),
+        notes=(
+            *((slow,) if threads > cores else ()),
+            *((compute.note,) if compute.note else ()),
+            *maker.not_taken(regimes),
+            *registry.files.remarks,
+        ),
     )
 
 

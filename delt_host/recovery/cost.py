@@ -13,6 +13,7 @@ from statistics import median
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from delt_host.basics.accelerator import accelerator, counts_memory
 from delt_host.contracts.matcher import Matcher
 from delt_host.contracts.plan import Group, Plan
 from delt_host.contracts.prepared import Passes
@@ -56,16 +57,16 @@ def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher
     return of_them / (several * group.phases[-1].active) * plan.image_iterations
 
 
-def median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """How long it takes until the device has done it; once before, to warm up, does not count."""
+def median_seconds(work: Callable[[], object], repeats: int, warm_up: bool = True) -> float:
+    """How long it takes until the device has done it; once before, to `warm_up`, does not count."""
     seconds = []
-    for _ in range(1 + repeats):
+    for _ in range(warm_up + repeats):
         began = time.perf_counter()
         work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if accelerator() is not None:
+            torch.accelerator.synchronize()
         seconds.append(time.perf_counter() - began)
-    return median(seconds[1:])
+    return median(seconds[warm_up:])
 
 
 @dataclass
@@ -78,12 +79,15 @@ class Peak:
 
 @contextmanager
 def peak_memory(device: str) -> Iterator[Peak]:
-    """Measure the block's peak: tensors on a GPU; on a CPU the whole process, libraries and dataset included."""
+    """Measure the block's peak: tensors on an accelerator, where it tells; on a CPU the whole process, libraries included."""
     peak = Peak()
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
+    if torch.device(device).type != "cpu":
+        if (counter := counts_memory(device)) is None:
+            yield peak
+            return
+        counter.reset_peak_memory_stats(device)
         yield peak
-        peak.size_bytes = torch.cuda.max_memory_allocated(device)
+        peak.size_bytes = counter.max_memory_allocated(device)
         return
     try:
         Path("/proc/self/clear_refs").write_text("5")  # Linux: sets the peak back to what is in use now

@@ -5,7 +5,7 @@ Small beside the set itself: a few start images, one number for each image, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -72,13 +72,14 @@ TENSORS = ("iterations", "images", "start")
 HISTORY_FILES = FileKind("history", "delt_host.history", _Header, "{path} is no history of a distilled set", TENSORS)
 
 
-def recorded(plan: Plan, start: Start, problem: Problem, curves: tuple[LossCurve, ...]) -> History:
-    """What is kept of a recovery that went from `start` by `plan`; starts are as the set's form would have stored them."""
+def recorded(plan: Plan, start: Callable[[Tensor], Start], problem: Problem, curves: tuple[LossCurve, ...]) -> History:
+    """What is kept of a recovery by `plan`, whose units (U,) began as `start` tells; starts are as the set's form
+    would have stored them."""
     cells, targets = problem.form.cells, problem.targets()
     iterations = iterations_of(plan, problem.num_units).repeat_interleave(cells)
     images = shown(iterations, targets)
     units, unit = (images // cells).unique(return_inverse=True)
-    packed = problem.form.pack(Latents.of(problem, start, units).images, problem.normalization)
+    packed = problem.form.pack(Latents.of(problem, start(units), units).images, problem.normalization)
     return History(iterations, images, problem.form.read(packed, unit * cells + images % cells), curves)
 
 

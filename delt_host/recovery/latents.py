@@ -32,16 +32,14 @@ class Latents:
 
     @classmethod
     def of(cls, problem: Problem, start: Start, units: Tensor | None = None) -> Latents:
-        """What recovery starts from, for a start of all classes, or for these of its units (U,), in this order; normalised
-        where it is not."""
-        images, targets, labels = start.images, problem.unit_targets(), start.labels
+        """What recovery starts from, for a start of all units, or of these alone (U,), in this order; normalised where it is
+        not."""
+        images, targets = start.images, problem.unit_targets()
         if units is not None:
-            cells = problem.form.cells
-            images = images[(units[:, None] * cells + torch.arange(cells)).flatten()]
-            targets, labels = targets[units], None if labels is None else labels[units]
+            targets = targets[units]
         if images.dtype == torch.uint8:
             images = problem.normalization.normalize(images)
-        return cls(problem.form.latents(images), targets, labels, start.learning_rate, units)
+        return cls(problem.form.latents(images), targets, start.labels, start.learning_rate, units)
 
     def rows(self, places: Tensor) -> Tensor:
         """Where the units at these places of the set lie here."""

@@ -91,6 +91,10 @@ class Learning:
         own = self._targets[:, where].flatten()
         return own if self.form.cells == 1 else own.repeat_interleave(self.form.cells)
 
+    def known_targets_of(self, where: Where) -> Tensor:
+        """Likewise, on the processor."""
+        return self.targets[:, where].flatten().repeat_interleave(self.form.cells)
+
     def index_of(self, where: Where) -> Tensor:
         """(G * B,): their places in the set."""
         if self.form.cells == 1:
@@ -222,9 +226,9 @@ class Optimiser:
             size, correction = rate / (1 - beta_1**self.count), (1 - beta_2**self.count) ** 0.5
             value.addcdiv_(first, (second.sqrt() / correction).add_(epsilon), value=-size)
         else:
-            own = self.steps[_on_cpu(where)].view(-1, *[1] * (value.ndim - 2)).to(value.device)
-            sizes = (rate / (1 - beta_1**own)).to(value.dtype)
-            corrections = ((1 - beta_2**own) ** 0.5).to(value.dtype)
+            own = self.steps[_on_cpu(where)].view(-1, *[1] * (value.ndim - 2))  # float64, which some devices have not
+            both = torch.stack([rate / (1 - beta_1**own), (1 - beta_2**own) ** 0.5])
+            sizes, corrections = both.to(value.dtype).to(value.device)
             value -= sizes * first / (second.sqrt() / corrections + epsilon)
 
     def _sgd(self, gradient: Tensor, rate: float, value: Tensor, momentum: Tensor) -> None:

@@ -106,6 +106,7 @@ def recover_stack(
                 labels=learning.labels_of(leaves),
                 learning_rate=leaves["learning_rate"]["learning_rate"][0, 0] if "learning_rate" in leaves else None,
                 turn=turn,
+                known_targets=learning.known_targets_of(where),
             )
             terms = dict(match(views))
             if iteration == 0:

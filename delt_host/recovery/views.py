@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from delt_host.basics.accelerator import moved
 from delt_host.basics.errors import RunError
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.problem import Problem
@@ -67,7 +68,11 @@ def draws(
     operations = [
         siamese.draw(problem.generator("siamese", group, *place), 1, plan.siamese) for group in groups if plan.siamese
     ]
-    return Draws(len(groups), tuple(map(torch.stack, zip(*pairs, strict=True))), operations, plan.views == "image")
+    matrices = [torch.stack(each) for each in zip(*pairs, strict=True)]
+    on = moved(problem.compute.device, *matrices, *(drawn for _, drawn in operations))
+    names = [operation for operation, _ in operations]
+    of_operations = list(zip(names, on[len(matrices) :], strict=True))
+    return Draws(len(groups), tuple(on[: len(matrices)]), of_operations, plan.views == "image")
 
 
 def view_matrices(

@@ -19,6 +19,7 @@ from PIL.Image import Image
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
+from delt_host.basics.accelerator import device_name
 from delt_host.basics.errors import InputError, RunError, writing_to
 from delt_host.basics.folder_names import numbered
 from delt_host.compare.differences import compare
@@ -242,7 +243,7 @@ def machine(experiment: Experiment) -> dict[str, Any]:
     packages = ("delt-host", "torch", "torchvision", "timm")
     device = experiment.device
     return {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or "cpu",
+        "device": device_name(device) or platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "precision": experiment.precision,
         "python": platform.python_version(),

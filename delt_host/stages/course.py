@@ -10,7 +10,9 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
+from delt_host.basics.errors import RunError
 from delt_host.contracts.evaluator import Evaluation
 from delt_host.contracts.initializer import Start
 from delt_host.contracts.plan import Plan
@@ -88,7 +90,12 @@ class Course:
         told = column.name if column is not None and len(self.regimes) > 1 else ""
         parts = (label, told, detail), (label, seed, told, which, detail)
         line, of = (", ".join(part for part in each if part) for each in parts)
-        more = {"place": self.place, "regime": column.name if column is not None else "", **more}
+        more = {
+            "place": self.place,
+            "regime": column.name if column is not None else "",
+            "student": student or 0,
+            **more,
+        }
         return Step(self.host, stage, line, inputs, make, of, known=self.problem.settled, **more)
 
     @property
@@ -123,17 +130,46 @@ class Course:
     def distils(self) -> bool:
         return self.given is None
 
-    @cached_property
-    def start(self) -> Start:
-        """The images that recovery starts from; memory-mapped."""
-        (step,) = self["initialize"]
-        return Start(**step.entry().tensors)
+    def blocks_of(self, units: Tensor) -> tuple[Step, ...]:
+        """The steps that make the starts of these units (U,)."""
+        classes = set((units // self.problem.units).tolist())
+        return tuple(step for step in self["initialize"] if classes.intersection(range(*step.inputs["classes"])))
+
+    def start(self, units: Tensor) -> Start:
+        """What recovery of these units (U,) starts from, in this order; one block is in memory at a time."""
+        cells, a_class = self.problem.form.cells, self.problem.units
+        found, order = list[Start](), list[Tensor]()
+        for step in self.blocks_of(units):
+            first, stop = (a_class * label for label in step.inputs["classes"])
+            here = ((units >= first) & (units < stop)).nonzero().flatten()
+            block, own = Start(**step.entry().tensors), units[here] - first
+            images = block.images[(own[:, None] * cells + torch.arange(cells)).flatten()]
+            found.append(Start(images, None if block.labels is None else block.labels[own], block.learning_rate))
+            order.append(here)
+        if len({(start.images.dtype, start.labels is None) for start in found}) > 1:
+            raise RunError(
+                f"the initializer {self.row.initializer.name} gave some classes images or labels of another type"
+            )
+        if len(found) == 1 and torch.equal(order[0], torch.arange(len(units))):
+            return found[0]
+        back = torch.cat(order).argsort()
+        labels = [start.labels for start in found if start.labels is not None]
+        return Start(
+            torch.cat([start.images.unflatten(0, (-1, cells)) for start in found])[back].flatten(0, 1),
+            torch.cat(labels)[back] if labels else None,
+            found[0].learning_rate,
+        )
+
+    def units_of(self, stack: Sequence[int]) -> Tensor:
+        """(U,) int64: the places of the units in these of the plan's groups, in the groups' order."""
+        return torch.tensor([unit for index in stack for unit in self.plan.groups[index].images])
 
     def begun(self, stack: Sequence[int]) -> Latents:
         """What these of the plan's groups start from: no step holds the whole set as it is optimised."""
-        units = torch.tensor([unit for index in stack for unit in self.plan.groups[index].images])
+        units = self.units_of(stack)
+        start = self.start(units)
         with self.host.running("form", self.row.form):
-            return Latents.of(self.problem, self.start, units)
+            return Latents.of(self.problem, start, units)
 
     @cached_property
     def _finished(self) -> Entry:
@@ -172,9 +208,9 @@ class Course:
             self._taught[place] = taught
         return self._taught[place]
 
-    def labels_step(self, column: Column, student: int) -> Step:
-        """The step that makes these labels."""
-        return self["relabel"][self.tellings.index((column, student))]
+    def labels_steps(self, column: Column, student: int) -> tuple[Step, ...]:
+        """The steps that make these labels, in the order of the epochs."""
+        return tuple(step for step in self["relabel"] if (step.regime, step.student) == (column.name, student))
 
     @cached_property
     def history(self) -> History | None:
@@ -193,7 +229,7 @@ class Course:
             evaluation=Evaluation(facts["scores"], facts["facts"]),
             distilled=None if self.row.role == "ceiling" else self.distilled,
             image_bytes=self.distilled.size_bytes,
-            label_bytes=self.labels_step(scorer.column, 0).size_bytes() if scorer.column else 0,
+            label_bytes=sum(step.size_bytes() for step in self.labels_steps(scorer.column, 0)) if scorer.column else 0,
             history=self.history,
             key=step.key,
         )

@@ -25,12 +25,14 @@ from delt_host.stages.prepare import preparations
 from delt_host.stages.step import Made, Step
 from delt_host.store.resume import Checkpoint
 
+AT_ONCE = 2**26
+"""Bytes of float32 images that an initializer is asked for at once, where a class has no more."""
 FAR = 100.0
 """What no normalised pixel is, and many a one of 0 to 255 is."""
 
 
 def initialize(course: Course) -> Iterator[Step]:
-    """One step after what the initializer prepares."""
+    """A step for each block of whole classes, after what the initializer prepares: no step holds the whole set."""
     if not course.distils:
         return
     problem, named, host = course.problem, course.row.initializer, course.host
@@ -49,23 +51,31 @@ def initialize(course: Course) -> Iterator[Step]:
         "component": host.identity("initializer", named),
     }
 
-    def make(_checkpoint: Checkpoint) -> Made:
+    def make(classes: range, _checkpoint: Checkpoint) -> Made:
         with host.running("initializer", named):
-            start = named.component.initialize(problem.seen_by(named.component), range(problem.num_classes))
-            check_start(start, problem, problem.num_classes)
+            start = named.component.initialize(problem.seen_by(named.component), classes)
+            check_start(start, problem, len(classes))
         made = {"images": start.images, "labels": start.labels, "learning_rate": start.learning_rate}
         return {name: each for name, each in made.items() if each is not None}, {}
 
-    yield course.step(
-        "initialize",
-        inputs,
-        make,
-        needs=prepared,
-        total=problem.num_images,
-        unit="images",
-        cost=(Passes(seen.teacher.architecture, "forward", passes),) if passes else (),
-        like=named.name,
-    )
+    for classes in blocks(problem):
+        share = passes * len(classes) / problem.num_classes
+        yield course.step(
+            "initialize",
+            {**inputs, "classes": [classes.start, classes.stop]},
+            partial(make, classes),
+            needs=prepared,
+            total=problem.count * len(classes),
+            unit="images",
+            cost=(Passes(seen.teacher.architecture, "forward", share),) if share else (),
+            like=named.name,
+        )
+
+
+def blocks(problem: Problem) -> list[range]:
+    """All classes, in blocks whose images take little memory; at least one class each."""
+    each = max(AT_ONCE // (problem.count * 3 * problem.image_size**2 * torch.float32.itemsize), 1)
+    return [range(first, min(first + each, problem.num_classes)) for first in range(0, problem.num_classes, each)]
 
 
 def check_start(start: object, problem: Problem, classes: int) -> None:
@@ -109,13 +119,11 @@ def recover(course: Course) -> Iterator[Step]:
     prepared = preparations(course, "matcher", named)
     yield from prepared
     seen = problem.seen_by(matcher)
-    (start,) = course["initialize"]
-    # What recovered pixels depend on, before they are assembled; the start's key brings data and precision.
+    # What recovered pixels depend on, before they are assembled; the starts' keys bring data and precision.
     of = host.store.key(
         "recover",
         {
             "code": host.code_of(recover_stack),
-            "start": start.key,
             "teachers": seen.inputs()["teachers"],
             "plan": plan.model_dump(mode="json", exclude={"residual"}),
             "matcher": host.identity("matcher", named),
@@ -141,14 +149,14 @@ def recover(course: Course) -> Iterator[Step]:
         return 3 * problem.image_size**2 * sum(len(plan.groups[group].images) for group in stack)
 
     for stack in stacks(plan, matcher, problem.compute, problem.image_size, problem.form.cells):
-        groups = [plan.groups[group] for group in stack]
+        groups, starts = [plan.groups[group] for group in stack], course.blocks_of(course.units_of(stack))
         with host.running("matcher", named):
             cost = passes_of(seen, groups, matcher)
         yield course.step(
             "recover",
-            {"of": of, "groups": stack},
+            {"of": of, "groups": stack, "starts": [step.key for step in starts]},
             partial(make, stack),
-            needs=(start, *prepared),
+            needs=(*starts, *prepared),
             total=sum(group.image_iterations for group in groups),
             unit="image-iterations",
             cost=cost,
@@ -156,24 +164,26 @@ def recover(course: Course) -> Iterator[Step]:
             size_bytes=partial(size_bytes, stack),
             travels=True,
         )
-    yield course.step("count", {"of": of, "code": host.code_of(multiply_adds)}, count, needs=(start, *prepared))
+    starts = course.blocks_of(course.units_of((0,)))
+    told = {"of": of, "starts": [step.key for step in starts], "code": host.code_of(multiply_adds)}
+    yield course.step("count", told, count, needs=(*starts, *prepared))
 
 
 def finish(course: Course) -> Iterator[Step]:
     """One step: what was recovered, packed by the row's form into the entry that everybody reads the set from."""
     if not course.distils:
         return
-    (start,) = course["initialize"]
-    recovered = course["recover"]
+    starts, recovered = course["initialize"], course["recover"]
     inputs = {
         "code": course.host.code_of(Latents, assemble, fingerprint_of),
         # Which groups went through one pass together decides how sums were rounded.
-        "of": [step.key for step in recovered] or [start.key],
+        "of": [step.key for step in recovered],
+        "starts": [step.key for step in starts],
         # Rows that differ in the residual alone share what was recovered.
         "residual": course.plan.residual if recovered else 0.0,
         "form": course.host.identity("form", course.row.form),
     }
-    needs = (start, *recovered, *course["count"])
+    needs = (*starts, *recovered, *course["count"])
     yield course.step("finish", inputs, partial(_packed, course), needs=needs, travels=bool(recovered))
 
 
@@ -208,8 +218,9 @@ def _recovered(course: Course) -> Iterator[tuple[Tensor, Latents]]:
         yield start.units, assemble(start, course.plan, stack, unstacked(step.entry().tensors))
     for units in left.nonzero().flatten().split(READ_AT_ONCE):
         if len(units):
+            begin = course.start(units)
             with course.host.running("form", course.row.form):
-                rest = Latents.of(course.problem, course.start, units)
+                rest = Latents.of(course.problem, begin, units)
             yield units, with_learned(rest, course.plan, course.problem.num_classes)
 
 

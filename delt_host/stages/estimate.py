@@ -7,19 +7,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import torch
-
-from delt_host.basics.compute import Compute
-from delt_host.basics.seeding import isolated_rng
-from delt_host.contracts.dataset import RealData
 from delt_host.contracts.prepared import Passes
-from delt_host.networks.build import Builder, build_model
-from delt_host.recovery.cost import median_seconds
+from delt_host.experiment.experiment import Experiment
 from delt_host.stages.step import Step
+from delt_host.stages.stopwatch import Stopwatch
 from delt_host.stages.story import Comparison
 from delt_host.store.entry import Name
 
-PROBE_BATCH, TIMED_PASSES = 50, 5  # images in the timed passes, and how often each is timed
+LONG = 3600.0  # s, from which on it is said what would shorten a run
+SHORTER = {
+    "squeeze": ("fewer --set teacher.epochs=…", "a smaller --teacher"),
+    "recover": ("fewer --set scheduler.iterations=…",),
+    "relabel": ("fewer --set protocol.epochs=…",),
+    "evaluate": ("fewer --set protocol.epochs=…", "a smaller --student"),
+}
 UNITS = {"pixels": "image-its", "forward": "images", "training": "images"}
 
 
@@ -56,50 +57,58 @@ class Upcoming:
         return f"{self.kept} of {self.steps} kept" if self.kept else "missing"
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Seconds an image for passes of one network, timed on this machine just now."""
-
-    forward: float
-    pixels: float
-    """Forward, and backward to the pixels: one image-iteration of recovery."""
-    training: float
-
-
 State = Literal["kept", "shared", "missing"]
-Timing = Callable[[str, RealData, Compute, dict[str, Builder]], Speed]
 
 
-def plan_runs(comparisons: Mapping[str, Comparison]) -> list[Upcoming]:
+def plan_runs(comparisons: Mapping[str, Comparison], watch: Stopwatch | None = None) -> list[Upcoming]:
     """The same for several runs, by the names that stand before their steps: what two share is counted in the first alone."""
-    made: set[Name] = set()
+    made, watch = set[Name](), watch or Stopwatch()
+    grouped = {name: _grouped(comparison, made) for name, comparison in comparisons.items()}
+    for steps in grouped.values():
+        watch.expect(_networks(steps))
     return [
         replace(line, what=f"{name}: {line.what}".removeprefix(": "))
         for name, comparison in comparisons.items()
-        for line in plan_run(comparison, made=made)
+        for line in _lines(comparison, grouped[name], watch)
     ]
 
 
-def plan_run(comparison: Comparison, timed: Timing | None = None, made: set[Name] | None = None) -> list[Upcoming]:
-    """Every step of the run, in order; networks' passes are timed by `timed`, those of missing steps alone.
+def plan_run(comparison: Comparison, watch: Stopwatch | None = None, made: set[Name] | None = None) -> list[Upcoming]:
+    """Every step of the run, in order; networks' passes are timed by `watch`, those of missing steps alone.
 
     `made`: what other runs will have made before, to which this one's are added.
     """
-    experiment, problem = comparison.experiment, comparison.problem
-    timed, made = timed or time_passes, set() if made is None else made
-    speeds: dict[str, Speed] = {}
+    grouped, watch = _grouped(comparison, set() if made is None else made), watch or Stopwatch()
+    watch.expect(_networks(grouped))
+    return _lines(comparison, grouped, watch)
 
-    def seconds(passes: Passes) -> float:
-        if passes.network not in speeds:
-            speeds[passes.network] = timed(passes.network, problem.data, experiment.compute, problem.models)
-        return passes.images * float(getattr(speeds[passes.network], passes.way))
 
-    grouped: dict[tuple[str, str], list[tuple[Step, State]]] = {}
+Grouped = dict[tuple[str, str], list[tuple[Step, State]]]
+
+
+def _grouped(comparison: Comparison, made: set[Name]) -> Grouped:
+    grouped: Grouped = {}
     for step in comparison.steps():
-        if step.unit:
+        if step.unit or step.size_bytes():
             state: State = "kept" if step.kept else "shared" if step.name in made else "missing"
             grouped.setdefault((step.stage, step.line), []).append((step, state))
         made.add(step.name)
+    return grouped
+
+
+def _networks(grouped: Grouped) -> set[str]:
+    """Those that missing steps put images through."""
+    steps = (step for each in grouped.values() for step, state in each if state == "missing")
+    return {passes.network for step in steps for passes in step.cost}
+
+
+def _lines(comparison: Comparison, grouped: Grouped, watch: Stopwatch) -> list[Upcoming]:
+    compute, problem = comparison.experiment.compute, comparison.problem
+
+    def seconds(passes: Passes) -> float:
+        speed = watch(passes.network, problem.data, compute, problem.models)
+        return passes.images * float(getattr(speed, passes.way))
+
     return [_line(steps, seconds) for steps in grouped.values()]
 
 
@@ -128,35 +137,15 @@ def _work(steps: Iterable[Step]) -> str:
     return f"{round(totals[way]):,} {UNITS[way]}" if way else ""
 
 
-def time_passes(
-    model: str,
-    data: RealData,
-    compute: Compute,
-    models: dict[str, Builder],
-    batch: int = PROBE_BATCH,
-    repeats: int = TIMED_PASSES,
-) -> Speed:
-    """Time a few passes of a freshly initialised network on a batch of blank images."""
-    with isolated_rng(0, "probe"):
-        network = compute.place(build_model(model, data.num_classes, data.image_size, models)).train()
-    images = torch.zeros(batch, 3, data.image_size, data.image_size, device=compute.device)
-    images = images.contiguous(memory_format=torch.channels_last)
-
-    def forward() -> None:
-        with torch.no_grad(), compute.autocast():
-            network(images)
-
-    def training() -> None:
-        with compute.autocast():
-            network(images).float().square().mean().backward()
-
-    def pixels() -> None:
-        leaf = images.detach().requires_grad_(True)
-        with compute.autocast():
-            loss = network(leaf).float().square().mean()
-        torch.autograd.grad(loss, leaf)
-
-    trained = median_seconds(training, repeats)
-    network.eval().requires_grad_(False)
-    seconds = median_seconds(forward, repeats), median_seconds(pixels, repeats), trained
-    return Speed(*(each / batch for each in seconds))
+def shorter(lines: Sequence[Upcoming], experiment: Experiment) -> str:
+    """A sentence on what would shorten a run of more than an hour most; else empty."""
+    seconds: dict[str, float] = {}
+    for line in lines:
+        seconds[line.stage] = seconds.get(line.stage, 0.0) + line.seconds
+    total = sum(seconds.values())
+    if total < LONG:
+        return ""
+    stage = max(seconds, key=lambda each: seconds[each])
+    ways = [*SHORTER.get(stage, ()), *(["a GPU (--device cuda)"] if experiment.device == "cpu" else [])]
+    told = f"{stage} is {100 * seconds[stage] / total:.0f} % of the time"
+    return f"{told}; what would shorten it: {' or '.join(ways)}." if ways else f"{told}."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
 from delt_host.basics.errors import RunError
 from delt_host.contracts.evaluator import Evaluation, check_contract
 from delt_host.contracts.identity import network_identity
-from delt_host.contracts.labels import Labels, label_bytes, own_epochs, while_training
+from delt_host.contracts.labels import Labels, blocks_of, label_bytes, own_epochs, shown_by, while_training
 from delt_host.contracts.prepared import Passes
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.taught import Taught
@@ -22,19 +23,19 @@ from delt_host.training.students import train_student
 
 
 def relabel(course: Course) -> Iterator[Step]:
-    """A step for each regime and student, whose views are its own, after what the relabeler prepares; none where nobody
-    asks what students are told."""
+    """A step for each block of epochs, which machines can share, of each regime and student, whose views are its own, after
+    what the relabeler prepares; one where labels are not kept by view, and none where nobody asks what students are told."""
     host = course.host
 
-    def make(column: Column, student: int, _checkpoint: Checkpoint) -> Made:
+    def make(column: Column, student: int, block: range, _checkpoint: Checkpoint) -> Made:
         labels = course.taught(column, student).labels
         with host.running("relabeler", column.relabeler):
-            labels.prepare()
-        return {}, {"size_bytes": labels.size_bytes}
+            labels.prepare(block)
+        return {}, {}
 
-    def size_bytes(column: Column) -> int:
+    def size_bytes(column: Column, share: float) -> int:
         with host.running("relabeler", column.relabeler):
-            return label_bytes(column.relabeler.component, course.under(column), course.stores)
+            return round(share * label_bytes(column.relabeler.component, course.under(column), course.stores))
 
     for column, student in course.tellings if any(scorer.column for scorer in course.scorers) else ():
         named, problem = column.relabeler, course.under(column, student)
@@ -44,40 +45,44 @@ def relabel(course: Course) -> Iterator[Step]:
         with host.running("relabeler", named):
             passes = 0.0 if while_training(named.component, course.stores) else named.component.passes(seen)
             epochs = own_epochs(named.component, protocol.epochs_of(seen, seen.num_images))
+            blocks = blocks_of(named.component, seen, epochs, course.stores)
         inputs = {
             "code": host.code_of(Problem, Labels),
             **seen.inputs(),
             "distilled": course.distilled_key,
-            "views": protocol.view_settings(),
+            "views": shown_by(protocol),
             "ipc": problem.ipc,
             "seed": [problem.seed, student],
             "component": host.identity("relabeler", named),
             "stored": course.stores,
         }
-        yield course.step(
-            "relabel",
-            inputs,
-            partial(make, column, student),
-            student=student,
-            column=column,
-            needs=(*course["finish"], *prepared),
-            total=epochs,
-            unit="epochs",
-            cost=tuple(Passes(teacher.architecture, "forward", passes) for teacher in seen.teachers if passes),
-            like=f"{named.name}, {column.protocol.name}",
-            size_bytes=partial(size_bytes, column),
-            travels=True,
-        )
+        for block in blocks:
+            share = len(block) / epochs
+            yield course.step(
+                "relabel",
+                {**inputs, "epochs": [block.start, block.stop]},
+                partial(make, column, student, block),
+                student=student,
+                column=column,
+                needs=(*course["finish"], *prepared),
+                total=len(block),
+                unit="epochs",
+                cost=tuple(Passes(each.architecture, "forward", passes * share) for each in seen.teachers if passes),
+                like=f"{named.name}, {column.protocol.name}",
+                size_bytes=partial(size_bytes, column, share),
+                travels=True,
+            )
 
 
 def evaluate(course: Course) -> Iterator[Step]:
     """A step for each who scores the set, in their order, after what the evaluator prepares."""
     host = course.host
 
-    def make(scorer: Scorer, _checkpoint: Checkpoint) -> Made:
+    def make(scorer: Scorer, checkpoint: Checkpoint) -> Made:
         named, column = scorer.evaluator, scorer.column
         taught = None if column is None else course.taught(column, scorer.student)
         problem, distilled = course.under(column, scorer.student), course.distilled
+        problem = replace(problem, services=replace(problem.services, checkpoint=checkpoint))
         with host.running("evaluator", named):
             check_contract(named.component)
             made = named.component.evaluate(problem.seen_by(named.component), distilled, cast("Taught", taught))
@@ -91,9 +96,9 @@ def evaluate(course: Course) -> Iterator[Step]:
         yield from prepared
         needs, told, like = course["finish"], {"distilled": course.distilled_key, "seed": problem.seed}, []
         if column is not None:
-            labels = course.labels_step(column, scorer.student)
-            needs = (*needs, labels)
-            told = {"labels": labels.key, "protocol": host.identity("protocol", column.protocol)}
+            labels = course.labels_steps(column, scorer.student)
+            needs = (*needs, *labels)
+            told = {"labels": [step.key for step in labels], "protocol": host.identity("protocol", column.protocol)}
             like = [column.relabeler.name, column.protocol.name]
         inputs = {
             **problem.seen_by(named.component).inputs(),

@@ -51,6 +51,7 @@ def preparations(course: Course, kind: str, named: Named[Any], problem: Problem 
             unit=what.unit,
             cost=what.cost,
             like=what.name,
+            size_bytes=what.size_bytes,
             travels=kind == "evaluator",  # what images are made from is made here, and sent to whoever needs it
             place=course.place,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from delt_host.basics.compute import give_freed_memory_back
 from delt_host.contracts.observer import Work
 from delt_host.contracts.prepared import Passes
 from delt_host.stages.host import Host
@@ -48,13 +49,15 @@ class Step:
     like: str = ""
     """Steps of one stage that are alike in this go at one pace."""
     size_bytes: Callable[[], int] = lambda: 0
-    """Of what a user is left with, images or labels; asked by dry runs alone."""
+    """Of its entry in the store, about; asked by dry runs alone."""
     travels: bool = False
     """Whether an engine may give it to another machine."""
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
     regime: str = ""
     """The name of the regime that it is of alone, if any: where it fails, the others' steps go on."""
+    student: int = 0
+    """Whose it is, where it is a student's alone."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "of", self.of or self.line)
@@ -82,7 +85,10 @@ class Step:
             return self._made()
 
     def _made(self) -> Entry:
-        return self.host.store.resume(self.stage, self.inputs, self.make, self.of)
+        try:
+            return self.host.store.resume(self.stage, self.inputs, self.make, self.of)
+        finally:
+            give_freed_memory_back()
 
 
 def bunches(steps: Iterable[Step]) -> Iterator[list[Step]]:

@@ -14,6 +14,7 @@ from delt_host.contracts.prepared import Passes
 from delt_host.contracts.squeezer import Squeezer
 from delt_host.contracts.teacher import Awaited, Teacher, Trained, check_accuracy, is_poor
 from delt_host.experiment.experiment import AskedTeacher, Experiment, Named
+from delt_host.networks.build import shapes_of
 from delt_host.stages.host import Host
 from delt_host.stages.step import Made, Step, do
 from delt_host.store.resume import Checkpoint
@@ -113,6 +114,11 @@ def _squeezing(
             teacher = squeeze(data, squeezer, compute, models, host.observer.advance, checkpoint)
         return teacher.state, {**teacher.facts(), "plugin": host.registry.source_of_model(teacher.architecture)}
 
+    def size_bytes() -> int:
+        with host.guarding("model", squeezer.model):
+            shapes = shapes_of(squeezer.model, data.num_classes, data.image_size, models)
+        return sum(4 * shape.numel() for shape in shapes.values())
+
     with host.running("squeezer", named):
         images = round(squeezer.passes(data))
     tests = Passes(squeezer.model, "forward", len(data.test))
@@ -126,6 +132,7 @@ def _squeezing(
         unit="images",
         cost=(Passes(squeezer.model, "training", images), tests) if images else (tests,),
         like=f"{squeezer.model}, {named.name}",
+        size_bytes=size_bytes,
         place=place,
     )
 

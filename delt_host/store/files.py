@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import secrets
 import shutil
 import stat
@@ -17,10 +16,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors
+from delt_host.store import tensor_file
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from delt_host.store.tensor_file import Streamed
 
 WRITING = ".writing-"
 """What the names of files and folders begin with while they are written; one that a killed process left means nothing."""
@@ -35,23 +36,22 @@ def write(place: Path, content: bytes | str, like: Path | None = None) -> None:
 
 
 def write_tensors(
-    place: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, like: Path | None = None
+    place: Path,
+    tensors: Mapping[str, Tensor | Streamed],
+    metadata: Mapping[str, str] | None = None,
+    like: Path | None = None,
 ) -> None:
-    """Write tensors as safetensors, straight from where they lie. OSError as `write`; RuntimeError where two share memory."""
+    """Write tensors as safetensors, straight from where they lie or as they come. OSError as `write`; ValueError as
+    `tensor_file.write`."""
     with writing(place, like) as beside:
         save_tensors(beside, tensors, metadata)
 
 
-def save_tensors(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors into a file that is being written. OSError; RuntimeError where two share memory."""
-    from safetensors.torch import save_file
-
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        save_file(contiguous, file, metadata=dict(metadata) if metadata is not None else None)
-    except safetensors.SafetensorError as error:  # a full disk, in words of its own
-        number = re.search(r"os error (\d+)", str(error))
-        raise (OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))) from None
+def save_tensors(
+    file: Path, tensors: Mapping[str, Tensor | Streamed], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors into a file that is being written; errors as `tensor_file.write`."""
+    tensor_file.write(file, tensors, metadata)
 
 
 def patch(file: Path, at: int, content: bytes) -> None:

@@ -17,6 +17,10 @@ EVERY = 30.0  # seconds between checkpoints: what a kill costs at most
 SHARE = 0.02  # of the time, at most, that goes into writing them
 
 
+def _unheard(_message: str) -> None:
+    """Nobody hears of it; a lambda could not be sent to another process."""
+
+
 class Checkpoint:
     """One file that is replaced as a whole; a damaged one counts as none. Only safetensors and JSON are ever read."""
 
@@ -24,7 +28,7 @@ class Checkpoint:
         self,
         path: Path | None,
         every: float = EVERY,
-        warn: Callable[[str], None] = lambda _m: None,
+        warn: Callable[[str], None] = _unheard,
         like: Path | None = None,
     ) -> None:
         """`path` None: nothing is kept. `every` is in seconds; 0: whenever asked. `like`: a folder whose permissions it has."""

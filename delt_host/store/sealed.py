@@ -21,13 +21,19 @@ import safetensors
 
 from delt_host.basics.errors import RunError, reason
 from delt_host.store import files
+from delt_host.store.tensor_file import TensorFile
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from delt_host.store.tensor_file import Streamed
+
 FACTS, CHECKSUM = "facts", "sha256"
 """Of the file's own metadata. The checksum is that of the file with `BLANK` in its place."""
 BLANK = "0" * 64
+LARGE = 2**20
+"""Bytes of a file whose checksum takes longer than a look at when it changed."""
+_WHOLE: dict[Path, tuple[int, int, int]] = {}  # large files that were whole: number, size and time of change
 _SAID = f'"{CHECKSUM}":"'.encode()  # within the facts, which are text, its quotes are escaped
 
 _OTHER_CONTENT = (ValueError, KeyError, TypeError, AttributeError, RecursionError, safetensors.SafetensorError)
@@ -45,9 +51,13 @@ class Damaged(Exception):
 
 
 def write(
-    place: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], like: Path | None = None, first: bool = False
+    place: Path,
+    tensors: Mapping[str, Tensor | Streamed],
+    facts: Mapping[str, Any],
+    like: Path | None = None,
+    first: bool = False,
 ) -> None:
-    """Put it into its place, as `files.writing`. OSError; RuntimeError where two tensors share memory."""
+    """Put it into its place, as `files.writing`. OSError; ValueError as `tensor_file.write`."""
     with files.writing(place, like, first) as beside:
         files.save_tensors(beside, tensors, {FACTS: json.dumps(facts), CHECKSUM: BLANK})
         with beside.open("rb") as file:
@@ -64,6 +74,14 @@ def read(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return safetensors.torch.load_file(place), facts(place)
 
 
+def opened(place: Path) -> tuple[TensorFile, dict[str, Any]]:
+    """The tensors, to be read by rows, and facts as they were written; errors as `reading`, in which rows are read, too."""
+    with reading(place):
+        check(place)
+        file = TensorFile(place)
+        return file, dict(json.loads(file.metadata[FACTS]))
+
+
 def facts(place: Path) -> dict[str, Any]:
     """The facts alone, without a look at the checksum; errors as `reading`."""
     with reading(place):
@@ -74,13 +92,19 @@ def facts(place: Path) -> dict[str, Any]:
 
 
 def check(place: Path) -> None:
-    """Whether it is whole: errors as `reading`."""
+    """Whether it is whole: errors as `reading`. A large one that did not change is not gone through again in one process."""
     with reading(place):
         facts(place)
+        found = place.stat()
+        state = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if _WHOLE.get(place) == state:
+            return
         with place.open("rb") as file:
             checksum, said, _ = _checksum(file)
         if checksum != said:
             raise ValueError("its checksum differs")
+        if found.st_size >= LARGE:
+            _WHOLE[place] = state
 
 
 def _checksum(file: io.BufferedIOBase) -> tuple[str, str, int]:

@@ -33,6 +33,7 @@ from delt_host.store.resume import EVERY, Checkpoint
 ROOM = "make room, for one with delt-host store prune; the same command goes on from what is kept"
 
 STAGE = re.compile(r"[a-z][a-z0-9_-]*")  # not two that differ in case alone, which some file systems take for one
+USED_AGAIN = 60.0  # seconds after which a use is noted again: a file that did not change need not be checked again
 LITTLE_ROOM = 2**24  # bytes on the disk, with which nothing more is begun
 
 Made = tuple[Mapping[str, Tensor], dict[str, Any]]
@@ -108,6 +109,9 @@ class Store:
         if found := self._unkept.get((stage, key)):
             return replace(found, cached=True)
         place = self.place(stage, key)
+        with suppress(OSError):
+            if place.stat().st_mtime < time.time() - USED_AGAIN:
+                os.utime(place)  # used now: what `store prune --older-than` goes by
         try:
             with sealed.reading(place):
                 tensors, record = sealed.read(place)
@@ -124,8 +128,6 @@ class Store:
                 except OSError as why:
                     self.warn(f"{place} is damaged and cannot be removed: {reason(why)}")
             return None
-        with suppress(OSError):
-            os.utime(place)  # used now: what `store prune --older-than` goes by
         self.differences.look((stage, key), made_with)
         return entry
 
@@ -210,7 +212,7 @@ class Store:
             sealed.write(self.place(stage, key), own.tensors, record, self.root, first=True)
         except FileExistsError:  # where locks do not hold from one machine to another
             return self._read(stage, key) or own
-        except (OSError, RuntimeError) as error:  # RuntimeError: two tensors of one memory
+        except (OSError, ValueError) as error:  # ValueError: of a type that no file holds
             advice = ""
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 self._was_full, advice = True, f"; {ROOM}"

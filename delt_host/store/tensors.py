@@ -15,6 +15,7 @@ from torch import Tensor
 from delt_host.basics.errors import InputError, RunError
 from delt_host.basics.options import build
 from delt_host.store import files
+from delt_host.store.tensor_file import Streamed, TensorFile
 
 
 class Header(BaseModel):
@@ -42,12 +43,12 @@ class FileKind(Generic[Said]):
     """The tensors that every file has."""
     format: int = 1
 
-    def write(self, path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write a file whole or not at all. OSError by the system; RunError where tensors share memory."""
+    def write(self, path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor | Streamed]) -> None:
+        """Write a file whole or not at all. OSError by the system; RunError for what such files cannot hold."""
         said = json.dumps({"format": self.format, **header})
         try:
             files.write_tensors(path, tensors, {self.key: said})
-        except RuntimeError as error:
+        except ValueError as error:
             raise RunError(f"the {self.called} cannot be written to {path}: {error}") from None
 
     def read(self, path: Path) -> tuple[Said, dict[str, Tensor]]:
@@ -55,22 +56,33 @@ class FileKind(Generic[Said]):
 
         InputError where the file is missing, damaged, something else, or of a newer format.
         """
+        header, _ = self.open(path)
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
+            raise self._unread(path, error) from None
+
+    def open(self, path: Path) -> tuple[Said, TensorFile]:
+        """The header, and the tensors, to be read by rows; errors as `read`."""
         if not path.is_file():
             raise InputError(f"no {self.called} at {path}")
         try:
-            with safetensors.safe_open(path, "pt") as file:
-                text = (file.metadata() or {}).get(self.key)
-                if text is None:
-                    raise InputError(self.foreign.format(path=path))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if missing := [name for name in self.needs if name not in tensors]:
+            file = TensorFile(path)
+            text = file.metadata.get(self.key)
+            if text is None:
+                raise InputError(self.foreign.format(path=path))
+            if missing := [name for name in self.needs if name not in file.names]:
                 raise ValueError(f"it has no tensor {missing[0]!r}")
             said = json.loads(text)
         except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
-            raise InputError(f"the {self.called} {path} cannot be read: {error}") from None
+            raise self._unread(path, error) from None
         header = build(self.header, said, f"the {self.called} {path}")
         if header.format > self.format:
             raise InputError(
                 f"the {self.called} {path} is of format {header.format}; this delt-host reads up to {self.format}"
             )
-        return header, tensors
+        return header, file
+
+    def _unread(self, path: Path, error: Exception) -> InputError:
+        return InputError(f"the {self.called} {path} cannot be read: {error}")

@@ -1,3 +1,6 @@
+from delt_host.basics.accelerator import put_random_states as put_random_states
+from delt_host.basics.accelerator import random_states as random_states
+from delt_host.basics.ahead import ahead as ahead
 from delt_host.basics.folder_names import distinct as distinct
 from delt_host.basics.seeding import generator as generator
 from delt_host.basics.seeding import isolated_rng as isolated_rng

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from delt_host.basics.accelerator import moved
 from delt_host.contracts.problem import Problem
 
 RealBatch = tuple[Tensor, Tensor]
@@ -31,8 +32,8 @@ class RealBatches:
     def at(self, indices: Tensor) -> RealBatch:
         """The training images at `indices` (n,)."""
         device = self.problem.compute.device
-        images = self.problem.normalization.normalize(self.train.read(indices).to(device))
-        return images, self.train.targets[indices].to(device)
+        images, targets = moved(device, self.train.read(indices), self.train.targets[indices])
+        return self.problem.normalization.normalize(images), targets
 
     def _of(self, label: int) -> Tensor:
         if label not in self._members:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from delt_host.basics.ahead import ahead
 from delt_host.basics.errors import InputError
 from delt_host.contracts.dataset import IMAGENET_MEAN, IMAGENET_STD
 from delt_host.contracts.problem import Problem
@@ -53,4 +54,4 @@ class FeatureSpace:
 
     def of_split(self, split: ImageReader, indices: Tensor) -> Tensor:
         """(n, D): of the images of a split or set at `indices` (n,), read batch by batch."""
-        return torch.cat([self(split.read(chunk)) for chunk in indices.split(FEATURE_BATCH)])
+        return torch.cat([self(images) for images in ahead(map(split.read, indices.split(FEATURE_BATCH)))])

@@ -22,6 +22,8 @@ from delt_host.contracts.protocol import Decayed, Protocol
 from delt_host.contracts.relabeler import Batch
 from delt_host.networks.build import build_model
 from delt_host.networks.named_optimizers import make_optimizer
+from delt_host.store.resume import Checkpoint
+from delt_host.training.kept import put_back, state_of
 from delt_host.training.teachers import accuracy
 
 
@@ -55,15 +57,19 @@ def train_student(
     student: nn.Module | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     after_step: Callable[[nn.Module], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Training:
     """Train `model` from scratch; its initial weights depend on seed, student and name alone, not on the method.
 
     It takes the optimiser steps that the protocol gives a set of IPC images a class, however many there are; rates and tests go
     by epochs of such a set. A rate that was learned with the images is the base where the labels carry it.
     A `student` that is given goes on from its weights; `penalty` is added to every loss; `after_step` is called with the
-    student after every optimizer step. RunError where the loss is no longer finite.
+    student after every optimizer step. With a `checkpoint`, of this one training, it goes on after the epoch that was kept
+    last, to the same bits; what `penalty` and `after_step` remember themselves is not kept. RunError where the loss is no
+    longer finite.
     """
     protocol, compute = problem.protocol, problem.compute
+    checkpoint = checkpoint or Checkpoint(None)
     called = short_name(model)  # a network from a file draws the same wherever the file lies
     began = time.perf_counter()
     if student is None:
@@ -75,10 +81,19 @@ def train_student(
     average = Average(student, protocol.average) if protocol.average else None
     whole, at_once = (each(problem.ipc, problem.num_classes) for each in (protocol.batch_for, protocol.part_for))
     wanted, an_epoch = protocol.steps_for(problem), protocol.steps_an_epoch(problem)
-    epochs, batches = wanted / an_epoch, _endless(labels)
-    steps, passes, best, last, per_class = 0, 0, 0.0, 0.0, [0.0]
+    epochs = wanted / an_epoch
+    steps, passes, of_pass, best, last, per_class, before = 0, 0, 0, 0.0, 0.0, [0.0], 0
     curve: dict[str, list[float]] = {"epoch": [], "loss": [], "tested_epoch": [], "accuracy": []}
-    for epoch in range(math.ceil(epochs)):
+    networks = {"student": student} if average is None else {"student": student, "average": average.network}
+    if found := checkpoint.load():
+        tensors, facts = found
+        put_back(tensors, facts, networks, optimizer)
+        before, steps, passes, of_pass = (facts[name] for name in ("before", "steps", "passes", "of_pass"))
+        best, last, per_class, curve = (facts[name] for name in ("best", "last", "per_class", "curve"))
+        if progress:
+            progress(before, {"loss": curve["loss"][-1]})
+    batches = islice(_endless(labels, max(passes - 1, 0)), of_pass, None)
+    for epoch in range(before, math.ceil(epochs)):
         student.train()
         factor = rate_factor(protocol, epoch, epochs)
         if protocol.step_restarts and milestones(protocol, epoch, epochs) > milestones(protocol, epoch - 1, epochs):
@@ -88,6 +103,7 @@ def train_student(
         loss = torch.zeros(())
         with problem.isolated("dropout", called, epoch):
             for number, drawn in islice(batches, min(an_epoch, wanted - steps)):
+                of_pass = of_pass + 1 if number + 1 == passes else 1
                 batch, passes = drawn.to(compute.device, non_blocking=True), number + 1
                 optimizer.zero_grad(set_to_none=True)
                 loss = torch.zeros((), device=compute.device)
@@ -121,6 +137,10 @@ def train_student(
             best = max(best, last)
             curve["tested_epoch"].append(epoch)
             curve["accuracy"].append(last)
+        if not final and checkpoint.due and (state := state_of(networks, optimizer)):
+            at = {"before": epoch + 1, "steps": steps, "passes": passes, "of_pass": of_pass}
+            scores = {"best": best, "last": last, "per_class": per_class, "curve": curve}
+            checkpoint.save(state[0], {**state[1], **at, **scores})
         if progress:
             progress(1, {"loss": value})
     return Training(
@@ -131,7 +151,7 @@ def train_student(
         epochs=passes,
         steps=steps,
         batch_size=protocol.batch_for(problem.ipc, problem.num_classes),
-        seconds=time.perf_counter() - began,
+        seconds=checkpoint.spent + time.perf_counter() - began,
         curve=curve,
     )
 
@@ -164,9 +184,9 @@ def _parts(batch: Batch, size: int) -> Iterator[Batch]:
     yield from [batch] if parts == 1 else (batch.part(batching.places(count, size, step)) for step in range(parts))
 
 
-def _endless(labels: Labels) -> Iterator[tuple[int, Batch]]:
-    """The batches of one epoch after another, each with the number of its epoch."""
-    for number in count():
+def _endless(labels: Labels, first: int) -> Iterator[tuple[int, Batch]]:
+    """The batches of one epoch after another, from `first` on, each with the number of its epoch."""
+    for number in count(first):
         for batch in labels.epoch(number):
             yield number, batch
 

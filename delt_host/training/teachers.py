@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from delt_host.basics.ahead import ahead
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import RunError
 from delt_host.contracts.dataset import RealData, Split
@@ -68,10 +69,9 @@ def accuracy(
     A class without images has accuracy NaN.
     """
     right = []
-    for chunk in torch.arange(len(split)).split(500):
-        images = normalization.normalize(split.read(chunk).to(compute.device)).contiguous(
-            memory_format=torch.channels_last
-        )
+    chunks = torch.arange(len(split)).split(500)
+    for chunk, pixels in zip(chunks, ahead(map(split.read, chunks)), strict=True):
+        images = normalization.normalize(pixels.to(compute.device)).contiguous(memory_format=torch.channels_last)
         with compute.autocast():
             predicted = network(images).argmax(dim=1).cpu()
         right.append(predicted == split.targets[chunk])

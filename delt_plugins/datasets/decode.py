@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition, Lock
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -49,14 +48,17 @@ TOLD = 64  # images between two words on progress
 LONGEST = 64  # times the short side, of what is brought to another size
 ROOM = 2**30  # bytes of the images that are being decoded at one time
 BYTES_A_PIXEL = 16  # while one is decoded: as it is in the file, as RGB, as an array
+WAITING = 4096  # images that are given to threads at a time
 _counting = Lock()
+
+Made = TypeVar("Made")
 
 
 class BadImage(InputError):
     """A file that is damaged, or no image of a format that is read; what `skip_bad_images` leaves out."""
 
 
-def decode(path: Path, report: ReadingReport | None = None, size: int = 0) -> Tensor:
+def decode(path: Path | str, report: ReadingReport | None = None, size: int = 0) -> Tensor:
     """One image as uint8 RGB (3, H, W), or fitted into (3, size, size); what had to be converted is counted in `report`.
 
     Transparent pixels are laid on white, values of more than 8 bits are scaled as the report's `levels` say, of several
@@ -87,7 +89,7 @@ def decode_exact(content: bytes, name: str, size: int, report: ReadingReport | N
         return torch.from_numpy(np.array(_rgb(image, name, report))).permute(2, 0, 1)
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
+def size_of(path: Path | str) -> tuple[int, int] | None:
     """Width and height that an image file says it has; None for a bad one, which decoding names or counts."""
     try:
         with _file(path) as file, _opened(file, "") as image:
@@ -97,10 +99,10 @@ def size_of(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _file(path: Path) -> Iterator[BinaryIO]:
+def _file(path: Path | str) -> Iterator[BinaryIO]:
     """The file open; InputError, which is no BadImage, where the system does not give it."""
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             yield file
     except OSError as error:
         raise InputError(f"the file of image {path} cannot be read: {error.strerror or error}") from None
@@ -224,7 +226,7 @@ def fit(image: Tensor, size: int) -> Tensor:
 
 
 def decode_all(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     size: int,
     report: ReadingReport | None = None,
     skip_bad_images: bool = False,
@@ -232,27 +234,36 @@ def decode_all(
 ) -> tuple[Tensor, Tensor]:
     """All images as uint8 (N, 3, size, size), and the positions (N,) in `paths` that could be read.
 
-    `progress` is told how many more are done.
+    Each goes to its place in the tensor as it is decoded, by as many threads as may compute; a bad one leaves its place to the
+    next. `progress` is told how many more are done.
     """
+    images, kept = torch.empty(len(paths), 3, size, size, dtype=torch.uint8), list[int]()
+    into = images.numpy()  # threads of their own write where the caller may be in inference mode
 
-    def one(path: Path) -> Tensor | BadImage:
+    def one(place: int) -> BadImage | None:
         try:
-            return decode(path, report, size)
+            into[place] = decode(paths[place], report, size).numpy()
         except BadImage as error:
             if not skip_bad_images:
                 raise
             return error
+        return None
 
-    images, kept = [], []
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for place, result in enumerate(pool.map(one, paths)):
+    with ThreadPoolExecutor(max_workers=torch.get_num_threads()) as pool:
+        for place, bad in enumerate(_in_order(pool, one, len(paths))):
             if place % TOLD == TOLD - 1 or place == len(paths) - 1:
                 progress(place % TOLD + 1)
-            if isinstance(result, BadImage):
+            if bad is not None:
                 if report is not None:
                     report.skipped.append(str(paths[place]))
                 continue
-            images.append(result)
+            if len(kept) != place:
+                into[len(kept)] = into[place]
             kept.append(place)
-    stacked = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
-    return stacked, torch.tensor(kept, dtype=torch.int64)
+    return images[: len(kept)], torch.tensor(kept, dtype=torch.int64)
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[int], Made], count: int) -> Iterator[Made]:
+    """What `work` makes of 0, 1, …, of which few wait for a thread at one time: a million of them would be a gigabyte."""
+    for start in range(0, count, WAITING):
+        yield from pool.map(work, range(start, min(start + WAITING, count)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from delt_plugins.datasets.reading import ReadingReport
 
 KINDS = ("train", "test")
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
+ONCE = 1024**3  # bytes of test images that stay in memory once they were read
 LEVELS_SAMPLE = 100  # images of a split that say what 16 bits mean, likewise
 
 
@@ -26,7 +26,7 @@ LEVELS_SAMPLE = 100  # images of a split that say what 16 bits mean, likewise
 class Files:
     """The files of one split with their class indices."""
 
-    paths: list[Path]
+    paths: list[str]
     targets: list[int]
 
 
@@ -34,7 +34,7 @@ class FileSplit(Split):
     """A split read from files on demand, in threads. InputError for a file that is another than when it was looked at."""
 
     def __init__(
-        self, paths: Sequence[Path], targets: Tensor, size: int, contents: Index, levels: Levels, upright: bool
+        self, paths: Sequence[str], targets: Tensor, size: int, contents: Index, levels: Levels, upright: bool
     ) -> None:
         self.paths, self.targets, self.size, self.contents = list(paths), targets, size, contents
         self.levels, self.upright = levels, upright
@@ -52,11 +52,29 @@ class FileSplit(Split):
         return image
 
 
+class OnceSplit(FileSplit):
+    """A split whose images are read from their files once a process, and then lie in memory: tests go through all of them."""
+
+    def __init__(
+        self, paths: Sequence[str], targets: Tensor, size: int, contents: Index, levels: Levels, upright: bool
+    ) -> None:
+        super().__init__(paths, targets, size, contents, levels, upright)
+        self._images = torch.empty(len(self.paths), 3, size, size, dtype=torch.uint8)  # the system gives it as it fills
+        self._there = torch.zeros(len(self.paths), dtype=torch.bool)
+
+    def read(self, indices: Tensor) -> Tensor:
+        if len(missing := indices[~self._there[indices]].unique()):
+            # By numpy: the images are there after the inference mode in which they were first read.
+            self._images.numpy()[missing.numpy()] = super().read(missing).numpy()
+            self._there.numpy()[missing.numpy()] = True
+        return self._images[indices]
+
+
 class OriginalsSplit(MemorySplit):
     """A split in memory whose images can also be had at their own resolution, from their files."""
 
     def __init__(
-        self, images: Tensor, targets: Tensor, paths: Sequence[Path], contents: Index, white: float, upright: bool
+        self, images: Tensor, targets: Tensor, paths: Sequence[str], contents: Index, white: float, upright: bool
     ) -> None:
         super().__init__(images, targets)
         self.paths, self.contents, self.white, self.upright = list(paths), contents, white, upright
@@ -67,13 +85,13 @@ class OriginalsSplit(MemorySplit):
         return image
 
 
-def check_still(contents: Index, place: int, path: Path) -> None:
+def check_still(contents: Index, place: int, path: str) -> None:
     """InputError where the file at a place is another than when it was looked at: what a run reads is what its keys say."""
     if not contents.still(place, path):
         raise changed(path)
 
 
-def changed(path: Path) -> InputError:
+def changed(path: str) -> InputError:
     return InputError(f"{path} changed while it was read; run again when nothing writes to its folder")
 
 
@@ -117,13 +135,15 @@ def _on_demand(
     white: float,
     upright: bool,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
-    report, splits = ReadingReport(levels=Levels(white), upright=upright), []
+    report, splits = ReadingReport(levels=Levels(white), upright=upright), list[FileSplit]()
     parts: list[object] = [list(class_names), size, white, upright, code_of(decode_all)]
     for files, found in zip((train, test), _indexed(train, test, services, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
         good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report, size)]
         found = found.at(torch.tensor(good, dtype=torch.int64))
-        splits.append(FileSplit([paths[i] for i in good], targets[good], size, found, report.levels, upright))
+        kept = splits and len(good) * 3 * size**2 <= ONCE  # the test split
+        kind = OnceSplit if kept else FileSplit
+        splits.append(kind([paths[i] for i in good], targets[good], size, found, report.levels, upright))
         parts += [targets[good].tolist(), found.digest()]
     if not skip_bad_images:  # else all were decoded
         for split in splits:
@@ -134,11 +154,11 @@ def _on_demand(
     return (splits[0], splits[1]), key_of(parts), report
 
 
-def _readable(path: Path, report: ReadingReport, size: int) -> bool:
+def _readable(path: str, report: ReadingReport, size: int) -> bool:
     try:
         decode(path, report, size)
     except BadImage:
-        report.skipped.append(str(path))
+        report.skipped.append(path)
         return False
     return True
 
@@ -220,7 +240,7 @@ def _decoded(
     )
     for kind, files in zip(KINDS, splits, strict=True):
         taken = set(tensors[f"{kind}.kept"].tolist())
-        report.skipped += [str(path) for place, path in enumerate(files.paths) if place not in taken]
+        report.skipped += [path for place, path in enumerate(files.paths) if place not in taken]
     return tensors, report
 
 

@@ -146,7 +146,7 @@ def alike(names: Sequence[str]) -> list[str]:
     return []
 
 
-def _own_size(paths: list[Path]) -> int:
+def _own_size(paths: list[str]) -> int:
     """Of square images of one size; 0 for others."""
     sizes = Counter(filter(None, map(size_of, paths[:: max(len(paths) // SAMPLE, 1)])))
     (width, height), _ = sizes.most_common(1)[0] if sizes else ((0, 1), 0)

@@ -33,6 +33,8 @@ EVERY = 30.0
 """Seconds after which what was read so far is remembered, so that a killed run has it."""
 CHUNK = 64
 """Files that a thread takes at a time."""
+WAITING = 2
+"""Threads for each that may compute: those that look at files wait for a disk."""
 
 Found = TypeVar("Found")
 
@@ -56,24 +58,27 @@ class Index:
         """Of the files at these places (n,) alone."""
         return Index(self.contents[places], self.looks[places])
 
-    def still(self, place: int, file: Path) -> bool:
+    def still(self, place: int, file: Path | str) -> bool:
         """Whether the file at a place has the content that it had; it is read only where it looks otherwise."""
         if _look(file) == tuple(self.looks[place].tolist()):
             return True
         return _content(file) == bytes(self.contents[place].tolist())
 
 
-def index(files: Sequence[Path], memory: Path | None, progress: Callable[[int], None] = lambda _files: None) -> Index:
+def index(
+    files: Sequence[Path | str], memory: Path | None, progress: Callable[[int], None] = lambda _files: None
+) -> Index:
     """Look at the content of files that lie in one folder; what the folder `memory` tells of an earlier run is not read.
 
     The memory is the store's, with its permissions. One that cannot be read now is left as it is.
     `progress` is told how many more files are done. One that cannot be read is for decoding to name.
     """
     began = time.time()
-    folder = os.path.commonpath({str(file.parent) for file in files}) if files else ""
+    folder = os.path.commonpath({os.path.dirname(file) for file in files}) if files else ""  # noqa: PTH120 - of a million names no objects are made
     place = memory / digest(str(Path(folder).resolve()))[:KEY_LENGTH] if memory is not None else None
     names = [os.fsencode(str(file)[len(folder) :]) for file in files]
-    looks = torch.tensor([look for some in _each(_look, files) for look in some], dtype=torch.int64).view(-1, 4)
+    parts = [torch.tensor(some, dtype=torch.int64) for some in _each(_look, files)]
+    looks = torch.cat(parts) if parts else torch.empty(0, 4, dtype=torch.int64)
 
     try:
         old = _Memory.of(place)
@@ -162,25 +167,25 @@ def add(total: hashlib._Hash, tensor: Tensor) -> None:
     total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
-def _each(work: Callable[[Path], Found], files: Sequence[Path]) -> Iterator[list[Found]]:
+def _each(work: Callable[[Path | str], Found], files: Sequence[Path | str]) -> Iterator[list[Found]]:
     """What `work` makes of each file, in threads, in order, some at a time."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=WAITING * torch.get_num_threads()) as pool:
         starts = range(0, len(files), CHUNK)
         yield from pool.map(lambda start: [work(file) for file in files[start : start + CHUNK]], starts)
 
 
-def _look(file: Path) -> tuple[int, int, int, int]:
+def _look(file: Path | str) -> tuple[int, int, int, int]:
     """Size, time of content and of any change in nanoseconds, and number; of what a link leads to."""
     try:
-        found = file.stat()
+        found = os.stat(file)  # noqa: PTH116 - as above
     except OSError:
         return -1, 0, 0, 0
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino % 2**63
 
 
-def _content(file: Path) -> bytes:
+def _content(file: Path | str) -> bytes:
     try:
-        return bytes.fromhex(file_digest(file))
+        return bytes.fromhex(file_digest(Path(file)))
     except OSError:
         return bytes(32)
 

@@ -56,7 +56,7 @@ class TinyImageNet(Dataset):
 
 def _of_classes(split: Path, names: list[str], passed: PassedOver) -> Files:
     """The images of WNID/images/, or of WNID/ as scripts leave them."""
-    paths: list[Path] = []
+    paths: list[str] = []
     targets: list[int] = []
     for label, name in enumerate(names):
         inner = split / name / "images"
@@ -81,7 +81,7 @@ def _validation_files(root: Path, names: list[str], passed: PassedOver) -> Files
         )
     label_of = {name: label for label, name in enumerate(names)}
     annotations = root / "val" / "val_annotations.txt"
-    paths: list[Path] = []
+    paths: list[str] = []
     targets: list[int] = []
     for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), 1):
         parts = line.split("\t")
@@ -92,7 +92,7 @@ def _validation_files(root: Path, names: list[str], passed: PassedOver) -> Files
             continue
         if not path.is_file():
             raise InputError(f"{annotations} line {number} names {parts[0]}, which is not in {path.parent}")
-        paths.append(path)
+        paths.append(str(path))
         targets.append(label_of[parts[1]])
     missing = sorted(set(range(len(names))) - set(targets))
     if missing:

@@ -186,5 +186,5 @@ class ImageNet100(ImageNet):
 
 def _files(samples: Sequence[tuple[str, int]]) -> Files:
     """Without what another system hides among images, which torchvision takes."""
-    seen = [(Path(path), target) for path, target in samples if not hidden(Path(path).name)]
+    seen = [(str(path), target) for path, target in samples if not hidden(Path(path).name)]
     return Files([path for path, _ in seen], [target for _, target in seen])

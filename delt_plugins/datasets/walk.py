@@ -28,9 +28,13 @@ def hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in HIDDEN
 
 
-def is_image(path: PurePath) -> bool:
+def is_image(path: PurePath | str) -> bool:
     """Whether the suffix, in any case, is of a format that is read."""
-    return path.suffix.lower() in SUFFIXES
+    return _suffix(path) in SUFFIXES
+
+
+def _suffix(path: PurePath | str) -> str:
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122 - of a million names no objects are made
 
 
 @dataclass
@@ -42,9 +46,9 @@ class PassedOver:
     hidden_classes: dict[str, int] = field(default_factory=dict)
     """Images of hidden folders that lie where class folders do."""
 
-    def add(self, path: PurePath, kind: str = "") -> None:
+    def add(self, path: PurePath | str, kind: str = "") -> None:
         """Count a file; its kind is its suffix where none is said."""
-        kind = kind or path.suffix.lower() or "without a suffix"
+        kind = kind or _suffix(path) or "without a suffix"
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         self.examples.setdefault(kind, str(path))
 
@@ -79,14 +83,14 @@ def folders_in(folder: Path, passed: PassedOver) -> list[Path]:
     return found
 
 
-def images_in(folder: Path, passed: PassedOver, within: Path | None = None) -> list[Path]:
+def images_in(folder: Path, passed: PassedOver, within: Path | None = None) -> list[str]:
     """The image files in a folder and all folders below it; those of a folder by name, folders by their paths, as
-    torchvision's ImageFolder has them.
+    torchvision's ImageFolder has them. What a folder's list says of an entry is taken; only links are looked at.
 
     InputError for a symbolic link that leads out of `within`, where it is given. Links that lead back are not followed.
     """
     check_link(folder, within)
-    found = sorted(_below(folder, (folder.resolve(),), passed, within))
+    found = sorted(_below(str(folder), (folder.resolve(),), passed, within))
     return [file for _, files in found for file in files]
 
 
@@ -98,38 +102,38 @@ def images_below(folder: Path, within: Path | None = None) -> int:
 
 
 def _below(
-    folder: Path, above: tuple[Path, ...], passed: PassedOver, within: Path | None
-) -> Iterator[tuple[str, list[Path]]]:
+    folder: str, above: tuple[Path, ...], passed: PassedOver, within: Path | None
+) -> Iterator[tuple[str, list[str]]]:
     """Each folder's path with its image files; `above` are the real paths of this one and those that led here."""
     images, folders = [], []
     for entry in _entries(folder):
-        path, is_link = Path(entry.path), entry.is_symlink()
+        is_link = entry.is_symlink()
         if hidden(entry.name):
-            passed.add(path, "hidden")
-        elif is_link and not _leads_somewhere(path):
-            passed.add(path, "links to nothing")
+            passed.add(entry.path, "hidden")
+        elif is_link and not _leads_somewhere(Path(entry.path)):
+            passed.add(entry.path, "links to nothing")
         elif entry.is_dir():
             if is_link:
-                check_link(path, within)
-            target = path.resolve() if is_link else above[-1] / path.name
+                check_link(Path(entry.path), within)
+            target = Path(entry.path).resolve() if is_link else above[-1] / entry.name
             if any(each.is_relative_to(target) for each in above):
-                passed.add(path, "links that lead back")
+                passed.add(entry.path, "links that lead back")
             else:
-                folders.append((path, target))
+                folders.append((entry.path, target))
         elif not entry.is_file():
-            passed.add(path, "neither files nor folders")
-        elif is_image(path):
+            passed.add(entry.path, "neither files nor folders")
+        elif is_image(entry.name):
             if is_link:
-                check_link(path, within)
-            images.append(path)
+                check_link(Path(entry.path), within)
+            images.append(entry.path)
         else:
-            passed.add(path)
-    yield str(folder), images
+            passed.add(entry.path)
+    yield folder, images
     for path, target in folders:
         yield from _below(path, (*above, target), passed, within)
 
 
-def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
+def _entries(folder: Path | str) -> Iterable[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)

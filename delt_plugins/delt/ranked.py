@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal
 
 import torch
@@ -18,6 +19,7 @@ from delt_plugins.delt.true_class import true_class_scores
 
 Order = Literal["median-out", "ascending", "descending", "random"]
 
+SCORED_AT_ONCE = 500  # crops; 300 MB of them at 224 px
 ATTEMPTS = 10  # torchvision's RandomResizedCrop gives up after ten tries
 
 # The order in which each selection lists its images when the user names none: data_selection.py.
@@ -111,16 +113,29 @@ class Ranked(Initializer):
         sources = available[torch.randperm(len(available), generator=rng)[: self.images_per_class]]
         needed = count * self.patches**2
         keep = math.ceil(needed / len(sources))
+        crops_each = max(self.crops, keep)
         patches, scores = [], []
-        for index in sources.tolist():
-            crops = self._crop(problem, problem.data.train.original(index), side, max(self.crops, keep), rng)
-            likelihood = self._score(problem, crops, label)
-            best = likelihood.argsort(descending=True)[:keep]
-            patches.append(crops[best])
-            scores.append(likelihood[best])
+        for originals in self._originals(problem, sources, max(SCORED_AT_ONCE // crops_each, 1)):
+            crops = torch.cat([self._crop(problem, original, side, crops_each, rng) for original in originals])
+            likelihood = self._score(problem, crops, label).view(len(originals), crops_each)
+            best = likelihood.argsort(dim=1, descending=True)[:, :keep]
+            first = torch.arange(len(originals))[:, None] * crops_each
+            patches.append(crops[(first + best).flatten()])
+            scores.append(likelihood.gather(1, best).flatten())
         pool, ranking = torch.cat(patches), torch.cat(scores)
         chosen = pool[self._choose(problem, label, ranking, needed)]
         return stitch(chosen.view(self.patches, self.patches, count, 3, side, side), problem.image_size)
+
+    def _originals(self, problem: Problem, sources: Tensor, size: int) -> Iterator[list[Tensor]]:
+        """The images as their files have them, so many at a time; the next ones are decoded while these are scored."""
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            waiting: list[Iterator[Tensor]] = []
+            for part in sources.split(size):
+                waiting.append(pool.map(problem.data.train.original, part.tolist()))
+                if len(waiting) > 1:
+                    yield list(waiting.pop(0))
+            for last in waiting:
+                yield list(last)
 
     def _crop(self, problem: Problem, original: Tensor, side: int, count: int, rng: torch.Generator) -> Tensor:
         """(count, 3, side, side) normalised square crops (RDED: antialiased)."""

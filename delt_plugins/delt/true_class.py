@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from delt_host import Checkpoint, Passes, Prepared, Problem
-from delt_host.toolbox import Zoomed
+from delt_host.toolbox import Zoomed, ahead
 
 BATCH = 500
 
@@ -26,8 +26,8 @@ def true_class_scores(problem: Problem, zoom: bool = False) -> Prepared:
             scores[:done] = found[0]["scores"]
             problem.advance(done)
         left = torch.arange(done, len(train)).split(BATCH) if done < len(train) else ()  # an empty one would be a batch
-        for indices in left:
-            probabilities = problem.teacher_logits(problem.normalization.normalize(train.read(indices))).softmax(dim=1)
+        for indices, images in zip(left, ahead(map(train.read, left)), strict=True):
+            probabilities = problem.teacher_logits(problem.normalization.normalize(images)).softmax(dim=1)
             scores[indices] = probabilities.gather(1, train.targets[indices, None])[:, 0]
             problem.advance(len(indices))
             if checkpoint.due:
@@ -35,4 +35,4 @@ def true_class_scores(problem: Problem, zoom: bool = False) -> Prepared:
         return {"scores": scores}
 
     cost = Passes(problem.teacher.architecture, "forward", len(train))
-    return Prepared("true-class-scores", score, (cost,), {"zoom": zoom})
+    return Prepared("true-class-scores", score, (cost,), {"zoom": zoom}, size_bytes=lambda: 4 * len(train))

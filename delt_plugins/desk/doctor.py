@@ -46,18 +46,17 @@ def examine(plugins: Sequence[str] = (), prefer: Sequence[str] = ()) -> tuple[di
     import torch
 
     from delt_host import Compute, InputError
-    from delt_host.workshop import Store, default_store, size
+    from delt_host.workshop import Store, default_store, device_memory, device_name, size
 
     wrong: list[str] = []
     compute = Compute.choose()
-    cuda = compute.device.startswith("cuda")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     seen: dict[str, Any] = {
         **{name: version(name) for name in ("delt-host", "torch", "torchvision", "timm")},
         "python": f"{platform.python_version()} on {platform.platform()}",
-        "device": torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
+        "device": device_name(compute.device) or f"cpu, {torch.get_num_threads()} threads",
         "precision": compute.precision + ("" if compute.precision == "bf16" else ": bf16 is not native here"),
-        "memory": size(torch.cuda.get_device_properties(0).total_memory if cuda else memory),
+        "memory": size(device_memory(compute.device) or memory),
     }
     try:
         root = Store(default_store()).root

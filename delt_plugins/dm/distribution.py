@@ -6,6 +6,7 @@ of fresh random weights and compares the mean features of each class.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -35,9 +36,16 @@ class DistributionMatching(Matcher):
     def bind(self, problem: Problem) -> Match:
         batches = RealBatches(problem)
 
+        @cache
+        def on_device(labels: tuple[int, ...]) -> Tensor:
+            return torch.tensor(labels, device=problem.compute.device)
+
         def match(views: Views) -> dict[str, Tensor]:
-            present, place = views.targets.unique(return_inverse=True)
-            real, classes = batches.of_classes(present.tolist(), self.real_batch, views.generator("dm", "real"))
+            known = views.targets if views.known_targets is None else views.known_targets
+            labels = known.unique().tolist()
+            present = on_device(tuple(labels))
+            place = torch.searchsorted(present, views.targets)
+            real, classes = batches.of_classes(labels, self.real_batch, views.generator("dm", "real"))
             real_place = torch.searchsorted(present, classes)
             with torch.no_grad():
                 wanted = class_means(features(problem, views.network, views.augment(real)), real_place, len(present))

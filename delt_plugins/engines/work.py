@@ -76,7 +76,10 @@ class Description:
 
 
 def check_device(device: str) -> None:
-    """InputError for one card by its number: each piece has a card of its own, and each sees it as the first."""
+    """InputError for one card by its number: each piece has a card of its own, and each sees it as the first; and for cards
+    that no engine asks for."""
+    if not device.startswith(("cpu", "cuda")):
+        raise InputError(f"--device {device} is nothing that an engine asks for; with an engine say cpu or cuda")
     if device not in ("cpu", "cuda"):
         raise InputError(f"--device {device} names one card; with an engine say cuda")
 

@@ -50,7 +50,9 @@ class Robustness(Evaluator):
         return f"robustness of {self.model}, severity {self.severity}"
 
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
-        training = train_student(problem, taught.labels, self.model, problem.observer.advance)
+        training = train_student(
+            problem, taught.labels, self.model, problem.observer.advance, checkpoint=problem.services.checkpoint
+        )
         student = training.student.eval()
         scores = {"clean": training.last}
         for name, corrupt in corruptions(problem, self.severity).items():

@@ -22,7 +22,9 @@ class Student(Evaluator):
         return self.model
 
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
-        training = train_student(problem, taught.labels, self.model, problem.observer.advance)
+        training = train_student(
+            problem, taught.labels, self.model, problem.observer.advance, checkpoint=problem.services.checkpoint
+        )
         reported = training.best if problem.protocol.report == "best" else training.last
         return Evaluation(
             scores={"top1": reported, "last": training.last, "best": training.best},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -35,12 +36,17 @@ def alike(views: Views) -> list[tuple[Tensor, Tensor]]:
 
     Those of one number are one stack of matrices to the solver, which waits for the device once and not for every class.
     """
-    targets, each = views.targets.tolist(), len(views.targets) // views.groups
+    known = views.targets if views.known_targets is None else views.known_targets
+    return _places(tuple(known.tolist()), views.groups, views.images.device)
+
+
+@lru_cache(maxsize=8)  # the same in all iterations of a phase: nothing is copied to the device
+def _places(targets: tuple[int, ...], groups: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    each = len(targets) // groups
     members: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for place, label in enumerate(targets):
         members[place // each, label].append(place)
     sizes = sorted({len(places) for places in members.values()} - {1})
-    device = views.images.device
     return [
         (
             torch.tensor([group for (group, _), places in members.items() if len(places) == size], device=device),

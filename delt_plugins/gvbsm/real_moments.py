@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from delt_host import Checkpoint, Passes, Prepared, Problem
-from delt_host.toolbox import generator, random_views, recorded_inputs
+from delt_host.toolbox import ahead, generator, random_views, recorded_inputs
 from delt_plugins.gvbsm.layer_moments import layers_of, moments, of_batch, patch_of
 
 Crop = Literal["pad", "resized", "none"]
@@ -44,8 +44,10 @@ def real_moments(problem: Problem, teacher: int, asked: Asked) -> Prepared:
         total = {name: tensor.to(problem.compute.device) for name, tensor in kept.items()}
         done = int(finished["batches"])
         problem.advance(sum(map(len, order[:done])))
-        for number, chunk in enumerate(order[done:], done):
-            pixels = train.read(chunk).to(problem.compute.device).float() / 255
+        for number, (chunk, read) in enumerate(
+            zip(order[done:], ahead(map(train.read, order[done:])), strict=True), done
+        ):
+            pixels = read.to(problem.compute.device).float() / 255
             if asked.crop != "none":
                 pixels = random_views(pixels, generator(0, DRAWS, number), asked.crop, flip=True)
             images = problem.normalization.normalize(pixels).contiguous(memory_format=torch.channels_last)
@@ -74,8 +76,9 @@ def moments_of_batch(
     layers = layers_of(network)
     with recorded_inputs(layers) as inputs:
         network(images)
-    # (C, B). A product adds in one order on every device; autocast leaves float64 as it is.
-    members = F.one_hot(targets, classes).T.to(images.device, torch.float64)
+    # (C, B). A product adds in one order on every device; autocast leaves float64 as it is. Apple's has none.
+    wide = torch.float32 if images.device.type == "mps" else torch.float64
+    members = F.one_hot(targets, classes).T.to(images.device, wide)
     found: dict[str, Tensor] = {}
     for place, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
         patch = patch_of(layer, asked.patch)
@@ -84,7 +87,7 @@ def moments_of_batch(
             whole = of_batch(each) if each else moments(x, 1, patch)
             found |= {f"{place}.{name}": tensor * len(images) for name, tensor in whole.items()}
         for name, tensor in each.items():
-            found[f"{place}.{name}.classes"] = (members @ tensor.double()).float()
+            found[f"{place}.{name}.classes"] = (members @ tensor.to(wide)).float()
     return found
 
 

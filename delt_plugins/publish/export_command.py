@@ -198,7 +198,7 @@ class _Labels:
             if course.failure is not None:
                 raise course.failure
             if course["relabel"]:  # where the run trained no students, they are made as they are written
-                do([course.labels_step(column, 0)])
+                do(list(course.labels_steps(column, 0)))
             problem, labels, relabeler = course.under(column), course.taught(column, 0).labels, column.relabeler
             with (
                 host.running("relabeler", relabeler),

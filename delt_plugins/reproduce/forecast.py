@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,28 +14,23 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from delt_host import Builder, Compute, InputError, RealData, Split
+from delt_host import InputError, RealData, Split
 from delt_host.toolbox import IMAGENET_MEAN, IMAGENET_STD
 from delt_host.workshop import (
     AskedTeacher,
     Experiment,
     Host,
     Name,
-    Speed,
+    Stopwatch,
     Upcoming,
     outlined,
     plan_run,
     size,
-    time_passes,
 )
 from delt_plugins.reproduce.cell import Trial
 from delt_plugins.reproduce.measure import Shelf
 from delt_plugins.reproduce.records import CellFolder, record_of
 from delt_plugins.reproduce.table import KnownDataset, PaperTable
-
-PROBED_PIXELS = 50 * 64**2
-"""Pixels in a timed batch: 50 images up to 64 px, fewer of larger ones, so that a table's networks are timed in minutes."""
-FEWEST_PROBED = 4
 
 
 class Absent(Split):
@@ -80,28 +75,14 @@ class Forecast:
         return self.real_bytes + sum(line.bytes for line in self.lines)
 
 
-@dataclass
-class Clock:
-    """Networks' passes, each timed once a command."""
-
-    known: dict[tuple[object, ...], Speed] = field(default_factory=dict)
-
-    def __call__(self, model: str, data: RealData, compute: Compute, models: dict[str, Builder]) -> Speed:
-        key = (model, data.num_classes, data.image_size, compute)
-        if key not in self.known:
-            batch = max(min(50, PROBED_PIXELS // data.image_size**2), FEWEST_PROBED)
-            self.known[key] = time_passes(model, data, compute, models, batch, repeats=1 if batch < 50 else 5)
-        return self.known[key]
-
-
 def forecasts(trials: Sequence[Trial], table: PaperTable, folder: CellFolder, host: Host) -> list[Forecast]:
     """A forecast for every cell, by passes of each network timed once now."""
-    shelf, clock, made = Shelf(host), Clock(), set[Name]()
-    return [_cell(trial, table, folder, host, shelf, clock, made) for trial in trials]
+    shelf, watch, made = Shelf(host), Stopwatch(host.observer), set[Name]()
+    return [_cell(trial, table, folder, host, shelf, watch, made) for trial in trials]
 
 
 def _cell(
-    trial: Trial, table: PaperTable, folder: CellFolder, host: Host, shelf: Shelf, clock: Clock, made: set[Name]
+    trial: Trial, table: PaperTable, folder: CellFolder, host: Host, shelf: Shelf, watch: Stopwatch, made: set[Name]
 ) -> Forecast:
     record = folder.find(record_of(trial, table.file.title))
     left = tuple(seed for seed in trial.experiment.seeds if seed not in record.seeds)
@@ -119,7 +100,7 @@ def _cell(
         if known is None:
             return Forecast(record.name, done, seeds, missing=missing)
         data = stand_in(dataset, known, _image_size(experiment) or known.image_size)
-    lines = plan_run(outlined(experiment, host, data), clock, made)
+    lines = plan_run(outlined(experiment, host, data), watch, made)
     one = data.num_classes * experiment.ipc * 3 * data.image_size**2 * len(left)
     real = one * sum(row.scheduler is None for row in experiment.rows)
     return Forecast(record.name, done, seeds, tuple(lines), real, missing)

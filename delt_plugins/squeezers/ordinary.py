@@ -35,6 +35,8 @@ from delt_host.toolbox import (
     isolated_rng,
     pretrained_model,
     pretrained_normalization,
+    put_random_states,
+    random_states,
     random_views,
 )
 
@@ -207,8 +209,7 @@ def _save(
         if optimizer.state[parameter].get("momentum_buffer") is not None
     }
     random = {"rng.views": rng.get_state(), "rng.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        random["rng.cuda"] = torch.cuda.get_rng_state()
+    random |= {f"rng.accelerator.{place}": state for place, state in enumerate(random_states())}
     checkpoint.save({**weights, **buffers, **random}, {"steps": done})
 
 
@@ -238,5 +239,5 @@ def _restore_rng(tensors: Mapping[str, Tensor], rng: torch.Generator) -> None:
     """Go on drawing views and dropout in the middle of an epoch."""
     rng.set_state(tensors["rng.views"])
     torch.set_rng_state(tensors["rng.cpu"])
-    if torch.cuda.is_available() and "rng.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    places = range(sum(name.startswith("rng.accelerator.") for name in tensors))
+    put_random_states([tensors[f"rng.accelerator.{place}"] for place in places])

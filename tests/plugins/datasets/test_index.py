@@ -20,6 +20,7 @@ from delt_host.contracts.dataset import RealData
 from delt_host.contracts.services import Services
 from delt_host.store.entry import default_store, file_digest
 from delt_host.store.store import Store
+from delt_plugins.datasets import decode as decode_module
 from delt_plugins.datasets import files as files_module
 from delt_plugins.datasets import index as index_module
 from delt_plugins.datasets.index import index
@@ -109,7 +110,7 @@ def test_a_file_replaced_with_its_time_kept_is_seen(tmp_path: Path, held: str, m
 def test_where_a_file_system_shows_no_difference_a_sample_tells(
     tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_module, "_look", lambda file: (file.stat().st_size, LONG_AGO, LONG_AGO, 1))
+    monkeypatch.setattr(index_module, "_look", lambda file: (Path(file).stat().st_size, LONG_AGO, LONG_AGO, 1))
     root = pictures(tmp_path / "set", 1)
     before = load(root)
     pictures(root, 2)
@@ -285,3 +286,50 @@ def test_a_file_that_cannot_be_read_is_for_decoding_to_name(tmp_path: Path) -> N
     assert found.contents[0].any() and not found.contents[1].any()
     bitmap(tmp_path / "gone.bmp", 2)
     assert index([tmp_path / "a.bmp", tmp_path / "gone.bmp"], tmp_path / "memory").contents[1].any()
+
+
+def test_test_images_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "IN_MEMORY", 0)
+    root = pictures(tmp_path / "set")
+    data, decode_all = load(root), files_module.decode_all
+    decoded: list[str] = []
+
+    def counted(paths: list[str], *more: Any) -> Any:
+        decoded.extend(paths)
+        return decode_all(paths, *more)
+
+    monkeypatch.setattr(files_module, "decode_all", counted)
+    with torch.inference_mode():
+        first = data.test.read(torch.tensor([1, 1])).clone()
+    both = data.test.read(torch.tensor([0, 1]))
+    assert torch.equal(both, on_disk(root)[3:]) and torch.equal(both[1], first[0]) and torch.equal(both[1], first[1])
+    assert decoded == [data.test.paths[1], data.test.paths[0]]  # type: ignore[attr-defined]
+    data.test.read(torch.arange(2))
+    assert len(decoded) == 2
+    for _ in range(2):
+        data.train.read(torch.tensor([0]))
+    assert len(decoded) == 4, "training images do not stay"
+    monkeypatch.setattr(files_module, "ONCE", 0)
+    large = load(root)
+    for _ in range(2):
+        large.test.read(torch.tensor([0]))
+    assert len(decoded) >= 6, "nor do more than there is room for"
+
+
+def test_threads_that_decode_are_as_many_as_may_compute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = pictures(tmp_path / "set")
+    asked: list[int] = []
+    pool = decode_module.ThreadPoolExecutor
+
+    def counted(max_workers: int) -> Any:
+        asked.append(max_workers)
+        return pool(max_workers)
+
+    monkeypatch.setattr(decode_module, "ThreadPoolExecutor", counted)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        decode_module.decode_all([root / f"{place}.bmp" for place in PLACES], 8)
+    finally:
+        torch.set_num_threads(threads)
+    assert asked == [3]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
 
 from delt_host.contracts.problem import Problem
+from delt_plugins.delt import ranked
 from delt_plugins.delt.ranked import Ranked
 
 
@@ -67,3 +69,18 @@ def test_rded_cuts_patches_where_delt_takes_whole_images(problem: Problem) -> No
     scores = problem.teacher_logits(cut).softmax(dim=1).gather(1, problem.targets()[:, None])[:, 0]
     per_class = scores.view(problem.num_classes, problem.ipc)
     assert bool((per_class[:, :-1] >= per_class[:, 1:] - 1e-4).all()), "best patches come first"
+
+
+def test_crops_of_many_images_are_scored_at_once(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 images of 5 crops are one pass, or two of at most 75 crops; the same patches are chosen."""
+    cut = Ranked(selection="highest", cut=True, patches=2, images_per_class=30)
+    seen: list[int] = []
+    hook = problem.network.register_forward_pre_hook(lambda _network, given: seen.append(len(given[0])))
+    try:
+        whole = cut.initialize(problem, [3]).images
+        monkeypatch.setattr(ranked, "SCORED_AT_ONCE", 79)
+        halves = cut.initialize(problem, [3]).images
+    finally:
+        hook.remove()
+    assert seen == [150, 75, 75]
+    torch.testing.assert_close(halves, whole)

@@ -65,7 +65,7 @@ def test_a_run_is_scored_on_another_machine_with_its_teacher_as_a_file(tmp_path:
     recipe = tmp_path / "made/experiment.toml"
     recipe.write_text(recipe.read_text().replace('device = "cpu"', 'device = "cuda:7"'))
     asked = ["evaluate", "made", "-e", "student", "--store", "empty"]
-    with pytest.raises(InputError, match=r"sees no CUDA device; use --device auto"):
+    with pytest.raises(InputError, match=r"sees no cuda device here, only cpu; use --device auto"):
         CliRunner().invoke(cli, asked, catch_exceptions=False)
     output = call(*asked, "--device", "cpu", "--teacher", "there/teacher.safetensors")
     assert "another teacher" not in output and not (tmp_path / "empty/squeeze").exists()
