@@ -145,7 +145,7 @@ def pretended_accelerator() -> Iterator[Counter[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, KIND, module, raising=False)
         patch.setattr(torch.accelerator, "is_available", lambda: True)
-        patch.setattr(torch.accelerator, "current_accelerator", lambda *_: DEVICE)
+        patch.setattr(torch.accelerator, "current_accelerator", lambda *_, **_more: DEVICE)
         patch.setattr(torch.accelerator, "device_count", lambda: 1)
         patch.setattr(torch.accelerator, "synchronize", lambda *_: None)
         patch.setattr(torch, "autocast", _autocast)
