@@ -20,12 +20,6 @@ def accelerator() -> str | None:
     return found.type if found is not None else None
 
 
-def synchronize(device: str) -> None:
-    """Wait until the device has done what it was given; at once on a processor."""
-    if torch.device(device).type == accelerator():
-        torch.accelerator.synchronize(torch.device(device))
-
-
 def device_name(device: str) -> str | None:
     """What the maker calls an accelerator, or its kind where torch does not tell; None on a processor."""
     kind = torch.device(device).type

@@ -41,8 +41,7 @@ def keep_freed_memory() -> None:
 def give_freed_memory_back() -> None:
     """After a piece of work, where `keep_freed_memory` was asked for: what is free goes to the system.
 
-    Pieces of other sizes find little use for the holes that one leaves, so that memory would grow from row to row and from
-    seed to seed. Inside a piece of work, sizes repeat.
+    Inside a piece of work sizes repeat; the next one may be of others, and has no use for the most that this one took.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _keeps else None
     if trim is not None:
