@@ -34,8 +34,11 @@ keys:  ## what an edit recomputes and what not, by real commands in two processe
 failing-disk:  ## every write of a run failed once, by real processes over a finished run; needs gcc, on Linux; an hour
 	$(PYTHON) benchmarks/failing_disk.py
 
-bench:  ## every stage against a plain reference, paired, on this machine; ten minutes
+bench:  ## every stage against a plain reference, paired, and memory and bytes of large sets, on this machine; hours, and 25 GB in build/
 	$(PYTHON) benchmarks/table.py --json docs/results/performance.json
+	$(PYTHON) benchmarks/loading.py
+	$(PYTHON) benchmarks/overhead.py
+	$(PYTHON) benchmarks/size.py build/size
 
 fix:  ## what lint can mend by itself
 	$(PYTHON) -m ruff check --fix .

@@ -122,6 +122,13 @@ def synchronize() -> None:
         torch.accelerator.synchronize()
 
 
+def high_water() -> int:
+    """The most that was resident of this process, in bytes; not `getrusage`'s, which starts from the peak of the process that
+    started this one."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line.split()[1] for line in status if line.startswith("VmHWM"))) * 1024
+
+
 def machine(compute: Compute) -> dict[str, Any]:
     """Date, processor, threads, precision and versions."""
     names = ("torch", "torchvision", "timm", "delt-host")

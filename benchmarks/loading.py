@@ -9,7 +9,6 @@ process's resident memory; the ratio is that over what it was before loading, an
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from PIL import Image
 from delt_host import Services
 from delt_host.store.store import Store
 from delt_plugins.datasets.tiny_imagenet import TinyImageNet
+from harness import high_water
 
 SIZE, TRAINING, VALIDATION = 64, 500, 50
 
@@ -49,14 +49,10 @@ def make(root: Path, classes: int) -> None:
 
 def load(root: Path, store: Path) -> None:
     """In this process: what it takes, as JSON."""
-    before = _peak()
+    before = high_water()
     data = TinyImageNet(root=str(root)).load(Services(Store(store)))
     pixels = (len(data.train) + len(data.test)) * 3 * SIZE**2
-    print(json.dumps({"pixels": pixels, "before": before, "peak": _peak()}))
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"pixels": pixels, "before": before, "peak": high_water()}))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from delt_host import Distilled, Labels
 from delt_host.store.store import Store
 from delt_host.training.students import train_student
 from delt_plugins.labels.relabelers import Fkd
-from harness import noise_problem
+from harness import high_water, noise_problem
 
 CLASSES, IPC, SIZE = 1000, 2, 8  # small images of many classes: nearly all bytes are labels
 
@@ -25,10 +25,7 @@ def main(epochs: int) -> None:
         labels = Labels(problem, Distilled.of(pixels, problem.targets()), Fkd())
         labels.prepare()
         train_student(problem, labels, "convnet3")
-    # Not getrusage's, which starts from the peak of the process that this one was started by.
-    status = Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    print(peak / 1024, labels.size_bytes / 2**20)
+    print(high_water() / 2**20, labels.size_bytes / 2**20)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ from delt_host.networks.build import build_model
 from delt_host.plugins.registry import load_registry
 from delt_host.recovery.latents import Latents
 from delt_host.recovery.loop import recover_stack, stacks
+from delt_host.toolbox import drawn_network, logits, parameters
 from delt_host.training.students import train_student
 from delt_host.training.teachers import squeeze
 from delt_plugins.delt.true_class import true_class_scores
-from delt_plugins.labels.relabelers import Fkd
+from delt_plugins.labels.relabelers import Fkd, Hard
 from delt_plugins.squeezers.ordinary import Ordinary
 from harness import Ratio, in_own_process, machine, noise_problem, ratio, seconds_of, told, worker
 
@@ -190,6 +191,39 @@ def randaugment(text: str, size: int, batch: int, pairs: int, batches: int) -> I
     )
 
 
+def compiled(model: str, pairs: int, iterations: int) -> Iterator[Ratio]:
+    """`--compile` over torch's own layers: a student; DM's matching of features; and a step of which the gradient is taken."""
+    problems = {
+        how: noise_problem(
+            model, epochs=iterations, batch_size=20, compute=Compute.choose(stack=1, compiled=how == "compiled")
+        )
+        for how in ("compiled", "layers")
+    }
+    pixels = problems["layers"].data.train.read(torch.arange(100))
+
+    def student(problem: Problem) -> None:
+        train_student(problem, Labels(problem, Distilled.of(pixels, problem.targets()), Hard()), model)
+
+    def matching(problem: Problem) -> None:
+        scheduler = REGISTRY.get("scheduler", "constant")(iterations=iterations, order="class")
+        noise = REGISTRY.get("initializer", "noise")().initialize(problem, range(problem.num_classes))
+        matcher = REGISTRY.get("matcher", "distribution")()  # whose networks are those of the teacher's name
+        recover_stack(problem, Latents.of(problem, noise), scheduler.plan(problem), (0,), matcher, silent)
+
+    def second(problem: Problem) -> None:
+        network, images = drawn_network(problem, model, "bench"), problem.normalization.normalize(pixels[:50])
+        for _ in range(iterations):
+            leaf, weights = images.detach().requires_grad_(True), parameters(network)
+            loss = F.cross_entropy(logits(problem, network, leaf, weights), problem.targets()[:50])
+            steps = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+            torch.autograd.grad(torch.stack([step.square().sum() for step in steps]).sum(), leaf)
+
+    works = {"student": student, "feature matching": matching, "gradient of a training step": second}
+    for name, work in works.items():
+        seconds = seconds_of({how: partial(work, problem) for how, problem in problems.items()}, pairs)
+        yield ratio(f"{name}, {model}, --compile", "torch's layers", 1.1, seconds, ("compiled", "layers"))
+
+
 def start_up(pairs: int) -> dict[str, float]:
     """Seconds of ``delt-host --help``."""
     command = shutil.which("delt-host", path=str(Path(sys.executable).parent)) or "delt-host"
@@ -211,7 +245,7 @@ def memory(few: int = 10, many: int = 60) -> dict[str, float]:
 def measure(arguments: argparse.Namespace) -> Iterator[Ratio]:
     keep_freed_memory()
     pairs = arguments.pairs
-    wanted = set(arguments.only or ("recover", "early-late", "student", "labels", "squeeze", "randaugment"))
+    wanted = set(arguments.only or ("recover", "early-late", "student", "labels", "squeeze", "compiled", "randaugment"))
     if "recover" in wanted:
         for model, iterations in (("resnet18", 5), ("convnet3", 15)):
             with worker() as other:
@@ -228,6 +262,8 @@ def measure(arguments: argparse.Namespace) -> Iterator[Ratio]:
     if "squeeze" in wanted:
         yield from squeezing("resnet18", pairs, 1024 * arguments.scale)
         yield from squeezing("convnet3", pairs, 2560 * arguments.scale)
+    if "compiled" in wanted:
+        yield from compiled("convnet3_in", pairs, 2 * arguments.scale)
     if "randaugment" in wanted:  # DELT's on CIFAR-10, Tiny-ImageNet and ImageNet sets
         yield from randaugment("m5-n4", 32, 50, pairs, 10 * arguments.scale)
         yield from randaugment("m4-n3", 64, 100, pairs, 5 * arguments.scale)
@@ -239,7 +275,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--scale", type=int, default=1, help="how many times as much work in each run; 20 for a GPU")
     parser.add_argument(
-        "--only", nargs="+", metavar="STAGE", help="recover, early-late, student, labels, squeeze, randaugment"
+        "--only",
+        nargs="+",
+        metavar="STAGE",
+        help="recover, early-late, student, labels, squeeze, compiled, randaugment",
     )
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-from delt_host.api.asked import Outlook as Outlook
 from delt_host.api.data import load_data as load_data
 from delt_host.api.evaluate import evaluate as evaluate
 from delt_host.api.listing import describe as describe
 from delt_host.api.listing import list_methods as list_methods
 from delt_host.api.listing import list_names as list_names
+from delt_host.api.outlook import Outlook as Outlook
 from delt_host.api.result import Result as Result
 from delt_host.api.result import load_run as load_run
 from delt_host.api.run import dry_run as dry_run

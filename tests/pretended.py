@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from delt_host.basics import accelerator
 from delt_host.images.normalization import _kept
 
 KIND = "meta"
@@ -31,7 +32,7 @@ WAITING = {
 }  # fmt: skip
 """Operators after which a processor must know what the device has computed: a value, or how many there are."""
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
-MOVING = {"_to_copy", "copy_"}
+MOVING = {"_to_copy", "copy_", "to"}  # the last under inference mode, where it is not taken apart
 
 
 class Held(Tensor):
@@ -90,6 +91,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], counts: Counter[str]) -> 
     def outside(each: Any) -> Any:
         if not isinstance(each, Tensor):
             return each
+        if to_device and each.dtype == torch.float64 and KIND in accelerator.WITHOUT_FLOAT64:
+            raise TypeError(f"{name}: a device of kind {KIND} has no float64")
         if id(each) in inside and func._schema.is_mutable:  # an operator in place gives the tensor that it got
             return inside[id(each)]
         return Held(each) if to_device else each
@@ -131,8 +134,8 @@ def _autocast(kind: str, *args: Any, **more: Any) -> Any:
 
 
 @contextmanager
-def pretended_accelerator() -> Iterator[Counter[str]]:
-    """This machine has an accelerator inside the block, which `auto` takes.
+def pretended_accelerator(float64: bool = True) -> Iterator[Counter[str]]:
+    """This machine has an accelerator inside the block, which `auto` takes; it may have no `float64`, as Apple's.
 
     Yields how often so far: `operators` it was given, `copies` to it, and `waits` for it.
     """
@@ -149,6 +152,8 @@ def pretended_accelerator() -> Iterator[Counter[str]]:
         patch.setattr(torch.accelerator, "device_count", lambda: 1)
         patch.setattr(torch.accelerator, "synchronize", lambda *_: None)
         patch.setattr(torch, "autocast", _autocast)
+        if not float64:
+            patch.setattr(accelerator, "WITHOUT_FLOAT64", (*accelerator.WITHOUT_FLOAT64, KIND))
         _kept.cache_clear()
         with _Functions(), _Operators(counts):
             yield counts

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from delt_host.api.comparing import compared
+from delt_host.api.outlook import Outlook, outlook
 from delt_host.api.result import Result
 from delt_host.basics import compute
 from delt_host.basics.errors import InputError, RunError
@@ -21,8 +20,6 @@ from delt_host.compare.lines import Point
 from delt_host.contracts.engine import Engine
 from delt_host.contracts.observer import Observer
 from delt_host.contracts.results import Results
-from delt_host.display import dry_run
-from delt_host.display.text import drawn
 from delt_host.experiment.engines import engine_for
 from delt_host.experiment.experiment import Experiment
 from delt_host.experiment.request import Request
@@ -30,10 +27,11 @@ from delt_host.experiment.resolve import resolve
 from delt_host.experiment.sweep import Planned, points
 from delt_host.plugins.observers import with_others
 from delt_host.plugins.registry import Provided, Registry
-from delt_host.runs import folder, place, sweep
-from delt_host.stages import estimate, story
+from delt_host.runs import place, sweep
+from delt_host.runs.folder import check_images
+from delt_host.runs.set_folders import SetFolders
+from delt_host.stages import story
 from delt_host.stages.host import Host
-from delt_host.stages.stopwatch import Stopwatch
 from delt_host.store.entry import default_store
 from delt_host.store.store import Store
 
@@ -44,40 +42,6 @@ Unfinished = Callable[[Result, bool], None]
 
 
 def _ignored(*_arguments: Any) -> None: ...
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a run would do, and what of it is kept already."""
-
-    experiment: Experiment
-    """Of a sweep, the first."""
-    steps: tuple[estimate.Upcoming, ...]
-    """Its steps, those that are alike together, in order."""
-    failing: dict[str, str]
-    """Rows that will fail, by label, and why."""
-    advice: tuple[str, ...] = ()
-    """Sentences: that the machine was busy while passes were timed, and what would shorten a long run."""
-
-    @property
-    def seconds(self) -> float:
-        """Of all work that is left, about."""
-        return sum(line.seconds for line in self.steps)
-
-    @property
-    def bytes(self) -> int:
-        """That the store will keep of the run, about."""
-        return sum(line.bytes for line in self.steps)
-
-    def show(self, console: Console) -> None:
-        """Print it as a table."""
-        dry_run.show(console, self.experiment, self.steps, self.failing, self.advice)
-
-    def __str__(self) -> str:
-        return drawn(self.show)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 @dataclass(frozen=True)
@@ -171,15 +135,8 @@ class AskedRun:
         self._note(observer)
         kept = self._store(observer)
         hosts = {name: Host(self.registry, kept, observer) for name in self.experiments}
-        watch = Stopwatch(observer)
         with compute.threads(self.threads):
-            outlined = {name: story.outlined(of, hosts[name]) for name, of in self.experiments.items()}
-            lines = estimate.plan_runs(outlined, watch)
-        untold = {
-            f"{name}: {row}".removeprefix(": "): why for name, h in hosts.items() for row, why in h.untold.items()
-        }
-        advice = (watch.by_rule, watch.busy, estimate.shorter(lines, self.experiment))
-        return Outlook(self.experiment, tuple(lines), untold, tuple(filter(None, advice)))
+            return outlook(self.experiments, hosts, self.engine)
 
     def run(
         self,
@@ -254,20 +211,19 @@ class AskedRun:
     ) -> Result:
         host = Host(self.registry, kept, observer, path)
         with place.taken(path, experiment, force=force, store=kept.root, new=new):
+            sets = SetFolders(path, [row.label for row in story.rows_of(experiment)], host)
 
             def begin() -> story.Comparison:
                 comparison = story.prepare_run(experiment, host)
+                check_images(path, comparison.problem.data)
                 self._fill(comparison, experiment.threads)
                 return comparison
-
-            def write(of: story.Comparison, measurements: Any, results: Results) -> Results:
-                return folder.write_run(path, results, measurements, of.experiment, of.problem, host)
 
             def partly(results: Results, whole: bool) -> None:
                 unfinished(Result.of(results, path, registry=self.registry, interrupted=True), whole)
 
             host.observer = with_others(observer, self.observers, path)
-            comparison, results = compared(begin, write, host.observer, "run", partly)
+            comparison, results = compared(begin, sets.add, sets.write, host.observer, "run", partly)
         return Result.of(results, path, comparison.problem.teachers, self.registry)
 
     def _store(self, observer: Observer) -> Store:

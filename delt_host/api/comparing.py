@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 
 from delt_host.contracts.observer import Observer
 from delt_host.contracts.results import Results
 from delt_host.runs import folder
 from delt_host.runs.place import MadeBy
 from delt_host.stages import story
+from delt_host.stages.course import Course
 from delt_host.stages.measurement import Measurement
 from delt_host.stages.story import Comparison
 
-Write = Callable[[Comparison, Sequence[Measurement], Results], Results]
+Made = Callable[[Course], None]
+"""Is told when the set of a row and seed is there."""
+Write = Callable[[Results], Results]
 Partly = Callable[[Results, bool], None]
 """Takes the results as far as there are some, and whether they are whole and could only not be written."""
 
 
 def compared(
     begin: Callable[[], Comparison],
+    made: Made,
     write: Write,
     observing: AbstractContextManager[Observer],
     made_by: MadeBy,
@@ -35,9 +40,9 @@ def compared(
             comparison = begin()
             host = comparison.host
             experiment, problem = comparison.experiment, comparison.problem
-            for measurement in story.run(comparison):
+            for measurement in story.run(comparison, made):
                 observer.scored(measurement.score, measurement.distilled)
-                measurements.append(measurement)
+                measurements.append(replace(measurement, distilled=None))  # nothing grows with rows and seeds
             results = folder.results_of(experiment, problem, measurements, host, made_by)
     except BaseException:
         with suppress(Exception):  # what went wrong is what counts
@@ -46,7 +51,7 @@ def compared(
                 partly(found, False)
         raise
     try:
-        return comparison, write(comparison, measurements, results)
+        return comparison, write(results)
     except BaseException:
         partly(results, True)
         raise

@@ -48,6 +48,7 @@ def evaluate(
     students: int | None = None,
     device: str | None = None,
     precision: str | None = None,
+    compile: bool = False,
     threads: int | None = None,
     strict: bool = False,
     store: str | Path | None = None,
@@ -95,7 +96,8 @@ def recipe_of(run: Path, objects: bool = False) -> Request:
 
 
 def asked_of(there: Request, said: Request) -> Request:
-    """A run's recipe with what is said of its evaluation put over it."""
+    """A run's recipe with what is said of its evaluation put over it; compiled operators are those that are asked for now."""
+    there = there.model_copy(update={"compile": False})
     evaluator = said.evaluator or (["student"] if said.student else [])
     teachers, regimes = list(said.teacher), there.regimes_named(said.regime)  # type: ignore[arg-type]
     said = said.model_copy(update={"evaluator": evaluator, "regime": regimes, "teacher": []})
@@ -137,14 +139,17 @@ class AskedEvaluation:
                 _note_others(run, comparison.problem)
                 return comparison
 
-            def write(_of: Any, _measurements: Any, results: Results) -> Results:
+            def made(_course: Any) -> None:
+                """Sets that are scored anew are in their run's folder."""
+
+            def write(results: Results) -> Results:
                 return folder.write_results(path, results, ours)
 
             def partly(results: Results, whole: bool) -> None:
                 unfinished(Result.of(results, path, registry=self.registry, interrupted=True, of_run=run), whole)
 
             with place.taken(path, experiment, "evaluate", sets=ours, store=kept.root):
-                comparison, results = compared(begin, write, observer, "evaluate", partly)
+                comparison, results = compared(begin, made, write, observer, "evaluate", partly)
         return Result.of(results, path, comparison.problem.teachers, self.registry, of_run=run)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from delt_host.basics import batching
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError, unknown
 from delt_host.basics.folder_names import shown_path
@@ -28,8 +29,6 @@ from delt_host.runs.saved_sets import SavedSets
 if TYPE_CHECKING:
     import pandas
     from PIL.Image import Image
-
-AT_ONCE = 500  # images in one pass
 
 
 @dataclass(frozen=True, repr=False)
@@ -156,7 +155,7 @@ class Result:
         network = asked.network(
             found.class_names, Compute.choose("cpu", "fp32"), registry.things("model"), found.normalization
         )
-        places = torch.arange(len(found)).split(AT_ONCE)
+        places = torch.arange(len(found)).split(batching.in_one_pass(found.image_size))
         with torch.inference_mode():
             answers = [network(found.normalization.normalize(found.read(each))).float() for each in places]
         return torch.cat(answers).clone()

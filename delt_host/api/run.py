@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from delt_host.api import words
-from delt_host.api.asked import CHECKPOINT_EVERY, AskedRun, Former, Outlook
+from delt_host.api.asked import CHECKPOINT_EVERY, AskedRun, Former
+from delt_host.api.outlook import Outlook
 from delt_host.api.result import Result
 from delt_host.api.telling import Kept, debugging, observer_of, reported
 from delt_host.api.words import Network, Part, Row
@@ -48,6 +49,7 @@ def run(
     match: str | None = None,
     device: str | None = None,
     precision: str | None = None,
+    compile: bool = False,
     threads: int | None = None,
     strict: bool = False,
     stack: int | None = None,

@@ -33,6 +33,7 @@ def squeeze(
     set: Mapping[str, Any] | None = None,
     device: str | None = None,
     precision: str | None = None,
+    compile: bool = False,
     threads: int | None = None,
     strict: bool = False,
     store: str | Path | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -10,6 +11,10 @@ from torch import Tensor
 
 TESTED = ("cpu", "cuda")
 """The kinds of device on which the project's results have been looked at."""
+WITHOUT_FLOAT64 = ("mps",)
+"""Those that have no numbers of 64 bits after the point."""
+ALIGNED = 64
+"""Bytes between which tensors begin that are moved together: kernels read several numbers at once from such places."""
 
 
 def accelerator() -> str | None:
@@ -41,7 +46,15 @@ def multiplies_bf16(kind: str) -> bool:
     if kind == "cpu":
         return bool(torch.cpu._is_avx512_bf16_supported())
     tell = getattr(_module(kind), "is_bf16_supported", None)
-    return kind != "mps" and tell is not None and bool(tell())
+    if kind == "mps" or tell is None:
+        return False
+    # CUDA's counts what it would emulate unless it is told not to.
+    return bool(tell(including_emulation=False) if "including_emulation" in signature(tell).parameters else tell())
+
+
+def widest(device: str | torch.device) -> torch.dtype:
+    """The floats that sums and places in images are worked out in: float64, or float32 on a device that has no other."""
+    return torch.float32 if torch.device(device).type in WITHOUT_FLOAT64 else torch.float64
 
 
 def counts_memory(device: str) -> Any | None:
@@ -76,12 +89,20 @@ def moved(device: str | torch.device, *tensors: Tensor) -> list[Tensor]:
     kind = torch.device(device).type
     if kind == "cpu" or not tensors:
         return list(tensors)
-    order = sorted(range(len(tensors)), key=lambda place: -tensors[place].element_size())  # so all parts are aligned
-    parts = [tensors[place].contiguous().flatten().view(torch.uint8) for place in order]
-    whole = torch.cat(parts)
-    whole = whole.pin_memory().to(device, non_blocking=True) if kind == "cuda" else whole.to(device)
-    found = dict(zip(order, whole.split([len(part) for part in parts]), strict=True))
-    return [found[place].view(each.dtype).view(each.shape) for place, each in enumerate(tensors)]
+    places, end = [], 0
+    for each in tensors:
+        places.append(range(end, end + each.nbytes))
+        end += -(-each.nbytes // ALIGNED) * ALIGNED
+    whole = torch.empty(end, dtype=torch.uint8, pin_memory=kind == "cuda")
+    for each, place in zip(tensors, places, strict=True):
+        _part(whole, place, each).copy_(each)
+    there = whole.to(device, non_blocking=kind == "cuda")
+    return [_part(there, place, each) for each, place in zip(tensors, places, strict=True)]
+
+
+def _part(whole: Tensor, place: range, like: Tensor) -> Tensor:
+    """Bytes of a buffer as a tensor of the type and shape of another."""
+    return whole[place.start : place.stop].view(like.dtype).view(like.shape)
 
 
 def in_use() -> bool:

@@ -26,6 +26,16 @@ def places(count: int, size: int, step: int) -> range:
     return range(step * size, count if step == steps(count, size) - 1 else (step + 1) * size)
 
 
+def in_one_pass(side: int) -> int:
+    """Images of `side` px that go through a network together where nothing is kept of their maps: as many as take a few GB
+    in any of our networks.
+
+    >>> in_one_pass(32), in_one_pass(64), in_one_pass(224)
+    (500, 500, 125)
+    """
+    return min(500, max(500 * 112**2 // side**2, 1))
+
+
 def single(count: int, size: int) -> bool:
     """Whether there are batches of one image all the same: only one image, or one is asked for."""
     return min(count, size) == 1

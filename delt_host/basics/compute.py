@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from delt_host.basics.accelerator import TESTED, accelerator, multiplies_bf16
+from delt_host.basics import norm_relu_pool
+from delt_host.basics.accelerator import TESTED, accelerator, moved, multiplies_bf16
 from delt_host.basics.errors import InputError
+from delt_host.basics.units import duration
 
 Precision = Literal["fp32", "bf16"]
 
@@ -88,12 +90,16 @@ class Compute:
     """Of the arithmetic inside `autocast`."""
     stack: int = 0
     """Groups that recovery puts into one forward pass where the matcher takes several. 0: by the size of the images."""
+    compiled: bool = False
+    """Whether placed networks use operators compiled on this machine."""
 
     @classmethod
-    def choose(cls, device: str = "auto", precision: str = "auto", stack: int | None = None) -> Compute:
+    def choose(
+        cls, device: str = "auto", precision: str = "auto", stack: int | None = None, compiled: bool = False
+    ) -> Compute:
         """Resolve `auto`: torch's accelerator where there is one, bf16 where the hardware multiplies it natively, else fp32.
 
-        InputError for a device or precision that is unknown or not there.
+        InputError for a device or precision that is unknown or not there, and for `compiled` where nothing can be.
         """
         if precision not in ("auto", "fp32", "bf16"):
             raise InputError(f"precision {precision!r} is not known; use auto, fp32 or bf16")
@@ -115,7 +121,26 @@ class Compute:
             )
         if precision == "auto":
             precision = "bf16" if multiplies_bf16(kind) else "fp32"
-        return cls(device, "bf16" if precision == "bf16" else "fp32", stack or 0)
+        if compiled:
+            if kind != "cpu":
+                raise InputError(f"--compile has operators for the processor alone, not for {device}: leave it out")
+            norm_relu_pool.prepare()
+        return cls(device, "bf16" if precision == "bf16" else "fp32", stack or 0, compiled)
+
+    @property
+    def compiling(self) -> str:
+        """A sentence on how long compiling took; empty where nothing is compiled."""
+        if not self.compiled:
+            return ""
+        took = norm_relu_pool.seconds()
+        return (
+            f"Compiling took {duration(took)} and is kept." if took else "What --compile compiles is kept from before."
+        )
+
+    @property
+    def key(self) -> list[Any]:
+        """What results depend on of it: a part of store keys."""
+        return [self.device, self.precision, *([norm_relu_pool.identity()] if self.compiled else [])]
 
     @property
     def note(self) -> str | None:
@@ -137,9 +162,16 @@ class Compute:
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The model on the device in channels_last, in which convolutions are fastest on CPU and GPU alike."""
-        # A type check of torch's overloads rejects memory_format together with a device string.
-        return model.to(self.device).to(memory_format=torch.channels_last)
+        """The model on the device, moved in one copy, in channels_last, in which convolutions are fastest on CPU and GPU; where
+        compiled operators are asked for, with them in place of the layers that they fit."""
+        if self.compiled:
+            norm_relu_pool.fuse(model)
+        if self.device != "cpu":
+            tensors = {id(each): each.detach() for each in (*model.parameters(), *model.buffers()) if each.is_cpu}
+            there = dict(zip(tensors, moved(self.device, *tensors.values()), strict=True))
+            # Tensors of their own, aligned as the device's allocator does, instead of parts of what was moved.
+            model._apply(lambda each: there[id(each)].clone() if id(each) in there else each.to(self.device))
+        return model.to(memory_format=torch.channels_last)
 
 
 def _are(count: int) -> str:

@@ -110,6 +110,11 @@ ceiling = COMPARED.option("--ceiling", is_flag=True, help="A row for students tr
 ceiling_epochs = COMPARED.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
 device = COMPUTED.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps, xpu.")
 precision = COMPUTED.option("--precision", metavar="NAME", help="auto (default), fp32, bf16.")
+compiled = COMPUTED.option(
+    "--compile",
+    is_flag=True,
+    help="ConvNets with instance norm on the CPU by an operator compiled here, under keys of its own.",
+)
 students = SCORED.option(
     "--students",
     type=int,
@@ -136,7 +141,7 @@ store = COMPUTED.option("--store", type=click.Path(path_type=Path), help="Where 
 
 def computing(command: Decorated) -> Decorated:
     """What every command has that computes: on what, with which plugins, and where finished stages are kept."""
-    for option in (plugins, store, strict, threads, precision, device):
+    for option in (plugins, store, strict, threads, compiled, precision, device):
         command = option(command)
     return command
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -172,8 +171,7 @@ def command(
     if dry_run:
         outlook = asked.outlook(observer)
         if as_json:
-            steps = [{**dataclasses.asdict(line), "state": line.state} for line in outlook.steps]
-            terminal.say(json.dumps(steps, indent=1))
+            terminal.say(json.dumps(outlook.to_dict(), indent=1))
         else:
             outlook.show(terminal.out())
         return

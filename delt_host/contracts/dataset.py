@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from delt_host.basics.brief import Brief
-from delt_host.basics.errors import InputError
+from delt_host.basics.errors import InputError, RunError
 from delt_host.contracts.component import Component
 from delt_host.contracts.reader import ImageReader
 from delt_host.contracts.services import NO_SERVICES, Services
@@ -52,6 +52,17 @@ class MemorySplit(Split):
         return self.images[indices]
 
 
+class UnreadSplit(Split):
+    """Class indices (N,) of images that nobody has looked at."""
+
+    def __init__(self, targets: Tensor) -> None:
+        self.targets = targets
+
+    def read(self, indices: Tensor) -> Tensor:
+        """RunError in place of the images at `indices` (B,), (B, 3, S, S)."""
+        raise RunError("images are not read in a dry run of data that are not indexed")
+
+
 class FirstOfEach(Split):
     """The first `count` images of each class of a split, in its order, class by class; all of a class that has fewer."""
 
@@ -86,6 +97,9 @@ class RealData(Brief):
     """SHA-256 that changes when images, labels or class names change; part of every store key."""
     notes: tuple[str, ...] = ()
     """Sentences for the user, e.g. 'converted to RGB: 12 grey, 3 palette images'."""
+    unread: str = ""
+    """Why nobody has looked at the images, in a sentence, where a dry run would have waited for that: classes and counts are
+    known, about, and nothing else. Empty: they were looked at."""
 
     @property
     def num_classes(self) -> int:

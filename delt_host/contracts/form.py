@@ -46,9 +46,9 @@ class Form(Component):
         """What lies in the file, of U units each, made of latents as recovery leaves them, without a gradient."""
 
     @abstractmethod
-    def read(self, packed: Mapping[str, Tensor], indices: Tensor) -> Tensor:
-        """The images at `indices` (B,), as uint8 RGB (B, 3, S, S), from what lies in the file; it is memory-mapped, so index
-        it before anything else."""
+    def read(self, packed: Mapping[str, Tensor], cells: Tensor) -> Tensor:
+        """B images as uint8 RGB (B, 3, S, S), from what was packed of the unit that each is in, of B units, in memory; `cells`
+        (B,) int64 says which image of its unit each is."""
 
 
 class Pixels(Form):
@@ -69,5 +69,5 @@ class Pixels(Form):
         pixels = normalization.denormalize(latents["images"], self.rounding)
         return {"images": pixels if self.codec == "lossless" else through_jpeg(pixels, 75)}
 
-    def read(self, packed: Mapping[str, Tensor], indices: Tensor) -> Tensor:
-        return packed["images"][indices]
+    def read(self, packed: Mapping[str, Tensor], cells: Tensor) -> Tensor:
+        return packed["images"]

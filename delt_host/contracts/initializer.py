@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from delt_host.basics.brief import Brief
@@ -29,6 +31,9 @@ class Start(Brief):
 
 class Initializer(Asking, Preparing):
     """Makes the images that recovery starts from."""
+
+    dtype: ClassVar[torch.dtype] = torch.uint8
+    """Of the images that it makes, uint8 or float32: what dry runs count the bytes of."""
 
     @abstractmethod
     def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:

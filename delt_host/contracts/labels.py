@@ -21,11 +21,11 @@ from delt_host.contracts.protocol import Protocol
 from delt_host.contracts.relabeler import Answer, Batch, Relabeler
 from delt_host.contracts.replay import draw_epoch, replay_epoch
 from delt_host.contracts.sets import Distilled
+from delt_host.store.entry import Name
 
 BLOCK_BYTES = 16 * 2**20  # what a file of labels, and so memory, holds at most, but for one epoch that is larger
 SOFT = "soft"
 """The tensor of an epoch as it is kept that holds one label an image."""
-ASKED_AT_ONCE = 500  # views or images, whatever the student's batch
 
 
 class Labels:
@@ -66,22 +66,29 @@ class Labels:
         elif self.asks == "image":
             _ = self._soft
 
+    def kept_as(self, block: range) -> list[Name]:
+        """The entries of the store that `prepare` leaves of a block."""
+        told = self._of_block(block) if self.by_view else self._of_images() if self._keeps_images else None
+        name = None if told is None else self.problem.remembered_as(**told)
+        return [] if name is None else [name]
+
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of epoch `number`, counted from 0, each with its answers."""
-        problem, first = self.problem, 0
+        """The batches of epoch `number`, counted from 0, each with its answers, on the device."""
+        problem = self.problem
         stored = self.stored(number)
         views = draw_epoch(problem, number, len(self.distilled)) if stored is None else stored
-        answers = self.relabeler.unpack(views, problem.num_classes) if self.by_view else None
-        for batch in replay_epoch(problem, self.distilled, views):
-            count = len(batch.index)
-            if answers is not None:
-                given = answers[first : first + count]
-            elif self.asks == "image":
-                given = batch.mixed(self._soft)
-            else:
-                given = batch.one_hot(problem.num_classes) if self.asks == "class" else self._ask(batch)
-            yield replace(batch, answers=given)
-            first += count
+        rows = {name: each for name, each in views.items() if len(each) == len(self.distilled)}
+
+        def told(batch: Batch, places: range) -> Tensor | None:
+            if self.by_view:
+                own = {name: each[places.start : places.stop] for name, each in rows.items()}
+                return self.relabeler.unpack(own, problem.num_classes)
+            if self.asks == "image":
+                return batch.mixed(self._soft)
+            return batch.one_hot(problem.num_classes) if self.asks == "class" else None
+
+        for batch in replay_epoch(problem, self.distilled, views, told):
+            yield batch if batch.answers is not None else replace(batch, answers=self._ask(batch))
 
     def stored(self, number: int) -> Mapping[str, Tensor] | None:
         """Epoch `number` as it is kept: the views of `replay.draw_epoch` and packed answers, where an image has one
@@ -100,14 +107,14 @@ class Labels:
         return self.relabeler.bind(self.problem)
 
     def _ask(self, batch: Batch) -> Tensor:
-        """The answers (B, C) float32. RunError where they are none."""
+        """The answers (B, C) float32, on the device. RunError where they are none."""
         with torch.no_grad():  # not inference mode: students take them into losses that are differentiated
             answers = self._answer(batch)
         wanted = (len(batch.index), self.problem.num_classes)
         if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
             got = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
             raise RunError(f"its answers to {wanted[0]} images are {got}, not {wanted}: one value a class")
-        return answers.float()
+        return answers.to(self.problem.compute.device, torch.float32)
 
     def _block(self, epochs: range) -> Mapping[str, Tensor]:
         """The tensors of these epochs, whose first dimension is the epoch; from the store, or made now.
@@ -115,41 +122,57 @@ class Labels:
         Their key does not hold how many epochs follow: students that train longer find the first ones made.
         """
         if self._loaded[0] != epochs:
-            problem, protocol = self.problem, self.problem.protocol
-            kept = problem.remember(
-                "labels",
-                lambda: self._answered(epochs),
-                distilled=self.distilled.fingerprint,
-                views=shown_by(protocol),
-                batch=protocol.batch_for(problem.ipc, problem.num_classes),
-                seed=problem.seed,
-                student=problem.student,
-                epochs=[epochs.start, epochs.stop],
-            )
-            self._loaded = (epochs, kept)
+            self._loaded = (range(0), {})  # one is in memory at a time
+            self._loaded = (epochs, self.problem.remember(**self._of_block(epochs)))
         return self._loaded[1]
+
+    def _of_block(self, epochs: range) -> dict[str, Any]:
+        """What `Problem.remember` is told of these epochs' labels."""
+        problem, protocol = self.problem, self.problem.protocol
+        return {
+            "what": "labels",
+            "work": lambda: self._answered(epochs),
+            "distilled": self.distilled.fingerprint,
+            "views": shown_by(protocol),
+            "batch": protocol.batch_for(problem.ipc, problem.num_classes),
+            "seed": problem.seed,
+            "student": problem.student,
+            "epochs": [epochs.start, epochs.stop],
+        }
 
     def _answered(self, epochs: range) -> Mapping[str, Tensor]:
         made = []
         for number in epochs:
             views = draw_epoch(self.problem, number, len(self.distilled))
             batches = replay_epoch(self.problem, self.distilled, views)
-            made.append(views | self.relabeler.pack(self._all_asked(batches)))
+            made.append(views | self._packed(batches))
             self.problem.advance(1)
+        if len(made) == 1:  # the larger an epoch, the fewer copies of it
+            return {name: each[None] for name, each in made[0].items()}
         return {name: torch.stack([epoch[name] for epoch in made]) for name in made[0]}
 
-    def _all_asked(self, batches: Iterator[Batch]) -> Tensor:
-        """The answers (N, C) to batches of N views, of which a few hundred are in memory at a time."""
-        answers: list[Tensor] = []
+    def _packed(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+        """The answers to batches of all N views, packed some hundreds at a time."""
+        packed, first = dict[str, Tensor](), 0
+        for answers in self._all_asked(batches):
+            for name, each in self.relabeler.pack(answers).items():
+                if name not in packed:
+                    packed[name] = each.new_empty(len(self.distilled), *each.shape[1:])
+                packed[name][first : first + len(answers)] = each
+            first += len(answers)
+        return packed
+
+    def _all_asked(self, batches: Iterator[Batch]) -> Iterator[Tensor]:
+        """The answers (n, C) to batches of views, which leave the device some hundreds at a time."""
         waiting: list[Batch] = []
+        at_once = batching.in_one_pass(self.problem.image_size)  # whatever the student's batch
         for batch in batches:
             waiting.append(batch)
-            if sum(len(each.index) for each in waiting) >= ASKED_AT_ONCE:
-                answers.append(self._ask(_joined(waiting)).cpu())
+            if sum(len(each.index) for each in waiting) >= at_once:
+                yield self._ask(_joined(waiting)).cpu()
                 waiting = []
         if waiting:
-            answers.append(self._ask(_joined(waiting)).cpu())
-        return torch.cat(answers)
+            yield self._ask(_joined(waiting)).cpu()
 
     @cached_property
     def _soft(self) -> Tensor:
@@ -161,25 +184,33 @@ class Labels:
                 raise RunError(f"the set's labels are for (images, classes) = {tuple(soft.shape)}, and it has {wanted}")
             return soft
 
-        def asked() -> Mapping[str, Tensor]:
-            return self.relabeler.pack(self._all_asked(self._whole_images()))
-
-        normalization = problem.view_normalization
-        shown = [list(normalization.mean), list(normalization.std)]
-        kept = (
-            problem.remember("labels", asked, distilled=self.distilled.fingerprint, normalization=shown)
-            if self.store and self.relabeler.stores
-            else asked()
-        )
+        told = self._of_images()
+        kept = problem.remember(**told) if self._keeps_images else told["work"]()
         return self.relabeler.unpack(kept, problem.num_classes)
+
+    @property
+    def _keeps_images(self) -> bool:
+        """Whether one label an image is stored, apart from the set."""
+        return self.asks == "image" and self.learned is None and self.store and self.relabeler.stores
+
+    def _of_images(self) -> dict[str, Any]:
+        """What `Problem.remember` is told of one label an image."""
+        normalization = self.problem.view_normalization
+        return {
+            "what": "labels",
+            "work": lambda: self._packed(self._whole_images()),
+            "distilled": self.distilled.fingerprint,
+            "normalization": [list(normalization.mean), list(normalization.std)],
+        }
 
     def _whole_images(self) -> Iterator[Batch]:
         """The set in its order, nothing cut off, mirrored or mixed."""
         problem, targets = self.problem, self.distilled.targets
-        for index in torch.arange(len(targets)).split(ASKED_AT_ONCE):
-            pixels = self.distilled.read(index).to(problem.compute.device)
-            images, classes = problem.view_normalization.normalize(pixels), targets[index]
-            yield Batch(images, index, classes, index, classes, torch.ones(len(index)))
+        for index in torch.arange(len(targets)).split(batching.in_one_pass(problem.image_size)):
+            classes, ones = targets[index], torch.ones(len(index))
+            raw = Batch(self.distilled.read(index), index, classes, index, classes, ones)
+            batch, _ = raw.moved(problem.compute.device)
+            yield replace(batch, images=problem.view_normalization.normalize(batch.images))
 
 
 def while_training(relabeler: Relabeler, store: bool = True) -> bool:

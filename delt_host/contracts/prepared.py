@@ -25,6 +25,8 @@ class Passes(NamedTuple):
     """Forward alone; forward and back to the pixels; forward and back to the weights."""
     images: float
     """How many."""
+    at_once: float = 128
+    """In one pass, about, by which the memory that it takes is told."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from delt_host.basics import batching
+from delt_host.basics.accelerator import moved
 from delt_host.basics.brief import Brief
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import InputError, RunError
@@ -27,6 +29,7 @@ from delt_host.contracts.zoomed import Zoomed
 from delt_host.images.normalization import Normalization
 from delt_host.networks.build import Builder
 from delt_host.store.code_identity import code_of
+from delt_host.store.entry import Name
 from delt_host.store.resume import Checkpoint
 from delt_host.store.store import Store
 
@@ -87,8 +90,8 @@ class Problem(Brief):
 
     @property
     def settled(self) -> bool:
-        """Whether all teachers are there; before that, keys only tell what is the same work."""
-        return not any(isinstance(teacher, Awaited) for teacher in self.teachers)
+        """Whether the images were looked at and all teachers are there; before that, keys only tell what is the same work."""
+        return not self.data.unread and not any(isinstance(teacher, Awaited) for teacher in self.teachers)
 
     @property
     def normalization(self) -> Normalization:
@@ -246,14 +249,25 @@ class Problem(Brief):
         the component's own: another class, other options or other code compute it anew. `reads` names the options that `work`
         depends on, where these are not all of them; components of one module that give it share what is equal.
         """
+        if self.store is None:
+            return work()
+        return self.store.make(what, self._remembered(work, reads, inputs), lambda: (work(), {})).tensors
+
+    def remembered_as(
+        self, what: str, work: Callable[[], Mapping[str, Tensor]], reads: Sequence[str] | None = None, **inputs: Any
+    ) -> Name | None:
+        """The entry of the store in which `remember` keeps these; None without a store."""
+        return None if self.store is None else (what, self.store.key(what, self._remembered(work, reads, inputs)))
+
+    def _remembered(
+        self, work: Callable[[], Mapping[str, Tensor]], reads: Sequence[str] | None, inputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
         by: dict[str, Any] = {"work": code_of(work)}
         if self.component is not None:
             by |= identity(self.component)
             if reads is not None:
                 by |= {"class": "", "options": {name: by["options"][name] for name in reads}}
-        if self.store is None:
-            return work()
-        return self.store.make(what, {**self.inputs(), "by": by, "inputs": inputs}, lambda: (work(), {})).tensors
+        return {**self.inputs(), "by": by, "inputs": dict(inputs)}
 
     def prepared(self, what: Prepared) -> Mapping[str, Tensor]:
         """What a component declared in `Component.prepares`: from the store, or made now."""
@@ -273,15 +287,15 @@ class Problem(Brief):
                 [teacher.fingerprint, network_identity(teacher.architecture, self.models)] for teacher in self.teachers
             ],
             "normalization": [self.normalization.mean, self.normalization.std],
-            "compute": [self.compute.device, self.compute.precision],
+            "compute": self.compute.key,
         }
 
     @torch.no_grad()  # not inference mode: students take the logits into losses that are differentiated
-    def teacher_logits(self, images: Tensor, batch: int = 500, teacher: int = 0) -> Tensor:
-        """One teacher's float32 logits (N, C), on the CPU, for normalised images (N, 3, S, S)."""
+    def teacher_logits(self, images: Tensor, batch: int | None = None, teacher: int = 0) -> Tensor:
+        """One teacher's float32 logits (N, C), on the device, for normalised images (N, 3, S, S), wherever they are."""
         network, parts = self.networks[teacher], []
-        for chunk in images.split(batch):
-            chunk = chunk.to(self.compute.device).contiguous(memory_format=torch.channels_last)
+        for chunk in images.split(batch or batching.in_one_pass(images.shape[-1])):
+            (chunk,) = moved(self.compute.device, chunk) if chunk.device.type == "cpu" else (chunk,)
             with self.compute.autocast():
-                parts.append(network(chunk).float().cpu())
+                parts.append(network(chunk.contiguous(memory_format=torch.channels_last)).float())
         return torch.cat(parts)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from delt_host.basics.accelerator import moved
 from delt_host.basics.brief import Brief
 from delt_host.contracts.component import Asking
 from delt_host.contracts.preparing import Preparing
@@ -17,7 +18,8 @@ from delt_host.contracts.problem import Problem
 
 @dataclass(frozen=True, repr=False)
 class Batch(Brief):
-    """One training batch of a student: B views, what they were made of, and what they are to be answered with."""
+    """One training batch of a student: B views, what they were made of, and what they are to be answered with; all of it on
+    the device."""
 
     images: Tensor
     """(B, 3, S, S) float32, normalised, mixed, augmented: the views."""
@@ -57,13 +59,19 @@ class Batch(Brief):
         return share * own + (1 - share) * partner
 
     def to(self, device: Any, **options: Any) -> Batch:
-        """The batch with every tensor on a device; options are those of `torch.Tensor.to`."""
-        moved: Any = {name: t if t is None else t.to(device, **options) for name, t in vars(self).items()}
-        return Batch(**moved)
+        """The batch with every tensor on a device, for loops of others; options are those of `torch.Tensor.to`."""
+        there: Any = {name: t if t is None else t.to(device, **options) for name, t in vars(self).items()}
+        return Batch(**there)
+
+    def moved(self, device: str, *others: Tensor) -> tuple[Batch, list[Tensor]]:
+        """The batch on a device, and what else is wanted there with it, in one copy."""
+        own = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+        there = moved(device, *own.values(), *others)
+        return Batch(**dict(zip(own, there, strict=False))), there[len(own) :]
 
 
 Answer = Callable[[Batch], "Tensor"]
-"""The answers (B, C), float, to a batch of views, or of whole images."""
+"""The answers (B, C), float, to a batch of views, or of whole images, on the device where these are: no one waits for them."""
 
 
 class Relabeler(Asking, Preparing):

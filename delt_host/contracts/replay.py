@@ -6,8 +6,8 @@ by any loader.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -30,7 +30,7 @@ from delt_host.images.augment import (
     shuffle_strips,
 )
 from delt_host.images.normalization import Normalization
-from delt_host.images.randaugment import apply_operations, parse_randaugment
+from delt_host.images.randaugment import Planned, apply_planned, parse_randaugment, planned
 
 
 def draw_epoch(problem: Problem, epoch: int, count: int) -> dict[str, Tensor]:
@@ -96,11 +96,18 @@ class ViewSettings:
         return batching.steps(count, self.batch)
 
 
-def replay_epoch(problem: Problem, reader: ImageReader, views: Mapping[str, Tensor]) -> Iterator[Batch]:
-    """The batches of an epoch drawn by `draw_epoch`."""
+Told = Callable[[Batch, range], "Tensor | None"]
+"""What is answered (B, C), on the processor, to a batch whose views are not made yet, at these places of the epoch's order: its
+images are the raw ones, uint8. None: nothing before the views are there."""
+
+
+def replay_epoch(
+    problem: Problem, reader: ImageReader, views: Mapping[str, Tensor], told: Told | None = None
+) -> Iterator[Batch]:
+    """The batches of an epoch drawn by `draw_epoch`, on the problem's device."""
     settings = ViewSettings.of(problem)
     for step in range(settings.steps(len(views["order"]))):
-        yield replay_batch(settings, reader, views, step, problem.compute.device)
+        yield replay_batch(settings, reader, views, step, problem.compute.device, told)
 
 
 def replay_batch(
@@ -109,31 +116,41 @@ def replay_batch(
     views: Mapping[str, Tensor],
     step: int,
     device: str = "cpu",
+    told: Told | None = None,
 ) -> Batch:
-    """Batch `step` of an epoch of N images; it depends on no other batch."""
+    """Batch `step` of an epoch of N images; it depends on no other batch. All of it is copied to the device at once."""
     places = batching.places(len(views["order"]), settings.batch, step)
     positions = torch.arange(places.start, places.stop)
     index = views["order"][positions].long()
-    chosen, targets = reader.read(index).to(device), reader.targets
-    if "operation" in views:
-        drawn = (views[name][positions] for name in ("operation", "argument", "resample"))
-        chosen = apply_operations(chosen, *drawn)
-    unit = chosen.float() / 255
-    matrices = _matrices(settings, views, positions, unit.shape[-1])
-    images = settings.normalization.normalize(apply_view(unit, *matrices))
+    within = views["partner"][positions].long() - places.start
     share, *box = views["mix"][step].tolist()
-    partner = views["partner"][positions].long() - int(positions[0])
+    classes, other = reader.targets[index], index[within]
+    weight = None if reader.weights is None else reader.weights[index]
+    shares = torch.full((len(index),), share)
+    raw = Batch(reader.read(index), index, classes, other, classes[within], shares, weight=weight)
+    if told is not None:
+        raw = replace(raw, answers=told(raw, places))
+    size = raw.images.shape[-1]
+    operations = Planned([], positions - places.start)
+    if "operation" in views:
+        operation, argument, resample = (views[name][positions] for name in ("operation", "argument", "resample"))
+        operations = planned(operation, argument, resample, size, device)
+    draws = [views["draws"][positions]] if "siamese" in views else []
+    batch, (within, rows, columns, *others) = raw.moved(
+        device, within, *_matrices(settings, views, positions, size), *draws, *operations.tensors
+    )
+    chosen = batch.images
+    if operations.rounds:
+        chosen = apply_planned(chosen, operations.with_tensors(others[len(draws) :]))
+    images = settings.normalization.normalize(apply_view(chosen.float() / 255, rows, columns))
     if settings.mix == "cutmix":
         top, left, bottom, right = (int(v) for v in box)
-        images[:, :, top:bottom, left:right] = images[partner, :, top:bottom, left:right]
+        images[:, :, top:bottom, left:right] = images[within, :, top:bottom, left:right]
     elif settings.mix == "mixup":
-        images = share * images + (1 - share) * images[partner]
-    if "siamese" in views:
-        images = siamese.augment(images, int(views["siamese"][step]), views["draws"][positions])
-    images = images.contiguous(memory_format=torch.channels_last)
-    other, shares = index[partner], torch.full((len(index),), share)
-    weight = None if reader.weights is None else reader.weights[index]
-    return Batch(images, index, targets[index], other, targets[other], shares, weight=weight)
+        images = share * images + (1 - share) * images[within]
+    if draws:
+        images = siamese.augment(images, int(views["siamese"][step]), others[0])
+    return replace(batch, images=images.contiguous(memory_format=torch.channels_last))
 
 
 def _matrices(

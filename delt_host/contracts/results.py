@@ -255,6 +255,8 @@ class Environment(_Record):
     """Of torch's on the CPU."""
     precision: str
     """Of the networks' passes: `fp32` or `bf16`."""
+    compiled: bool = False
+    """Whether networks went through compiled operators: `--compile`."""
     python: str
     """Its version."""
     system: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,10 @@ class Services(Brief):
     observer: Observer = field(default_factory=Observer)
     """Who hears of progress and notes; by default nobody."""
     checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(None))
-    """Of the evaluator's step, for the one student that it trains; by default nothing is kept."""
+    """Of the evaluator's step, for the one student that it trains, or in parts for several; by default nothing is kept."""
+    patience: float = math.inf
+    """Seconds that a dataset's loading may take, of a dry run. One that would take longer may give what is known of it without
+    its images (`RealData.unread`); others take their time."""
     built: dict[Any, nn.Module] = field(default_factory=dict)
     """The teachers' networks as far as they were asked for."""
 

@@ -186,6 +186,8 @@ class Experiment:
     """Of the processor, for each piece of work: sums are rounded by how they are divided."""
     strict: bool = False
     """Whether no result is used that was made with another number of threads or other versions of libraries."""
+    compile: bool = False
+    """Whether networks go through operators compiled on this machine where they have use for one."""
     plugins: tuple[str, ...] = ()
     """Those that are loaded or left out by name, as ``-p`` takes them."""
     prefer: tuple[str, ...] = ()
@@ -200,12 +202,12 @@ class Experiment:
 
     @property
     def compute(self) -> Compute:
-        return Compute.choose(self.device, self.precision, self.stack)
+        return Compute.choose(self.device, self.precision, self.stack, self.compile)
 
     def table(self) -> dict[str, Any]:
         """The recipe file that repeats this run."""
-        plain = ("ipc", "seeds", "students", "device", "precision", "stack", "threads", "strict", "plugins", "prefer")
-        said = {name: getattr(self, name) for name in (*plain, "ceiling_epochs")}
+        plain = ("ipc", "seeds", "students", "device", "precision", "stack", "threads", "strict", "compile")
+        said = {name: getattr(self, name) for name in (*plain, "plugins", "prefer", "ceiling_epochs")}
         return {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in said.items()},
             "match": str(self.match) if self.match else None,

@@ -61,6 +61,7 @@ class Request(Numbers):
     stack: int | None = None
     threads: int | None = None
     strict: bool = False
+    compile: bool = False
     match: str | None = None
     objects: list[str] = Field(default_factory=list)
     """What an earlier run was given as objects in Python."""
@@ -118,7 +119,7 @@ class Request(Numbers):
         said["set"] = {**self.set, **other.set}
         words = {word.removeprefix("no:"): word for word in (*self.plugins, *other.plugins)}
         said |= {"plugins": list(words.values()), "prefer": list(dict.fromkeys([*other.prefer, *self.prefer]))}
-        said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict")}
+        said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict", "compile")}
         return self.model_copy(update=said)
 
     def added_to(self, other: Request) -> Request:

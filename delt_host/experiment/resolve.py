@@ -69,7 +69,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         _check_count("--ceiling-epochs", epochs)
     if request.stack:  # 0: by the size of the images
         _check_count("--stack", request.stack)
-    compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack)
+    compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack, request.compile)
     seeds = parse_seeds(request.seeds)
     return Experiment(
         dataset=parts.dataset,
@@ -85,6 +85,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         stack=compute.stack,
         threads=threads,
         strict=request.strict,
+        compile=compute.compiled,
         plugins=tuple(request.plugins),
         prefer=tuple(request.prefer),
         match=Budget.parse(request.match) if request.match else None,

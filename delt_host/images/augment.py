@@ -104,11 +104,18 @@ def apply_view(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def random_views(
     images: Tensor, rng: torch.Generator, crop: Literal["pad", "resized", "none"], *, flip: bool
 ) -> Tensor:
-    """A view (B, C, S, S) of its own of each of `images` (B, C, S, S), as networks are trained on them.
+    """A view (B, C, S, S) of its own of each of `images` (B, C, S, S), as `random_matrices` draws them."""
+    return apply_view(images, *random_matrices(rng, len(images), images.shape[-1], crop, flip=flip))
+
+
+def random_matrices(
+    rng: torch.Generator, count: int, size: int, crop: Literal["pad", "resized", "none"], *, flip: bool
+) -> tuple[Tensor, Tensor]:
+    """Rows and columns (count, S, S), for `apply_view`, of a view of its own for each image of S = `size` pixels a side, as
+    networks are trained on them.
 
     `pad` is a crop of the image padded by an eighth with zeros, `resized` RandomResizedCrop(0.08, 1); `flip` mirrors half.
     """
-    count, size = len(images), images.shape[-1]
     if crop == "pad":
         down, right = draw_offsets(rng, count, size)
         rows, columns = shift_matrix(down, size), shift_matrix(right, size)
@@ -119,7 +126,7 @@ def random_views(
         rows = columns = torch.eye(size)[None].expand(count, -1, -1)
     if flip:
         columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
-    return apply_view(images, rows, columns)
+    return rows, columns
 
 
 def cutmix_box(rng: torch.Generator, alpha: float, size: int) -> tuple[float, tuple[int, int, int, int]]:

@@ -1,7 +1,8 @@
 """What Pillow does to one image, done to a batch of them: changes of levels, blends, and affine moves, on any device.
 
 Every image has parameters of its own. Images are uint8 RGB (B, 3, S, S), arguments (B,) float. Levels are worked out as
-Pillow's C code does, cut to whole numbers where it cuts; tests compare both image by image.
+Pillow's C code does, cut to whole numbers where it cuts; tests compare both image by image. On a device that has no float64
+(Apple's) a stretched or moved level may be one off.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from functools import reduce
 
 import torch
 from torch import Tensor
+
+from delt_host.basics.accelerator import widest
 
 NEAREST, BILINEAR, BICUBIC = 0, 1, 2
 """How a move looks up a place between pixels."""
@@ -48,8 +51,10 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Around the mean of the grey image, to the nearest level."""
-    mean = grey(images).mean(dim=(1, 2, 3), dtype=torch.float64)
-    return blend(_by_image((mean + 0.5).floor()).float(), images, factor)
+    levels = grey(images).flatten(1)
+    count = levels.shape[1]
+    nearest = (2 * levels.long().sum(dim=1) + count) // (2 * count)  # exact, on devices without float64, too
+    return blend(_by_image(nearest).float(), images, factor)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
@@ -81,8 +86,9 @@ def solarize_add(images: Tensor, added: Tensor) -> Tensor:
 
 def autocontrast(images: Tensor, _argument: Tensor) -> Tensor:
     """Each channel's darkest level becomes 0 and its brightest 255."""
-    low, high = (each.double() for each in images.flatten(2).aminmax(dim=2, keepdim=True))
-    levels = torch.arange(256, dtype=torch.float64, device=images.device)
+    wide = widest(images.device)
+    low, high = (each.to(wide) for each in images.flatten(2).aminmax(dim=2, keepdim=True))
+    levels = torch.arange(256, dtype=wide, device=images.device)
     scale = torch.full_like(high, 255) / (high - low).clamp_min(1)  # 255.0 / tensor would round twice
     return _look_up(images, torch.where(high > low, levels * scale - low * scale, levels))
 
@@ -139,25 +145,23 @@ STILL = torch.tensor([[1.0, 0, 0], [0, 1, 0]], dtype=torch.float64)
 """A matrix that moves nothing: its row of x and its row of y."""
 
 
-def move(images: Tensor, matrix: Tensor, resample: Tensor, fill: Tensor) -> Tensor:
-    """`Image.transform` by affine matrices (B, 6) float64 from places seen to places taken, on the CPU as `resample` (B,) is.
+Kind = tuple[int, bool, bool]
+"""How a move looks up a place, and whether it is along x and along y: what is done to images of one kind is done at once."""
 
-    `fill` (B, 3) is what is seen outside.
-    """
+
+def kinds(matrix: Tensor, resample: Tensor) -> list[Kind]:
+    """The kind of each move by matrices (B, 6) float64; both lie on the CPU."""
     x, y = ((row != still).any(dim=1).tolist() for row, still in zip(matrix.split(3, dim=1), STILL, strict=True))
-    kinds = list(zip(resample.tolist(), x, y, strict=True))
-    moved, order = [], []
-    for kind in set(kinds):
-        chosen = torch.tensor([place for place, each in enumerate(kinds) if each == kind])
-        given, ground = matrix[chosen].to(images.device), fill[chosen].to(images.device)
-        moved.append(_move_alike(images.index_select(0, chosen.to(images.device)), given, ground, *kind))
-        order.append(chosen)
-    return torch.cat(moved).index_select(0, torch.cat(order).argsort().to(images.device))
+    return list(zip(resample.tolist(), x, y, strict=True))
 
 
-def _move_alike(images: Tensor, matrix: Tensor, fill: Tensor, resample: int, moves_x: bool, moves_y: bool) -> Tensor:
-    """Images that are looked up alike and moved along the same axes. Moved along one, a pixel is made of others of its own row
-    or column, all of which go as far."""
+def move(images: Tensor, matrix: Tensor, fill: Tensor, kind: Kind) -> Tensor:
+    """`Image.transform` by affine matrices (B, 6), float as `widest` says, from places seen to places taken, all of one kind.
+
+    `fill` (B, 3) is what is seen outside. Moved along one axis, a pixel is made of others of its own row or column, all of
+    which go as far.
+    """
+    resample, moves_x, moves_y = kind
     size, (a, b, c, d, e, f) = images.shape[-1], matrix.T[:, :, None, None]
     column = torch.arange(size, device=images.device)
     row = column[:, None]

@@ -10,12 +10,15 @@ operation, its argument and how it looks up a pixel.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from delt_host.basics.accelerator import moved, widest
 from delt_host.images import pillow
 
 MOVES: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -128,26 +131,75 @@ def torchvision_arguments(sign: Tensor, size: int, place: int) -> dict[str, Tens
     }
 
 
+class Round(NamedTuple):
+    """One operation of each of B images, alike ones beside each other: what is done to them all is an operator's."""
+
+    alike: list[tuple[str | pillow.Kind, int]]
+    """An operation of levels, or a kind of move, and how many images have it, in their order."""
+    order: Tensor
+    """(B,) int64: their places after the round before."""
+    given: Tensor
+    """(B, 6), float as `widest` says: a move's matrix, or an argument in the first place."""
+    fill: Tensor
+    """(B, 3) uint8: what a move sees outside of its image."""
+
+
+class Planned(NamedTuple):
+    """Rounds one after the other, and the places (B,) of the first, second, … image after the last."""
+
+    rounds: list[Round]
+    back: Tensor
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All of them, so that they may be moved together."""
+        return [*(each for done in self.rounds for each in done[1:]), self.back]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> Planned:
+        """The same with these tensors, which lie elsewhere."""
+        *parts, back = tensors
+        parted = zip(self.rounds, parts[::3], parts[1::3], parts[2::3], strict=True)
+        return Planned([Round(done.alike, *moved) for done, *moved in parted], back)
+
+
+def planned(operation: Tensor, argument: Tensor, resample: Tensor, size: int, device: str) -> Planned:
+    """What `apply_planned` does to images of `size` pixels a side on a device for these draws (B, n); all on the CPU."""
+    rounds, place = [], torch.arange(len(operation))
+    for codes, arguments, how in zip(operation.T, argument.T, resample.T, strict=True):
+        names = [OPERATIONS[code] for code in codes.tolist()]
+        given, of = torch.zeros(len(names), 6, dtype=torch.float64), dict[str, list[int]]()
+        given[:, 0] = arguments
+        for number, name in enumerate(names):
+            of.setdefault(name, []).append(number)
+        for name in MOVES.keys() & of.keys():
+            given[of[name]] = MOVES[name](arguments[of[name]], size)
+        kinds = pillow.kinds(given, how)
+        alike = [kind if name in MOVES else name for name, kind in zip(names, kinds, strict=True)]
+        order = sorted(range(len(alike)), key=lambda each: str(alike[each]))
+        runs = [(what, len(list(run))) for what, run in groupby(alike[each] for each in order)]
+        chosen = torch.tensor(order)
+        fill = FILL[how[chosen].long()]
+        rounds.append(Round(runs, place[chosen], given[chosen].to(widest(device)), fill))
+        place = chosen.argsort()
+    return Planned(rounds, place)
+
+
+def apply_planned(images: Tensor, plan: Planned) -> Tensor:
+    """uint8 images (B, 3, S, S) after their operations, which lie where they do."""
+    for alike, order, given, fill in plan.rounds:
+        whats, counts = zip(*alike, strict=True)
+        parts = zip(images.index_select(0, order).split(counts), given.split(counts), fill.split(counts), strict=True)
+        images = torch.cat([_done(*part, what) for part, what in zip(parts, whats, strict=True)])
+    return images.index_select(0, plan.back)
+
+
+def _done(images: Tensor, given: Tensor, fill: Tensor, what: str | pillow.Kind) -> Tensor:
+    if not isinstance(what, str):
+        return pillow.move(images, given, fill, what)
+    return LEVELS[what](images, given[:, 0].float()) if what in LEVELS else images
+
+
 def apply_operations(images: Tensor, operation: Tensor, argument: Tensor, resample: Tensor) -> Tensor:
     """uint8 images (B, 3, S, S), on any device, after their operations (B, n), which lie on the CPU."""
-    size = images.shape[-1]
-    for codes, arguments, how in zip(operation.T, argument.T, resample.T, strict=True):
-        of: dict[str, list[int]] = {}
-        for place, code in enumerate(codes.tolist()):
-            of.setdefault(OPERATIONS[code], []).append(place)
-        done, order, moves = [], [], []
-        for name, places in of.items():
-            chosen = torch.tensor(places)
-            if name in MOVES:
-                moves.append((chosen, MOVES[name](arguments[chosen], size)))
-                continue
-            taken = images.index_select(0, chosen.to(images.device))
-            done.append(LEVELS[name](taken, arguments[chosen].to(images.device)) if name in LEVELS else taken)
-            order.append(chosen)
-        if moves:
-            chosen, matrix = (torch.cat(parts) for parts in zip(*moves, strict=True))
-            taken = images.index_select(0, chosen.to(images.device))
-            done.append(pillow.move(taken, matrix, how[chosen], FILL[how[chosen].long()]))
-            order.append(chosen)
-        images = torch.cat(done).index_select(0, torch.cat(order).argsort().to(images.device))
-    return images
+    plan = planned(operation, argument, resample, images.shape[-1], images.device.type)
+    return apply_planned(images, plan.with_tensors(moved(images.device, *plan.tensors)))

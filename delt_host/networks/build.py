@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -34,6 +35,33 @@ def build_model(name: str, num_classes: int, image_size: int, extra: Mapping[str
     return network
 
 
+def unchecked_model(name: str, num_classes: int, image_size: int, extra: Mapping[str, Builder]) -> nn.Module:
+    """The same network, of which it is known that it takes the images."""
+    return _builder(name, extra)(num_classes, image_size)
+
+
+def check_built(
+    name: str, num_classes: int, image_size: int, extra: Mapping[str, Builder], on_one: bool = False
+) -> nn.Module:
+    """The network, to be looked at alone. InputError where `build_model` gives it, and with `on_one` where it cannot be
+    trained on batches of one image.
+
+    Where it can be built and asked on torch's device `meta`, no weight is drawn and nothing is computed.
+    """
+
+    def check(network: nn.Module) -> nn.Module:
+        _check_forward(network, short_name(name), num_classes, image_size)
+        if on_one:
+            check_trains_on_one(network, name, image_size)
+        return network
+
+    build = _builder(name, extra)
+    with isolated_rng(0, "check"):
+        with suppress(Exception), torch.device("meta"):  # what goes wrong here alone is no fault
+            return check(build(num_classes, image_size))
+        return check(build(num_classes, image_size))
+
+
 def check_model(name: str, extra: Mapping[str, Builder] | None = None) -> None:
     """InputError, with the nearest names, where `build_model` knows no such network."""
     _builder(name, extra or {})
@@ -57,16 +85,17 @@ def library_names(library: str) -> list[str]:
 
 def size_of(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> int:
     """How many parameters a network has. Nothing is allocated for them where it can be built on torch's device `meta`."""
-    return sum(parameter.numel() for parameter in _outline(name, num_classes, image_size, own).parameters())
+    return sum(parameter.numel() for parameter in outline(name, num_classes, image_size, own).parameters())
 
 
 def shapes_of(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> dict[str, torch.Size]:
     """The shape of each tensor of a network's state dict by its name, in order; allocated as for `size_of`."""
-    state = _outline(name, num_classes, image_size, own).state_dict()
+    state = outline(name, num_classes, image_size, own).state_dict()
     return {key: tensor.shape for key, tensor in state.items()}
 
 
-def _outline(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> nn.Module:
+def outline(name: str, num_classes: int, image_size: int, own: Mapping[str, Builder]) -> nn.Module:
+    """The network without its weights, on torch's device `meta`; with some where it cannot be built there."""
     build = _builder(name, own)
     with isolated_rng(0, "size"):
         try:

@@ -25,12 +25,17 @@ from delt_host.recovery.loop import recover_group
 def passes_of(problem: Problem, groups: Sequence[Group], matcher: Matcher) -> tuple[Passes, ...]:
     """What goes through which network while groups are recovered. Those of several models take turns, so they count alike."""
     phases = [phase for group in groups for phase in group.phases]
+    together = {id(group): group for group in groups}.values()  # one that comes again does so later
     names = matcher.networks.architectures(problem)
     if not names:
         return ()
     matched = sum(matcher.passes(problem, phase) for phase in phases) / len(names)
     trained = sum(matcher.networks.passes(problem, phase) for phase in phases) / len(names)
-    costs = [(Passes(name, "pixels", matched), Passes(name, "training", trained)) for name in names]
+    at_once = sum(
+        max((matcher.passes(problem, phase) / phase.iterations for phase in group.phases), default=0.0)
+        for group in together
+    )
+    costs = [(Passes(name, "pixels", matched, at_once), Passes(name, "training", trained)) for name in names]
     return tuple(passes for pair in costs for passes in pair if passes.images)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from delt_host.basics.brief import Brief
 from delt_host.basics.errors import InputError
 from delt_host.contracts.initializer import Start
+from delt_host.contracts.packed import Packed
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.problem import Problem
 from delt_host.recovery.latents import Latents
@@ -79,8 +80,8 @@ def recorded(plan: Plan, start: Callable[[Tensor], Start], problem: Problem, cur
     iterations = iterations_of(plan, problem.num_units).repeat_interleave(cells)
     images = shown(iterations, targets)
     units, unit = (images // cells).unique(return_inverse=True)
-    packed = problem.form.pack(Latents.of(problem, start(units), units).images, problem.normalization)
-    return History(iterations, images, problem.form.read(packed, unit * cells + images % cells), curves)
+    packed = Packed.of(problem.form.pack(Latents.of(problem, start(units), units).images, problem.normalization))
+    return History(iterations, images, packed.images(problem.form, unit * cells + images % cells), curves)
 
 
 def iterations_of(plan: Plan, count: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,28 +69,3 @@ def with_learned(start: Latents, plan: Plan, classes: int) -> Latents:
     if "learning_rate" in begins:
         start = replace(start, learning_rate=torch.tensor(begins["learning_rate"]))
     return start
-
-
-def stacked(groups: Sequence[Latents]) -> dict[str, Tensor]:
-    """Groups of equal size as tensors of a file, whose first axis counts groups: `targets`, `images.NAME`, and what else was
-    learned."""
-    kept = {"targets": [each.targets for each in groups]}
-    for name in groups[0].images:
-        kept[f"images.{name}"] = [each.images[name] for each in groups]
-    for what in ("labels", "learning_rate"):
-        if (tensors := [getattr(each, what) for each in groups])[0] is not None:
-            kept[what] = tensors
-    return {name: torch.stack(tensors) for name, tensors in kept.items()}
-
-
-def unstacked(tensors: Mapping[str, Tensor]) -> list[Latents]:
-    """The groups that `stacked` made these tensors of."""
-    names = [name for name in tensors if name.startswith("images.")]
-    return [
-        Latents(
-            {name.removeprefix("images."): tensors[name][place] for name in names},
-            tensors["targets"][place],
-            *(tensors[what][place] if what in tensors else None for what in ("labels", "learning_rate")),
-        )
-        for place in range(len(tensors["targets"]))
-    ]

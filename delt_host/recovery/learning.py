@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from delt_host.basics.accelerator import moved
 from delt_host.basics.errors import RunError
 from delt_host.contracts.plan import Learned, Phase, Plan, What
 from delt_host.contracts.problem import Problem
 from delt_host.recovery.latents import Latents, with_learned
 
 Tensors = dict[str, Tensor]
-Where = slice | Tensor
+
+
+class Places(NamedTuple):
+    """Places (B,) int64 of units, on both sides, so that neither copies them nor waits for them."""
+
+    here: Tensor
+    """On the processor."""
+    there: Tensor
+    """On the device."""
+
+
+Where = slice | Places
 """Which units of each group: a prefix, or places."""
 
 ALL_UNITS = slice(None)
@@ -54,7 +67,8 @@ class Learning:
             if how.average
         }
         self.reached: set[What] = set()  # by a gradient, so far
-        self._targets, self._index = self.targets.to(device), self._images_of(self.places).to(device)
+        self._targets, self._index = moved(device, self.targets, self._images_of(self.places))
+        self._turns: dict[int, list[Places]] = {}
 
     def _on(self, device: str, tensors: Mapping[str, Tensor]) -> Tensors:
         return {name: each[self.rows].to(device, torch.float32).contiguous() for name, each in tensors.items()}
@@ -67,14 +81,17 @@ class Learning:
         """The units of each step of an iteration."""
         if phase.turns == "together":
             return [slice(0, phase.active)]
-        active = self.targets[0, : phase.active]
-        return [torch.nonzero(active == label).flatten() for label in active.unique()]
+        if phase.active not in self._turns:
+            active = self.targets[0, : phase.active]
+            places = [torch.nonzero(active == label).flatten() for label in active.unique()]
+            self._turns[phase.active] = list(map(Places, places, moved(self._targets.device, *places)))
+        return list(self._turns[phase.active])
 
     def leaves(self, where: Where, phase: Phase) -> dict[What, Tensors]:
         """What a step depends on, cut from its past; what the phase learns requires a gradient."""
         return {
             what: {
-                name: each[:, ALL_UNITS if what == "learning_rate" else where]
+                name: each[:, ALL_UNITS if what == "learning_rate" else _there(where)]
                 .detach()
                 .requires_grad_(what in phase.rates)
                 for name, each in values.items()
@@ -88,18 +105,18 @@ class Learning:
 
     def targets_of(self, where: Where) -> Tensor:
         """(G * B,): the classes of the images of the units at `where`."""
-        own = self._targets[:, where].flatten()
+        own = self._targets[:, _there(where)].flatten()
         return own if self.form.cells == 1 else own.repeat_interleave(self.form.cells)
 
     def known_targets_of(self, where: Where) -> Tensor:
         """Likewise, on the processor."""
-        return self.targets[:, where].flatten().repeat_interleave(self.form.cells)
+        return self.targets[:, _here(where)].flatten().repeat_interleave(self.form.cells)
 
     def index_of(self, where: Where) -> Tensor:
         """(G * B,): their places in the set."""
         if self.form.cells == 1:
-            return self._index[:, where].flatten()
-        return self._index.unflatten(1, (-1, self.form.cells))[:, where].flatten()
+            return self._index[:, _there(where)].flatten()
+        return self._index.unflatten(1, (-1, self.form.cells))[:, _there(where)].flatten()
 
     def labels_of(self, leaves: Mapping[What, Tensors]) -> Tensor | None:
         """(G * B, C): the labels of the images of the leaves' units."""
@@ -197,39 +214,45 @@ class Optimiser:
         self.kept = {slot: {name: torch.zeros_like(each) for name, each in tensors.items()} for slot in self.slots}
         self.count = 0
         """Iterations in which it stepped."""
-        self.steps = torch.zeros(next(iter(tensors.values())).shape[1], dtype=torch.float64) if fresh else None
+        self.steps = torch.zeros(next(iter(tensors.values())).shape[1], dtype=torch.int64) if fresh else None
 
     def step(self, gradients: Mapping[str, Tensor], rate: float, where: Where, first: bool = True) -> None:
         """Gradients (G, A, …) of the A units at `where`; not the `first` step: another of the same iteration."""
         self.count += first
         if self.steps is not None:
-            self.steps[_on_cpu(where)] += 1
+            self.steps[_here(where)] += 1
         if self.how.clip:
             gradients = clipped(gradients, self.how.clip)
         for name, gradient in gradients.items():
             whole = [self.tensors[name], *(self.kept[slot][name] for slot in self.slots)]
-            parts = [each[:, where] for each in whole]  # of a prefix a view, of places a copy
+            parts = [each[:, _there(where)] for each in whole]  # of a prefix a view, of places a copy
             if self.how.optimizer == "adam":
                 self._adam(gradient, rate, where, *parts)
             else:
                 self._sgd(gradient, rate, *parts)
             if not isinstance(where, slice):
                 for each, part in zip(whole, parts, strict=True):
-                    each[:, where] = part
+                    each[:, where.there] = part
 
     def _adam(self, gradient: Tensor, rate: float, where: Where, value: Tensor, first: Tensor, second: Tensor) -> None:
         """One tensor's step, in place."""
         (beta_1, beta_2), epsilon = self.how.settings["betas"], self.how.settings["eps"]
         first.lerp_(gradient, 1 - beta_1)
         second.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+        for run, count in self._counted(where):
+            size, correction = rate / (1 - beta_1**count), (1 - beta_2**count) ** 0.5
+            value[:, run].addcdiv_(first[:, run], (second[:, run].sqrt() / correction).add_(epsilon), value=-size)
+
+    def _counted(self, where: Where) -> Iterator[tuple[slice, int]]:
+        """Neighbours among the units at `where` that have taken as many steps, and how many: numbers, which need no copy."""
         if self.steps is None:
-            size, correction = rate / (1 - beta_1**self.count), (1 - beta_2**self.count) ** 0.5
-            value.addcdiv_(first, (second.sqrt() / correction).add_(epsilon), value=-size)
-        else:
-            own = self.steps[_on_cpu(where)].view(-1, *[1] * (value.ndim - 2))  # float64, which some devices have not
-            both = torch.stack([rate / (1 - beta_1**own), (1 - beta_2**own) ** 0.5])
-            sizes, corrections = both.to(value.dtype).to(value.device)
-            value -= sizes * first / (second.sqrt() / corrections + epsilon)
+            yield ALL_UNITS, self.count
+            return
+        first = 0
+        for count, alike in groupby(self.steps[_here(where)].tolist()):
+            end = first + len(list(alike))
+            yield slice(first, end), count
+            first = end
 
     def _sgd(self, gradient: Tensor, rate: float, value: Tensor, momentum: Tensor) -> None:
         """As torch has it: the first step's buffer is its gradient."""
@@ -249,5 +272,9 @@ def clipped(gradients: Mapping[str, Tensor], most: float) -> Tensors:
     return {name: each * share.view(-1, *[1] * (each.ndim - 1)) for name, each in gradients.items()}
 
 
-def _on_cpu(where: Where) -> Where:
-    return where if isinstance(where, slice) else where.cpu()
+def _here(where: Where) -> slice | Tensor:
+    return where if isinstance(where, slice) else where.here
+
+
+def _there(where: Where) -> slice | Tensor:
+    return where if isinstance(where, slice) else where.there

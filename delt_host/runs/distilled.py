@@ -15,8 +15,10 @@ from delt_host.basics.brief import Brief
 from delt_host.basics.errors import InputError, RunError
 from delt_host.basics.options import build
 from delt_host.contracts.form import Form, Pixels
-from delt_host.contracts.sets import LEARNED, RESERVED, Cost, Distilled, check_packed
+from delt_host.contracts.packed import LEARNED, Packed, Piece, check_rows
+from delt_host.contracts.sets import Cost, Distilled
 from delt_host.images.normalization import Normalization
+from delt_host.store.tensor_file import Streamed
 from delt_host.store.tensors import FileKind, Header
 
 SET_FILE = "distilled.safetensors"
@@ -67,7 +69,8 @@ class DistilledSet(Brief):
         return self.normalization.normalize(self.pixels)
 
     def save(self, path: Path) -> None:
-        """Write it whole or not at all; what the form packed is copied as it is. OSError or RunError where that fails."""
+        """Write it whole or not at all; what the form packed is copied as it is, a few units at a time. OSError or RunError
+        where that fails."""
         made = self.distilled
         header = {
             "form": self.form,
@@ -79,7 +82,12 @@ class DistilledSet(Brief):
             "about": self.about,
         }
         learned = {name: each for name in LEARNED if (each := getattr(made, name)) is not None}
-        SET_FILES.write(path, header, {**made.packed, **learned, "targets": made.targets})
+        packed = made.packed
+        assert packed is not None
+        streamed = {
+            name: Streamed(packed.dtype(name), packed.shape(name), packed.slices(name)) for name in packed.names
+        }
+        SET_FILES.write(path, header, {**streamed, **learned, "targets": made.targets})
 
 
 class _Header(Header):
@@ -111,35 +119,34 @@ def load(path: str | Path, forms: Forms | None = None) -> DistilledSet:
     """
     path = Path(path)
     path = path / SET_FILE if path.is_dir() else path
-    header, tensors = SET_FILES.read(path)
+    header, rows = SET_FILES.open(path)
     try:
         cls = Pixels if header.form == "pixels" else (forms or _installed)(header.form)
     except InputError as error:
         raise InputError(f"the distilled set {path} is stored in a form that is not installed: {error}") from None
     form = build(cls, header.options, f"the form {header.form} of {path}")
-    packed = {name: tensor for name, tensor in tensors.items() if name not in RESERVED}
-    targets = tensors["targets"]
+    targets = rows.read("targets")
     _check_targets(path, targets, len(header.class_names))
     try:
         units, rest = divmod(len(targets), form.cells)
         if rest:
             raise RunError(f"a unit decodes to {form.cells} images")
-        size = form.read(packed, torch.tensor([0])).shape[-1]
-        check_packed(form, packed, units, size)
+        check_rows(form, rows, units)
     except Exception as error:  # a form's own, which says in any way that these are not its tensors
         raise InputError(
             f"the distilled set {path} does not hold images in the form {header.form} for its {len(targets)} targets: {error}"
         ) from None
     cost = header.about.get("cost")
+    learned = {name: rows.read(name) for name in LEARNED if name in rows.names}
     distilled = Distilled(
         form=form,
-        packed=packed,
+        packed=Packed([Piece(rows, torch.arange(units))]),
         targets=targets,
         fingerprint=header.fingerprint,
-        labels=tensors.get("labels"),
-        learning_rate=tensors.get("learning_rate"),
-        weights=tensors.get("weights"),
         cost=Cost(**cost) if cost else None,
+        labels=learned.get("labels"),
+        learning_rate=learned.get("learning_rate"),
+        weights=learned.get("weights"),
     )
     return DistilledSet(
         distilled, header.class_names, Normalization(header.mean, header.std), header.about, header.form

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
-import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,8 +17,8 @@ from torchvision.utils import make_grid
 
 from delt_host.basics.accelerator import device_name
 from delt_host.basics.errors import InputError, RunError, writing_to
-from delt_host.basics.folder_names import numbered
 from delt_host.compare.differences import compare
+from delt_host.contracts.dataset import RealData
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.reader import ImageReader
 from delt_host.contracts.results import RESULTS_FILE as RESULTS
@@ -40,8 +36,7 @@ from delt_host.contracts.results import (
     read_results,
 )
 from delt_host.experiment.experiment import Column, Experiment
-from delt_host.runs.distilled import SET_FILE, DistilledSet, load
-from delt_host.runs.place import HISTORY_FILE, PAGE_FILE, PICTURE_FILE, SEED, MadeBy, folders, remove_sets
+from delt_host.runs.place import PAGE_FILE, MadeBy
 from delt_host.stages.derived import derived
 from delt_host.stages.host import Host
 from delt_host.stages.measurement import Measurement, row_record
@@ -49,35 +44,6 @@ from delt_host.store import files
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
 GRID_CLASSES = 20
-
-
-def write_run(
-    path: Path,
-    results: Results,
-    measurements: Sequence[Measurement],
-    experiment: Experiment,
-    problem: Problem,
-    host: Host,
-) -> Results:
-    """Write the distilled sets of a run, then its results, which name them; they are returned as they were written.
-
-    At every moment the folder holds a former run of this recipe whole, or this one: a set that differs from a former one goes
-    beside it, and the former one is removed when the results no longer name it. RunError where something cannot be written.
-    """
-    check_nothing_lost(path, results)
-    names, records = folders(row.label for row in results.rows), dict[tuple[str, int], SetRecord]()
-    for measurement in measurements:
-        label, seed = place = measurement.row.label, measurement.seed
-        if measurement.distilled is None or place in records:
-            continue
-        with writing_to(path / names[label]):
-            folder = _save_set(path, names[label], measurement, experiment, problem, host)
-        records[place] = SetRecord(row=label, set=seed, folder=folder, fingerprint=measurement.distilled.fingerprint)
-    results = write_results(path, results, list(records.values()))
-    with suppress(OSError):  # what is not named means nothing
-        for name in names.values():
-            remove_sets(path / name, but={path / record.folder for record in results.sets})
-    return results
 
 
 def write_results(path: Path, results: Results, sets: Sequence[SetRecord]) -> Results:
@@ -100,10 +66,7 @@ def check_nothing_lost(path: Path, results: Results) -> None:
         former = read_results(path)
     except InputError:
         return
-    if former.data.fingerprint != results.data.fingerprint:
-        raise RunError(
-            f"{path} has the results of other images of {former.data.name}, and is left as it was; choose another --out"
-        )
+    _check_same(path, former, results.data.fingerprint)
     failed = {_place(score) for score in results.scores if score.failure}
     if lost := sorted({score.row for score in former.scores if not score.failure and _place(score) in failed}):
         raise RunError(
@@ -111,46 +74,21 @@ def check_nothing_lost(path: Path, results: Results) -> None:
         )
 
 
+def check_images(path: Path, data: RealData) -> None:
+    """RunError where the folder has results of other images than these."""
+    with suppress(InputError):
+        _check_same(path, read_results(path), data.fingerprint)
+
+
+def _check_same(path: Path, former: Results, fingerprint: str) -> None:
+    if former.data.fingerprint != fingerprint:
+        raise RunError(
+            f"{path} has the results of other images of {former.data.name}, and is left as it was; choose another --out"
+        )
+
+
 def _place(score: Score) -> tuple[object, ...]:
     return score.row, score.regime, score.evaluator, score.set, score.student, score.split
-
-
-def _save_set(
-    path: Path, name: str, measurement: Measurement, experiment: Experiment, problem: Problem, host: Host
-) -> str:
-    """Write a set into a folder of its own, unless it is there already; that folder, in the run's."""
-    made, history = _distilled(measurement, experiment, problem), measurement.history
-    wanted = [SET_FILE, HISTORY_FILE] if history is not None else [SET_FILE]
-    first = f"seed-{measurement.seed}"
-    there = sorted(each for each in (path / name).glob(f"{first}*") if SEED.fullmatch(each.name))
-    for place in there:
-        if all((place / file).is_file() for file in wanted) and _holds(place, made, host):
-            return f"{name}/{place.name}"
-    each = next(each for each in numbered(first) if not os.path.lexists(path / name / each))
-    place = path / name / each
-    with files.making_folder(place, within=path) as staged:
-        made.save(staged / SET_FILE)
-        if history is not None:
-            history.save(staged / HISTORY_FILE)
-        try:
-            save_grid(made.distilled, problem.data.num_classes, staged / PICTURE_FILE)
-        except Exception as error:  # a picture is no reason to lose a run
-            host.observer.note(f"{place / PICTURE_FILE} could not be made: {type(error).__name__}: {error}")
-    return f"{name}/{each}"
-
-
-def _holds(place: Path, made: DistilledSet, host: Host) -> bool:
-    """Whether the set in a folder is the same, whatever it took to make it."""
-    try:
-        there = load(place, partial(host.registry.get, "form"))
-    except InputError:
-        return False
-    return there.distilled.fingerprint == made.distilled.fingerprint and _told(there) == _told(made)
-
-
-def _told(made: DistilledSet) -> Any:
-    about = {name: value for name, value in made.about.items() if name not in ("cost", "machine")}
-    return json.loads(json.dumps([made.form, made.class_names, asdict(made.normalization), about]))
 
 
 def results_of(
@@ -246,30 +184,8 @@ def machine(experiment: Experiment) -> dict[str, Any]:
         "device": device_name(device) or platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "precision": experiment.precision,
+        "compiled": experiment.compile,
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": {name: version(name) for name in packages},
     }
-
-
-def _distilled(measurement: Measurement, experiment: Experiment, problem: Problem) -> DistilledSet:
-    row, data = measurement.row, problem.data
-    first = problem.teachers[0] if problem.teachers else None
-    if measurement.distilled is None or measurement.plan is None:
-        raise ValueError("a failed measurement has no distilled set")
-    return DistilledSet(
-        distilled=measurement.distilled,
-        form=row.form.name,
-        class_names=data.class_names,
-        normalization=problem.normalization,
-        about={
-            "method": row.label,
-            "components": {stage: named.table() for stage, named in row.stages().items()},
-            "ipc": experiment.ipc,
-            "seed": measurement.seed,
-            "dataset": {"name": data.name, "fingerprint": data.fingerprint},
-            "teacher": {"architecture": first.architecture, "fingerprint": first.fingerprint} if first else None,
-            "cost": asdict(measurement.distilled.cost) if measurement.distilled.cost else None,
-            "machine": machine(experiment),
-        },
-    )

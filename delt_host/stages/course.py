@@ -15,9 +15,10 @@ from torch import Tensor
 from delt_host.basics.errors import RunError
 from delt_host.contracts.evaluator import Evaluation
 from delt_host.contracts.initializer import Start
+from delt_host.contracts.packed import Packed, Piece, check_packed
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.problem import Problem
-from delt_host.contracts.sets import RESERVED, Cost, Distilled
+from delt_host.contracts.sets import Cost, Distilled
 from delt_host.contracts.taught import Taught
 from delt_host.experiment.experiment import Column, Experiment, Named, Row
 from delt_host.recovery.history import History, LossCurve, recorded
@@ -27,7 +28,6 @@ from delt_host.stages.host import Host
 from delt_host.stages.measurement import Measurement
 from delt_host.stages.step import Made, Step
 from delt_host.store.resume import Checkpoint
-from delt_host.store.store import Entry
 
 
 class Scorer(NamedTuple):
@@ -136,33 +136,34 @@ class Course:
         return tuple(step for step in self["initialize"] if classes.intersection(range(*step.inputs["classes"])))
 
     def start(self, units: Tensor) -> Start:
-        """What recovery of these units (U,) starts from, in this order; one block is in memory at a time."""
+        """What recovery of these units (U,) starts from, in this order."""
         cells, a_class = self.problem.form.cells, self.problem.units
-        found, order = list[Start](), list[Tensor]()
+        images, labels, rate = list[Tensor](), list[Tensor](), None
+        order = list[Tensor]()
         for step in self.blocks_of(units):
             first, stop = (a_class * label for label in step.inputs["classes"])
             here = ((units >= first) & (units < stop)).nonzero().flatten()
-            block, own = Start(**step.entry().tensors), units[here] - first
-            images = block.images[(own[:, None] * cells + torch.arange(cells)).flatten()]
-            found.append(Start(images, None if block.labels is None else block.labels[own], block.learning_rate))
+            rows, own = step.opened().rows, units[here] - first
+            images.append(rows.read("images", (own[:, None] * cells + torch.arange(cells)).flatten()))
+            if "labels" in rows.names:
+                labels.append(rows.read("labels", own))
+            if rate is None and "learning_rate" in rows.names:
+                rate = rows.read("learning_rate")
             order.append(here)
-        if len({(start.images.dtype, start.labels is None) for start in found}) > 1:
+        if len({each.dtype for each in images}) > 1 or len(labels) not in (0, len(images)):
             raise RunError(
                 f"the initializer {self.row.initializer.name} gave some classes images or labels of another type"
             )
-        if len(found) == 1 and torch.equal(order[0], torch.arange(len(units))):
-            return found[0]
         back = torch.cat(order).argsort()
-        labels = [start.labels for start in found if start.labels is not None]
         return Start(
-            torch.cat([start.images.unflatten(0, (-1, cells)) for start in found])[back].flatten(0, 1),
+            torch.cat([each.unflatten(0, (-1, cells)) for each in images])[back].flatten(0, 1),
             torch.cat(labels)[back] if labels else None,
-            found[0].learning_rate,
+            rate,
         )
 
     def units_of(self, stack: Sequence[int]) -> Tensor:
         """(U,) int64: the places of the units in these of the plan's groups, in the groups' order."""
-        return torch.tensor([unit for index in stack for unit in self.plan.groups[index].images])
+        return torch.tensor([unit for index in stack for unit in self.plan.groups[index].images], dtype=torch.int64)
 
     def begun(self, stack: Sequence[int]) -> Latents:
         """What these of the plan's groups start from: no step holds the whole set as it is optimised."""
@@ -171,27 +172,74 @@ class Course:
         with self.host.running("form", self.row.form):
             return Latents.of(self.problem, start, units)
 
+    def size_of(self, units: int) -> int:
+        """Bytes of so many units as they are kept, about: a form's units take no more than the raw images of IPC."""
+        problem = self.problem
+        learns = any("labels" in phase.rates for group in self.plan.groups for phase in group.phases)
+        raw = problem.ipc * 3 * problem.image_size**2 / problem.units
+        return round(units * (raw + (4 * problem.num_classes if learns else 0)))
+
+    def packed(self, latents: Latents) -> dict[str, Tensor]:
+        """Units as they are kept: what the row's form packs, and what was learned of them."""
+        form, problem = self.problem.form, self.problem
+        with self.host.running("form", self.row.form):
+            packed = form.pack(latents.images, problem.normalization)
+            check_packed(form, packed, len(latents.targets), problem.image_size)
+        learned = {"labels": latents.labels, "learning_rate": latents.learning_rate}
+        return packed | {name: each for name, each in learned.items() if each is not None}
+
+    @property
+    def left(self) -> Tensor:
+        """(U,) int64: the units in no group of the plan, which nothing is done to."""
+        free = torch.ones(self.problem.num_units, dtype=torch.bool)
+        free[self.units_of(range(len(self.plan.groups)))] = False
+        return free.nonzero().flatten()
+
+    @property
+    def packing(self) -> tuple[Step, ...]:
+        """The steps whose entries the set lies in."""
+        return (*self["recover"], *self["pack"])
+
     @cached_property
-    def _finished(self) -> Entry:
-        (step,) = self["finish"]
-        return step.entry()
+    def pieces(self) -> list[Piece]:
+        """The set as it lies in the store."""
+        recovered = [Piece(step.opened().rows, self.units_of(step.inputs["groups"])) for step in self["recover"]]
+        return recovered + [Piece(step.opened().rows, torch.tensor(step.inputs["units"])) for step in self["pack"]]
+
+    @cached_property
+    def learned(self) -> dict[str, Tensor]:
+        """What of the set was learned beside its images."""
+        found = dict[str, Tensor]()
+        if all("labels" in piece.rows.names for piece in self.pieces):
+            units = torch.cat([piece.units for piece in self.pieces])
+            found["labels"] = torch.cat([piece.rows.read("labels") for piece in self.pieces])[units.argsort()]
+        for piece in reversed(self.pieces):  # the first is that of what was recovered
+            if "learning_rate" in piece.rows.names:
+                found["learning_rate"] = piece.rows.read("learning_rate")
+        return found
 
     @cached_property
     def distilled(self) -> Distilled:
-        """What is shipped, and what students see: read from the entry that it was finished into."""
+        """What is shipped, and what students see: read from the entries that its units were packed into."""
         if self.given is not None:
             return self.given.read()
-        tensors, facts, problem = self._finished.tensors, self._finished.facts, self.problem
-        packed = {name: tensor for name, tensor in tensors.items() if name not in RESERVED}
+        facts, problem = self._finished, self.problem
+        with self.host.running("form", self.row.form):
+            packed = Packed(self.pieces)
         return Distilled(
             form=problem.form,
             packed=packed,
             targets=problem.targets(),
             fingerprint=facts["fingerprint"],
-            labels=tensors.get("labels"),
-            learning_rate=tensors.get("learning_rate"),
             cost=Cost(**facts["cost"]),
+            labels=self.learned.get("labels"),
+            learning_rate=self.learned.get("learning_rate"),
         )
+
+    @cached_property
+    def _finished(self) -> dict[str, Any]:
+        (step,) = self["finish"]
+        return step.entry().facts
 
     @property
     def distilled_key(self) -> str:
@@ -212,12 +260,10 @@ class Course:
         """The steps that make these labels, in the order of the epochs."""
         return tuple(step for step in self["relabel"] if (step.regime, step.student) == (column.name, student))
 
-    @cached_property
-    def history(self) -> History | None:
-        """How the set came to be; None where nothing was distilled."""
-        if not self.distils:
-            return None
-        curves = tuple(LossCurve.model_validate(curve) for curve in self._finished.facts["curves"])
+    @property
+    def history(self) -> History:
+        """How the set came to be that was distilled here."""
+        curves = tuple(LossCurve.model_validate(curve) for curve in self._finished["curves"])
         with self.host.running("form", self.row.form):
             return recorded(self.plan, self.start, self.problem, curves)
 
@@ -228,9 +274,9 @@ class Course:
             self.unmeasured(scorer, ""),
             evaluation=Evaluation(facts["scores"], facts["facts"]),
             distilled=None if self.row.role == "ceiling" else self.distilled,
+            cost=None if self.row.role == "ceiling" else self.distilled.cost,
             image_bytes=self.distilled.size_bytes,
             label_bytes=sum(step.size_bytes() for step in self.labels_steps(scorer.column, 0)) if scorer.column else 0,
-            history=self.history,
             key=step.key,
         )
 

@@ -1,9 +1,9 @@
-"""Distil: the images that recovery starts from, recovery itself, and the set as it is stored. A row whose set is there already
-does none of it."""
+"""Distil: the images that recovery starts from, recovery itself, and the set, which lies in the entries that its units were
+packed into. A row whose set is there already does none of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 
@@ -13,12 +13,13 @@ from torch import Tensor
 from delt_host.basics.errors import RunError
 from delt_host.contracts.identity import network_identity
 from delt_host.contracts.initializer import Initializer, Start
+from delt_host.contracts.packed import Packed
 from delt_host.contracts.prepared import Passes
 from delt_host.contracts.problem import Problem
-from delt_host.contracts.sets import READ_AT_ONCE, Cost, check_packed, fingerprint_of
+from delt_host.contracts.sets import Cost, fingerprint_of
 from delt_host.recovery.cost import multiply_adds, passes_of, peak_memory
 from delt_host.recovery.history import LossCurve, averaged
-from delt_host.recovery.latents import Latents, stacked, unstacked, with_learned
+from delt_host.recovery.latents import Latents, with_learned
 from delt_host.recovery.loop import assemble, recover_stack, stacks
 from delt_host.stages.course import Course
 from delt_host.stages.prepare import preparations
@@ -58,6 +59,9 @@ def initialize(course: Course) -> Iterator[Step]:
         made = {"images": start.images, "labels": start.labels, "learning_rate": start.learning_rate}
         return {name: each for name, each in made.items() if each is not None}, {}
 
+    def size_bytes(classes: int) -> int:
+        return classes * problem.count * 3 * problem.image_size**2 * named.component.dtype.itemsize
+
     for classes in blocks(problem):
         share = passes * len(classes) / problem.num_classes
         yield course.step(
@@ -69,6 +73,7 @@ def initialize(course: Course) -> Iterator[Step]:
             unit="images",
             cost=(Passes(seen.teacher.architecture, "forward", share),) if share else (),
             like=named.name,
+            size_bytes=partial(size_bytes, len(classes)),
         )
 
 
@@ -119,13 +124,13 @@ def recover(course: Course) -> Iterator[Step]:
     prepared = preparations(course, "matcher", named)
     yield from prepared
     seen = problem.seen_by(matcher)
-    # What recovered pixels depend on, before they are assembled; the starts' keys bring data and precision.
+    # What a group becomes; the starts' keys bring data and precision.
     of = host.store.key(
         "recover",
         {
-            "code": host.code_of(recover_stack),
+            "code": host.code_of(recover_stack, Latents, assemble),
             "teachers": seen.inputs()["teachers"],
-            "plan": plan.model_dump(mode="json", exclude={"residual"}),
+            "plan": plan.model_dump(mode="json"),
             "matcher": host.identity("matcher", named),
             "networks": [network_identity(name, seen.models) for name in matcher.networks.architectures(seen)],
             "form": host.identity("form", course.row.form),
@@ -137,19 +142,17 @@ def recover(course: Course) -> Iterator[Step]:
         start, shown = course.begun(stack), problem.seen_by(matcher)
         with peak_memory(problem.compute.device) as peak, host.running("matcher", named):
             results = recover_stack(shown, start, plan, stack, matcher, host.observer.advance, checkpoint)
-        recovered = stacked([result.latents for result in results])
-        return recovered, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
+        packed = course.packed(assemble(start, plan, stack, [result.latents for result in results]))
+        return packed, {"curves": [result.curves for result in results], "peak_bytes": peak.size_bytes}
 
     def count(_checkpoint: Checkpoint) -> Made:
         start, shown = course.begun((0,)), problem.seen_by(matcher)
         with host.running("matcher", named):
             return {}, {"multiply_adds": multiply_adds(shown, start, plan, matcher)}
 
-    def size_bytes(stack: tuple[int, ...]) -> int:
-        return 3 * problem.image_size**2 * sum(len(plan.groups[group].images) for group in stack)
-
     for stack in stacks(plan, matcher, problem.compute, problem.image_size, problem.form.cells):
-        groups, starts = [plan.groups[group] for group in stack], course.blocks_of(course.units_of(stack))
+        groups, units = [plan.groups[group] for group in stack], course.units_of(stack)
+        starts = course.blocks_of(units)
         with host.running("matcher", named):
             cost = passes_of(seen, groups, matcher)
         yield course.step(
@@ -161,7 +164,7 @@ def recover(course: Course) -> Iterator[Step]:
             unit="image-iterations",
             cost=cost,
             like=named.name,
-            size_bytes=partial(size_bytes, stack),
+            size_bytes=partial(course.size_of, len(units)),
             travels=True,
         )
     starts = course.blocks_of(course.units_of((0,)))
@@ -169,69 +172,62 @@ def recover(course: Course) -> Iterator[Step]:
     yield course.step("count", told, count, needs=(*starts, *prepared))
 
 
-def finish(course: Course) -> Iterator[Step]:
-    """One step: what was recovered, packed by the row's form into the entry that everybody reads the set from."""
+def pack(course: Course) -> Iterator[Step]:
+    """A step for each block of classes that has units in no group of the plan: they are kept as they start."""
     if not course.distils:
         return
-    starts, recovered = course["initialize"], course["recover"]
-    inputs = {
-        "code": course.host.code_of(Latents, assemble, fingerprint_of),
-        # Which groups went through one pass together decides how sums were rounded.
-        "of": [step.key for step in recovered],
-        "starts": [step.key for step in starts],
-        # Rows that differ in the residual alone share what was recovered.
-        "residual": course.plan.residual if recovered else 0.0,
-        "form": course.host.identity("form", course.row.form),
-    }
-    needs = (*starts, *recovered, *course["count"])
-    yield course.step("finish", inputs, partial(_packed, course), needs=needs, travels=bool(recovered))
+    host, problem, left = course.host, course.problem, course.left
 
+    def make(units: Tensor, _checkpoint: Checkpoint) -> Made:
+        start = course.start(units)
+        with host.running("form", course.row.form):
+            latents = Latents.of(problem, start, units)
+        return course.packed(with_learned(latents, course.plan, problem.num_classes)), {}
 
-def _packed(course: Course, _checkpoint: Checkpoint) -> Made:
-    problem, form = course.problem, course.problem.form
-    packed, learned = dict[str, Tensor](), dict[str, Tensor]()
-    for units, latents in _recovered(course):
-        with course.host.running("form", course.row.form):
-            _put(packed, form.pack(latents.images, problem.normalization), units, problem.num_units)
-        if latents.labels is not None:
-            _put(learned, {"labels": latents.labels}, units, problem.num_units)
-        if latents.learning_rate is not None:  # the first is that of what was recovered
-            learned.setdefault("learning_rate", latents.learning_rate)
-    with course.host.running("form", course.row.form):
-        check_packed(form, packed, problem.num_units, problem.image_size)
-    cost, curves = _cost(course)
-    return {**packed, **learned}, {
-        "fingerprint": fingerprint_of(form, packed, problem.targets(), learned),
-        "cost": asdict(cost),
-        "curves": [curve.model_dump() for curve in curves],
-    }
-
-
-def _recovered(course: Course) -> Iterator[tuple[Tensor, Latents]]:
-    """What was optimised, a stack of groups at a time, and the starts of units in no group: each with the units' places."""
-    left = torch.ones(course.problem.num_units, dtype=torch.bool)
-    for step in course["recover"]:
-        stack = step.inputs["groups"]
-        start = course.begun(stack)
-        assert start.units is not None
-        left[start.units] = False
-        yield start.units, assemble(start, course.plan, stack, unstacked(step.entry().tensors))
-    for units in left.nonzero().flatten().split(READ_AT_ONCE):
+    for step in course["initialize"]:
+        first, stop = (label * problem.units for label in step.inputs["classes"])
+        units = left[(left >= first) & (left < stop)]
+        inputs = {
+            "code": host.code_of(Latents, with_learned),
+            "starts": step.key,
+            "units": units.tolist(),
+            "plan": course.plan.model_dump(mode="json") if course.plan.groups else None,
+            "form": host.identity("form", course.row.form),
+        }
         if len(units):
-            begin = course.start(units)
-            with course.host.running("form", course.row.form):
-                rest = Latents.of(course.problem, begin, units)
-            yield units, with_learned(rest, course.plan, course.problem.num_classes)
+            yield course.step(
+                "pack",
+                inputs,
+                partial(make, units),
+                needs=(step,),
+                total=len(units),
+                unit="units",
+                like=course.row.form.name,
+                size_bytes=partial(course.size_of, len(units)),
+            )
 
 
-def _put(into: dict[str, Tensor], some: Mapping[str, Tensor], units: Tensor, count: int) -> None:
-    """The tensors of some units into those of all `count`."""
-    for name, tensor in some.items():
-        if tensor.ndim < 1 or len(tensor) != len(units):
-            raise RunError(f"{name} of {len(units)} units has the shape {tuple(tensor.shape)}")
-        if name not in into:
-            into[name] = tensor.new_empty(count, *tensor.shape[1:])
-        into[name][units] = tensor
+def finish(course: Course) -> Iterator[Step]:
+    """One step: what the set is known by, and what it took to make it."""
+    if not course.distils:
+        return
+
+    def make(_checkpoint: Checkpoint) -> Made:
+        form, packed = course.problem.form, Packed(course.pieces)
+        cost, curves = _cost(course)
+        return {}, {
+            "fingerprint": fingerprint_of(form, packed, course.problem.targets(), course.learned),
+            "cost": asdict(cost),
+            "curves": [curve.model_dump() for curve in curves],
+        }
+
+    inputs = {
+        "code": course.host.code_of(Packed, fingerprint_of),
+        # Which groups went through one pass together decides how sums were rounded.
+        "of": [step.key for step in course.packing],
+    }
+    needs = (*course.packing, *course["count"])
+    yield course.step("finish", inputs, make, needs=needs, travels=bool(course["recover"]))
 
 
 def _cost(course: Course) -> tuple[Cost, tuple[LossCurve, ...]]:

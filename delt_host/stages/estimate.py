@@ -9,11 +9,14 @@ from typing import Literal
 
 from delt_host.contracts.prepared import Passes
 from delt_host.experiment.experiment import Experiment
+from delt_host.stages import footprint
 from delt_host.stages.step import Step
-from delt_host.stages.stopwatch import Stopwatch
+from delt_host.stages.stopwatch import Speed, Stopwatch
 from delt_host.stages.story import Comparison
 from delt_host.store.entry import Name
 
+ENTRY = 2048
+"""Bytes of an entry beside its tensors, about: what it is of, its facts, the folder that it lies in."""
 LONG = 3600.0  # s, from which on it is said what would shorten a run
 SHORTER = {
     "squeeze": ("fewer --set teacher.epochs=…", "a smaller --teacher"),
@@ -21,6 +24,12 @@ SHORTER = {
     "relabel": ("fewer --set protocol.epochs=…",),
     "evaluate": ("fewer --set protocol.epochs=…", "a smaller --student"),
 }
+PICTURE = (20, 10)
+"""Classes in a set's picture, and images of each."""
+SET_FACTS = 2**13
+"""Bytes of what a set's file and its losses tell beside pixels, about."""
+PAGE = 2**18
+"""Bytes of results and page beside sets, about."""
 UNITS = {"pixels": "image-its", "forward": "images", "training": "images"}
 
 
@@ -42,6 +51,11 @@ class Upcoming:
     seconds: float
     """For those that are not kept."""
     bytes: int
+    """Of the entries of all of them in the store."""
+    travels: int = 0
+    """How many of those which are not kept an engine may give to machines, each to another."""
+    peak: int = 0
+    """Bytes of memory that those which are not kept take at most, beside what the process holds before."""
 
     @property
     def done(self) -> bool:
@@ -105,14 +119,19 @@ def _networks(grouped: Grouped) -> set[str]:
 def _lines(comparison: Comparison, grouped: Grouped, watch: Stopwatch) -> list[Upcoming]:
     compute, problem = comparison.experiment.compute, comparison.problem
 
+    def speed(network: str) -> Speed:
+        return watch(network, problem.data, compute, problem.models)
+
+    return [_line(steps, speed) for steps in grouped.values()]
+
+
+def _line(steps: Sequence[tuple[Step, State]], speed: Callable[[str], Speed]) -> Upcoming:
     def seconds(passes: Passes) -> float:
-        speed = watch(passes.network, problem.data, compute, problem.models)
-        return passes.images * float(getattr(speed, passes.way))
+        return passes.images * float(getattr(speed(passes.network), passes.way))
 
-    return [_line(steps, seconds) for steps in grouped.values()]
+    def peak(step: Step) -> float:
+        return footprint.peak(step.cost, {each.network: speed(each.network).footprint for each in step.cost})
 
-
-def _line(steps: Sequence[tuple[Step, State]], seconds: Callable[[Passes], float]) -> Upcoming:
     states, missing = Counter(state for _, state in steps), [step for step, state in steps if state == "missing"]
     return Upcoming(
         stage=steps[0][0].stage,
@@ -123,7 +142,9 @@ def _line(steps: Sequence[tuple[Step, State]], seconds: Callable[[Passes], float
         known=all(step.known for step in missing),
         work=_work(step for step, _ in steps),
         seconds=sum(seconds(passes) for step in missing for passes in step.cost),
-        bytes=sum(step.size_bytes() for step, state in steps if state != "shared"),
+        bytes=sum(ENTRY + step.size_bytes() for step, state in steps if state != "shared"),
+        travels=sum(step.travels for step in missing),
+        peak=round(max((peak(step) for step in missing), default=0.0)),
     )
 
 
@@ -137,8 +158,18 @@ def _work(steps: Iterable[Step]) -> str:
     return f"{round(totals[way]):,} {UNITS[way]}" if way else ""
 
 
-def shorter(lines: Sequence[Upcoming], experiment: Experiment) -> str:
-    """A sentence on what would shorten a run of more than an hour most; else empty."""
+def folder_bytes(comparison: Comparison) -> int:
+    """Of what a run's folder holds, about: every row's set under each seed, as many bytes as so many raw images, its picture
+    and losses, and results and page."""
+    problem, experiment = comparison.problem, comparison.experiment
+    raw = 3 * problem.image_size**2
+    shown = min(problem.num_classes, PICTURE[0]) * min(problem.ipc, PICTURE[1])
+    sets = len(experiment.rows) * len(experiment.seeds)
+    return sets * (raw * (problem.ipc * problem.num_classes + shown) + SET_FACTS) + PAGE
+
+
+def shorter(lines: Sequence[Upcoming], experiment: Experiment, spread: bool = False) -> str:
+    """A sentence on what would shorten a run of more than an hour most; else empty. `spread`: an engine is asked for."""
     seconds: dict[str, float] = {}
     for line in lines:
         seconds[line.stage] = seconds.get(line.stage, 0.0) + line.seconds
@@ -146,6 +177,9 @@ def shorter(lines: Sequence[Upcoming], experiment: Experiment) -> str:
     if total < LONG:
         return ""
     stage = max(seconds, key=lambda each: seconds[each])
+    machines = sum(line.travels for line in lines if line.stage == stage)
     ways = [*SHORTER.get(stage, ()), *(["a GPU (--device cuda)"] if experiment.device == "cpu" else [])]
+    if machines > 1 and not spread:
+        ways.append(f"up to {machines} machines at once (--engine ray or slurm)")
     told = f"{stage} is {100 * seconds[stage] / total:.0f} % of the time"
     return f"{told}; what would shorten it: {' or '.join(ways)}." if ways else f"{told}."

@@ -7,17 +7,25 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
+from delt_host.basics import batching
 from delt_host.basics.errors import RunError
 from delt_host.contracts.evaluator import Evaluation, check_contract
 from delt_host.contracts.identity import network_identity
-from delt_host.contracts.labels import Labels, blocks_of, label_bytes, own_epochs, shown_by, while_training
+from delt_host.contracts.labels import (
+    Labels,
+    blocks_of,
+    label_bytes,
+    own_epochs,
+    shown_by,
+    while_training,
+)
 from delt_host.contracts.prepared import Passes
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.taught import Taught
 from delt_host.experiment.experiment import Column
 from delt_host.stages.course import Course, Scorer
 from delt_host.stages.prepare import preparations
-from delt_host.stages.step import Made, Step
+from delt_host.stages.step import BESIDE, Made, Step
 from delt_host.store.resume import Checkpoint
 from delt_host.training.students import train_student
 
@@ -31,13 +39,16 @@ def relabel(course: Course) -> Iterator[Step]:
         labels = course.taught(column, student).labels
         with host.running("relabeler", column.relabeler):
             labels.prepare(block)
-        return {}, {}
+        return {}, {BESIDE: labels.kept_as(block)}
 
     def size_bytes(column: Column, share: float) -> int:
         with host.running("relabeler", column.relabeler):
             return round(share * label_bytes(column.relabeler.component, course.under(column), course.stores))
 
-    for column, student in course.tellings if any(scorer.column for scorer in course.scorers) else ():
+    def failing(error: RunError, _checkpoint: Checkpoint) -> Made:
+        raise error
+
+    def steps(column: Column, student: int) -> Iterator[Step]:
         named, problem = column.relabeler, course.under(column, student)
         prepared = preparations(course, "relabeler", named, problem)
         yield from prepared
@@ -64,14 +75,31 @@ def relabel(course: Course) -> Iterator[Step]:
                 partial(make, column, student, block),
                 student=student,
                 column=column,
-                needs=(*course["finish"], *prepared),
+                needs=(*course["finish"], *course.packing, *prepared),
                 total=len(block),
                 unit="epochs",
-                cost=tuple(Passes(each.architecture, "forward", passes * share) for each in seen.teachers if passes),
+                cost=tuple(
+                    Passes(
+                        each.architecture,
+                        "forward",
+                        passes * share,
+                        min(passes * share, batching.in_one_pass(seen.image_size)),
+                    )
+                    for each in seen.teachers
+                    if passes
+                ),
                 like=f"{named.name}, {column.protocol.name}",
                 size_bytes=partial(size_bytes, column, share),
                 travels=True,
             )
+
+    for column, student in course.tellings if any(scorer.column for scorer in course.scorers) else ():
+        try:
+            yield from list(steps(column, student))
+        except RunError as error:  # of a relabeler that cannot tell what it will do the regime is lost, and not the row
+            host.untold[f"{course.row.label}, {column.name}"] = str(error)
+            inputs = {"untold": str(error), "regime": column.name}
+            yield course.step("relabel", inputs, partial(failing, error), student=student, column=column, unit="epochs")
 
 
 def evaluate(course: Course) -> Iterator[Step]:
@@ -94,7 +122,11 @@ def evaluate(course: Course) -> Iterator[Step]:
         problem = course.under(column, scorer.student)
         prepared = preparations(course, "evaluator", named, problem)
         yield from prepared
-        needs, told, like = course["finish"], {"distilled": course.distilled_key, "seed": problem.seed}, []
+        needs, told, like = (
+            (*course["finish"], *course.packing),
+            {"distilled": course.distilled_key, "seed": problem.seed},
+            [],
+        )
         if column is not None:
             labels = course.labels_steps(column, scorer.student)
             needs = (*needs, *labels)
@@ -134,11 +166,12 @@ def _cost(course: Course, scorer: Scorer) -> Iterator[Passes]:
     tests = 1 + sum(protocol.tests(epoch, epochs) for epoch in range(epochs - 1))
     every = len(problem.data.test)
     images = min(protocol.test_images * problem.num_classes, every) if protocol.test_images else every
+    batch = protocol.part_for(problem.ipc, problem.num_classes)
     for network, times in scorer.evaluator.component.trainings.items():
-        yield Passes(network, "training", times * views)
-        yield Passes(network, "forward", times * tests * images)
+        yield Passes(network, "training", times * views, batch)
+        yield Passes(network, "forward", times * tests * images, min(images, batching.in_one_pass(problem.image_size)))
         for teacher in problem.seen_by(relabeler).teachers if while_training(relabeler, course.stores) else ():
-            yield Passes(teacher.architecture, "forward", times * views)
+            yield Passes(teacher.architecture, "forward", times * views, batch)
 
 
 def _check_scores(evaluation: object, headline: str) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 from delt_host.contracts.evaluator import Evaluation
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.results import CostRecord, RowRecord, Score
-from delt_host.contracts.sets import Distilled
+from delt_host.contracts.sets import Cost, Distilled
 from delt_host.experiment.experiment import Experiment, Named, Row
-from delt_host.recovery.history import History
 from delt_host.store.entry import UNKEPT
 
 
@@ -30,15 +29,15 @@ class Measurement:
     evaluation: Evaluation | None = None
     plan: Plan | None = None
     distilled: Distilled | None = None
-    """None where the row failed, and of the ceiling, which is the training set itself."""
+    """For whoever is told of it; None where the row failed, and of the ceiling, which is the training set itself."""
+    cost: Cost | None = None
+    """What it took to make the set."""
     units: int | None = None
     """Stored units a class."""
     count: int | None = None
     """Images a class that they decode to."""
     image_bytes: int = 0
     label_bytes: int = 0
-    history: History | None = None
-    """None where nothing was distilled."""
     failure: str = ""
     key: str = ""
     """Of the scores in the store."""
@@ -46,7 +45,7 @@ class Measurement:
     @cached_property
     def score(self) -> Score:
         """Its record, which observers are told and results.json holds."""
-        evaluation, cost = self.evaluation, self.distilled.cost if self.distilled else None
+        evaluation, cost = self.evaluation, self.cost
         return Score(
             row=self.row.label,
             regime=self.regime,
@@ -65,8 +64,7 @@ class Measurement:
 def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> RowRecord:
     """The record of the row that all of these are of."""
     first = measurements[0]
-    row, sets = first.row, [m.distilled for m in measurements if m.distilled is not None]
-    costs = [made.cost for made in sets if made.cost is not None]
+    row, costs = first.row, [measured.cost for measured in measurements if measured.cost is not None]
     peaks = [cost.peak_bytes for cost in costs if math.isfinite(cost.peak_bytes)]
     whole = row.role == "ceiling"
     return RowRecord(

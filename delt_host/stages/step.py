@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -12,11 +12,16 @@ from delt_host.basics.compute import give_freed_memory_back
 from delt_host.contracts.observer import Work
 from delt_host.contracts.prepared import Passes
 from delt_host.stages.host import Host
+from delt_host.store import sealed
 from delt_host.store.entry import Name
 from delt_host.store.resume import Checkpoint
-from delt_host.store.store import Entry
+from delt_host.store.sealed import Damaged
+from delt_host.store.store import Entry, Opened
 from delt_host.store.store import Made as Made
+from delt_host.store.tensor_file import Held
 
+BESIDE = "beside"
+"""The fact of an entry that names others which belong to it: whoever needs it elsewhere needs these."""
 FORWARD_ALONE = 1 / 3  # of the work of a pass forward and back
 
 
@@ -77,12 +82,30 @@ class Step:
         """Whether its result is in the store, by its files being there."""
         return self.known and self.host.store.holds(*self.name)
 
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """Its entry in the store, and those that belong to it; that alone where it is not there yet, or damaged."""
+        if not self.kept:
+            return (self.name,)
+        with suppress(Damaged, OSError):
+            beside = sealed.facts(self.host.store.place(*self.name))["facts"].get(BESIDE, [])
+            found = [(stage, key) for stage, key in beside if self.host.store.holds(stage, key)]
+            return (self.name, *found)
+        return (self.name,)
+
     def entry(self) -> Entry:
         """Its result: from the store, or, where it is missing or damaged, made now."""
         if entry := self.host.store.read(self.stage, self.inputs):
             return entry
         with _told([self]):
             return self._made()
+
+    def opened(self) -> Opened:
+        """The same, whose tensors are read by rows when they are asked for."""
+        if opened := self.host.store.open(self.stage, self.inputs):
+            return opened
+        entry = self.entry()
+        return self.host.store.open(self.stage, self.inputs) or Opened(Held(entry.tensors), entry.facts)
 
     def _made(self) -> Entry:
         try:

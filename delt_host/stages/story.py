@@ -11,26 +11,27 @@ each under its stage's name.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 
-from delt_host.basics import batching, traces
+from delt_host.basics import batching, norm_relu_pool, traces
 from delt_host.basics.errors import InputError, RunError
 from delt_host.basics.file_words import short_name
-from delt_host.basics.seeding import isolated_rng
 from delt_host.contracts.dataset import Dataset, RealData
+from delt_host.contracts.network_source import Frozen
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.services import Services
 from delt_host.contracts.teacher import Teacher
 from delt_host.experiment.experiment import Experiment, Named, Row
-from delt_host.networks.build import build_model, check_trains_on_one
+from delt_host.networks.build import check_built
 from delt_host.recovery.loop import check_plan
 from delt_host.stages.budget import check_stretchable, pace_steps, with_budget
 from delt_host.stages.course import Course, Scorer
-from delt_host.stages.distil import finish, initialize, recover
+from delt_host.stages.distil import finish, initialize, pack, recover
 from delt_host.stages.given import CEILING, Given, Saved, whole
 from delt_host.stages.host import Host
 from delt_host.stages.judge import evaluate, relabel
@@ -38,7 +39,7 @@ from delt_host.stages.measurement import Measurement
 from delt_host.stages.step import Step, bunches, do, expected
 from delt_host.stages.teachers import squeeze_steps, teacher_so_far, teachers_of
 
-STORY: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, finish, relabel, evaluate)
+STORY: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, pack, finish, relabel, evaluate)
 """What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
 
 
@@ -72,10 +73,7 @@ class Comparison:
     @property
     def rows(self) -> tuple[Row, ...]:
         """Those of the experiment, and the ceiling's."""
-        experiment = self.experiment
-        if not experiment.ceiling_epochs:
-            return experiment.rows
-        return (*experiment.rows, Row(CEILING, "ceiling", experiment.rows[0].initializer, None, None))
+        return rows_of(self.experiment)
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
@@ -90,6 +88,13 @@ class Comparison:
                 failure = error
         plan = self.plans.get(row.label, Plan(groups=()))
         return begun(Course(self.experiment, problem, row, plan, self.host, regimes, given, place, failure=failure))
+
+
+def rows_of(experiment: Experiment) -> tuple[Row, ...]:
+    """Its own, and the ceiling's."""
+    if not experiment.ceiling_epochs:
+        return experiment.rows
+    return (*experiment.rows, Row(CEILING, "ceiling", experiment.rows[0].initializer, None, None))
 
 
 def begun(course: Course) -> Course:
@@ -141,10 +146,15 @@ def prepare_run(
 
 
 def outlined(
-    experiment: Experiment, host: Host, data: RealData | None = None, saved: Saved | None = None
+    experiment: Experiment,
+    host: Host,
+    data: RealData | None = None,
+    saved: Saved | None = None,
+    patience: float = math.inf,
 ) -> Comparison:
-    """What can be told before anything is computed. InputError for what could not go well."""
-    data = data or load_data(experiment.dataset, host)
+    """What can be told before anything is computed, of data that may be loaded for so many seconds of `patience`. InputError
+    for what could not go well."""
+    data = data or load_data(experiment.dataset, host, patience)
     check_students(experiment, data, host)
     check_stretchable(experiment)
     problem = Problem(
@@ -161,8 +171,9 @@ def outlined(
     return Comparison(experiment, problem, _plans(experiment, problem, host), host, saved)
 
 
-def run(comparison: Comparison) -> Iterator[Measurement]:
-    """Do every step, and yield one measurement for each row, seed, evaluator, regime and student.
+def run(comparison: Comparison, made: Callable[[Course], None] = lambda _course: None) -> Iterator[Measurement]:
+    """Do every step, and yield one measurement for each row, seed, evaluator, regime and student; `made` is told when a row's
+    set is there.
 
     A row that fails gives `failure` for each evaluator that has not scored it yet; the other rows still run. InputError for
     what the user has to change, as long as nothing is finished.
@@ -173,7 +184,7 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
     for course in comparison.courses():
         left = list(course.scorers)
         try:
-            for scorer, measurement in run_course(course):
+            for scorer, measurement in run_course(course, made):
                 yield measurement
                 finished = finished or not measurement.failure
                 left.remove(scorer)
@@ -187,7 +198,9 @@ def run(comparison: Comparison) -> Iterator[Measurement]:
             course.let_go()
 
 
-def run_course(course: Course) -> Iterator[tuple[Scorer, Measurement]]:
+def run_course(
+    course: Course, made: Callable[[Course], None] = lambda _course: None
+) -> Iterator[tuple[Scorer, Measurement]]:
     """One row under one seed. A regime that fails gives `failure` for what was to be scored under it; the others go on."""
     if course.failure is not None:
         raise course.failure
@@ -199,6 +212,8 @@ def run_course(course: Course) -> Iterator[tuple[Scorer, Measurement]]:
             continue
         try:
             do(bunch)
+            if bunch[0].stage == "finish":
+                made(course)
             measured = [(scorers[step], course.measured(scorers[step], step)) for step in bunch if step in scorers]
             for step in bunch:  # now that they are measured: what fails above is lost with the others
                 scorers.pop(step, None)
@@ -212,10 +227,10 @@ def run_course(course: Course) -> Iterator[tuple[Scorer, Measurement]]:
         yield from measured
 
 
-def load_data(dataset: Named[Dataset], host: Host) -> RealData:
+def load_data(dataset: Named[Dataset], host: Host, patience: float = math.inf) -> RealData:
     """The dataset, how much there is and its notes passed on. InputError where a class has no image to train or test with."""
     with host.observer.stage("load", dataset.name, 0, "images"), host.running("dataset", dataset):
-        data = dataset.component.load(Services(host.store, host.observer)).checked()
+        data = dataset.component.load(Services(host.store, host.observer, patience=patience)).checked()
     for note in (data.summary, *data.notes):
         host.observer.note(f"{data.name}: {note}")
     return data
@@ -239,15 +254,22 @@ def check_ipc(experiment: Experiment, problem: Problem) -> None:
 
 def check_students(experiment: Experiment, data: RealData, host: Host) -> None:
     """InputError for a student, or a teacher to squeeze, that does not exist or cannot take the images: now, not after an
-    hour of distilling."""
+    hour of distilling. A note where `--compile` has no use for any of them."""
+    compiled = False
     students = [model for named in experiment.evaluators for model in named.component.trainings]
     images = experiment.ipc * data.num_classes
     sizes = {column.protocol.component.part_for(experiment.ipc, data.num_classes) for column in experiment.regimes}
     for model in dict.fromkeys([*(teacher.model for teacher in experiment.teachers if teacher.recipe), *students]):
-        with host.guarding("model", model), isolated_rng(0, "check"):
-            network = build_model(model, data.num_classes, data.image_size, host.registry.things("model"))
-            if model in students and any(batching.single(images, size) for size in sizes):
-                check_trains_on_one(network, model, data.image_size)
+        on_one = model in students and any(batching.single(images, size) for size in sizes)
+        with host.guarding("model", model):
+            network = check_built(model, data.num_classes, data.image_size, host.registry.things("model"), on_one)
+        compiled = norm_relu_pool.fuse(network) or compiled
+    matched = any(row.matcher and type(row.matcher.component.networks) is not Frozen for row in experiment.rows)
+    if experiment.compile and not compiled and not matched:  # what matchers train is known to them alone
+        host.say(
+            "--compile has an operator for ConvNets with instance norm, as convnet3_in, and no network that is trained "
+            "here is one"
+        )
 
 
 def _plans(experiment: Experiment, problem: Problem, host: Host) -> dict[str, Plan]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from delt_host.basics import batching
 from delt_host.basics.file_words import short_name
 from delt_host.contracts.dataset import RealData
 from delt_host.contracts.identity import network_identity
@@ -52,7 +53,7 @@ def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, 
         teacher.check_fits(data)
         return dataclasses.replace(teacher, name=asked.name)
     step = _squeezing(experiment, asked, asked.made_by, data, host, "")
-    if entry := host.store.read(step.stage, step.inputs):
+    if step.known and (entry := host.store.read(step.stage, step.inputs)):
         return _squeezed(asked, entry)
     with host.running("squeezer", asked.made_by):
         return dataclasses.replace(awaited(data, asked.made_by.component), name=asked.name, recipe=asked.recipe)
@@ -106,7 +107,7 @@ def _squeezing(
         "data": data.fingerprint,
         "normalization": [data.mean, data.std],
         "component": host.identity("squeezer", named),
-        "compute": [experiment.device, experiment.precision],
+        "compute": compute.key,
     }
 
     def make(checkpoint: Checkpoint) -> Made:
@@ -121,7 +122,7 @@ def _squeezing(
 
     with host.running("squeezer", named):
         images = round(squeezer.passes(data))
-    tests = Passes(squeezer.model, "forward", len(data.test))
+    tests = _tests(squeezer.model, data)
     return Step(
         host,
         "squeeze",
@@ -131,6 +132,7 @@ def _squeezing(
         total=images,
         unit="images",
         cost=(Passes(squeezer.model, "training", images), tests) if images else (tests,),
+        known=not data.unread,
         like=f"{squeezer.model}, {named.name}",
         size_bytes=size_bytes,
         place=place,
@@ -142,7 +144,7 @@ def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Ho
     inputs = {
         "code": host.code_of(measured),
         "network": network_identity(teacher.architecture, models),
-        "compute": [compute.device, compute.precision],
+        "compute": compute.key,
         "data": data.fingerprint,
         "teacher": teacher.fingerprint,
     }
@@ -156,8 +158,22 @@ def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Ho
         f"teacher {teacher.called}",
         inputs,
         make,
+        known=not data.unread,
         unit="images",
-        cost=(Passes(teacher.architecture, "forward", len(data.test)),),
+        cost=(
+            Passes(
+                teacher.architecture,
+                "forward",
+                len(data.test),
+                min(len(data.test), batching.in_one_pass(data.image_size)),
+            ),
+        ),
         like=teacher.architecture,
         place=place,
     )
+
+
+def _tests(network: str, data: RealData) -> Passes:
+    """A network's test."""
+    images = len(data.test)
+    return Passes(network, "forward", images, min(images, batching.in_one_pass(data.image_size)))

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from delt_host.basics.errors import reason
 from delt_host.store import sealed
+from delt_host.store.entry import digest
 
 EVERY = 30.0  # seconds between checkpoints: what a kill costs at most
 SHARE = 0.02  # of the time, at most, that goes into writing them
+PART_LENGTH = 8  # hexadecimal digits, after a dot
 
 
 def _unheard(_message: str) -> None:
@@ -34,10 +36,29 @@ class Checkpoint:
         """`path` None: nothing is kept. `every` is in seconds; 0: whenever asked. `like`: a folder whose permissions it has."""
         self.path, self.every, self.warn, self.like = path, every, warn, like
         self.began = self.last = time.monotonic()
-        self.spent = 0.0
-        """Seconds that went into the checkpoint that was loaded."""
+        self._spent = 0.0
         self._wait = every
         self._failed = ""
+        self._parts: dict[str, Checkpoint] = {}
+
+    def part(self, name: str) -> Checkpoint:
+        """The checkpoint of one piece of the work, by a name among the pieces, for work that does one after the other and is
+        done when all are: each goes on, or is finished, by itself. They are cleared with this one, which keeps nothing beside
+        them."""
+        if name not in self._parts:
+            place = None if self.path is None else self.path.with_name(f"{self.path.name}.{digest(name)[:PART_LENGTH]}")
+            self._parts[name] = Checkpoint(place, self.every, self.warn, self.like)
+        return self._parts[name]
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is saved lies anywhere."""
+        return self.path is not None
+
+    @property
+    def spent(self) -> float:
+        """Seconds that went into the checkpoint that was loaded, or into those of its parts."""
+        return self._spent + sum(part.spent for part in self._parts.values())
 
     @property
     def due(self) -> bool:
@@ -50,7 +71,7 @@ class Checkpoint:
             return None
         try:
             tensors, facts = sealed.read(self.path)
-            self.spent = float(facts.pop("spent", 0.0))
+            self._spent = float(facts.pop("spent", 0.0))
         except FileNotFoundError:
             return None
         except sealed.Damaged as error:
@@ -65,7 +86,7 @@ class Checkpoint:
         if self.path is None:
             return
         try:
-            sealed.write(self.path, tensors, {**facts, "spent": self.spent + began - self.began}, self.like)
+            sealed.write(self.path, tensors, {**facts, "spent": self._spent + began - self.began}, self.like)
         except OSError as error:
             if (said := reason(error)) != self._failed:
                 self.warn(f"no checkpoint could be written to {self.path}: {said}")
@@ -75,6 +96,9 @@ class Checkpoint:
 
     def clear(self) -> None:
         """The stage is finished."""
-        if self.path is not None:
+        if self.path is None:
+            return
+        parts = self.path.parent.glob(f"{self.path.name}.*")  # also those that nobody asked for this time
+        for each in (self.path, *parts):
             with suppress(OSError):  # another user's in a folder where one may remove one's own alone
-                self.path.unlink(missing_ok=True)
+                each.unlink(missing_ok=True)

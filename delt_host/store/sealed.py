@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,22 @@ def read(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def opened(place: Path) -> tuple[TensorFile, dict[str, Any]]:
-    """The tensors, to be read by rows, and facts as they were written; errors as `reading`, in which rows are read, too."""
+    """The tensors, to be read by rows, and facts as they were written; errors as `reading`. RunError for rows of a file that is
+    gone, or is another, since."""
     with reading(place):
         check(place)
-        file = TensorFile(place)
+        file = TensorFile(place, partial(_still, place))
         return file, dict(json.loads(file.metadata[FACTS]))
+
+
+@contextmanager
+def _still(place: Path) -> Iterator[None]:
+    try:
+        with reading(place):
+            yield
+    except (FileNotFoundError, Damaged) as error:
+        what = "is gone" if isinstance(error, FileNotFoundError) else f"is not what it was ({error})"
+        raise RunError(f"{place} {what} since it was made or found; the same command makes it anew") from None
 
 
 def facts(place: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -29,6 +29,7 @@ from delt_host.store import files, lock, sealed
 from delt_host.store.entry import CHOOSE, INDEX, KEY_LENGTH, LOCKS, UNFINISHED, UNKEPT, Name, key_of, store_at
 from delt_host.store.made import Differences, made
 from delt_host.store.resume import EVERY, Checkpoint
+from delt_host.store.tensor_file import Held, Rows
 
 ROOM = "make room, for one with delt-host store prune; the same command goes on from what is kept"
 
@@ -41,12 +42,22 @@ Made = tuple[Mapping[str, Tensor], dict[str, Any]]
 Making = Callable[[Checkpoint], Made]
 
 
+Tensors = TypeVar("Tensors")
+
+
 @dataclass(frozen=True, repr=False)
 class Entry(Brief):
     key: str
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
     cached: bool = True
+
+
+class Opened(NamedTuple):
+    """An entry whose tensors stay where they are."""
+
+    rows: Rows
+    facts: dict[str, Any]
 
 
 class Store:
@@ -105,17 +116,32 @@ class Store:
         read."""
         return self._read(stage, self.key(stage, inputs))
 
+    def open(self, stage: str, inputs: Mapping[str, Any]) -> Opened | None:
+        """The same, whose tensors are read by rows, when they are asked for."""
+        key = self.key(stage, inputs)
+        if found := self._unkept.get((stage, key)):
+            return Opened(Held(found.tensors), found.facts)
+        read = self._whole(stage, key, sealed.opened)
+        return None if read is None else Opened(read[0], read[1])
+
     def _read(self, stage: str, key: str, and_remove: bool = False) -> Entry | None:
         if found := self._unkept.get((stage, key)):
             return replace(found, cached=True)
+        read = self._whole(stage, key, sealed.read, and_remove)
+        return None if read is None else Entry(key, *read)
+
+    def _whole(
+        self, stage: str, key: str, read: Callable[[Path], tuple[Tensors, dict[str, Any]]], and_remove: bool = False
+    ) -> tuple[Tensors, dict[str, Any]] | None:
+        """What `read` makes of an entry's tensors, and its facts; None where it is missing or damaged."""
         place = self.place(stage, key)
         with suppress(OSError):
             if place.stat().st_mtime < time.time() - USED_AGAIN:
                 os.utime(place)  # used now: what `store prune --older-than` goes by
         try:
             with sealed.reading(place):
-                tensors, record = sealed.read(place)
-                entry, made_with = Entry(key, tensors, record["facts"]), record["made"]
+                tensors, record = read(place)
+                facts, made_with = record["facts"], record["made"]
         except FileNotFoundError:
             return None
         except sealed.Damaged as error:
@@ -129,7 +155,7 @@ class Store:
                     self.warn(f"{place} is damaged and cannot be removed: {reason(why)}")
             return None
         self.differences.look((stage, key), made_with)
-        return entry
+        return tensors, facts
 
     def make(self, stage: str, inputs: Mapping[str, Any], work: Callable[[], Made]) -> Entry:
         """The entry from the store, or from `work`, whose (tensors, facts) are stored with the seconds it took."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import safetensors
 
@@ -102,16 +104,51 @@ def _bytes(tensor: Tensor) -> memoryview:
     return tensor.flatten().view(torch.uint8).numpy().data
 
 
+class Rows(Protocol):
+    """Tensors by name, of which rows are read, wherever they lie."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+    def dtype(self, name: str) -> torch.dtype: ...
+
+    def read(self, name: str, rows: Tensor | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Rows of tensors in memory."""
+
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.tensors[name].shape)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self.tensors[name].dtype
+
+    def read(self, name: str, rows: Tensor | None = None) -> Tensor:
+        return self.tensors[name] if rows is None else self.tensors[name][rows]
+
+
 class TensorFile:
     """The tensors of a safetensors file, of which rows are read. It keeps nothing open.
 
-    OSError, ValueError or SafetensorError where the file is none, or no longer what it was.
+    OSError, ValueError or SafetensorError where the file is none, or no longer what it was; where rows are read, what
+    `guard` makes of these.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, guard: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self.path, self._guard = path, guard
         # Python's errors have their numbers; the library checks the header, of which it touches no more.
         with path.open("rb") as opened, safetensors.safe_open(path, "numpy") as checked:
+            self._state = _state(opened)
             self.metadata: dict[str, str] = checked.metadata() or {}
             length = int.from_bytes(opened.read(8), "little")
             header = json.loads(opened.read(length))
@@ -155,7 +192,9 @@ class TensorFile:
             made, one = torch.empty((len(rows), *shape[1:]), dtype=dtype), math.prod(shape[1:]) * dtype.itemsize
             runs = [(first * one, place * one, count * one) for place, first, count in _runs(rows.tolist())]
         into = _bytes(made)
-        with self.path.open("rb", buffering=0) as opened:
+        with self._guard(), self.path.open("rb", buffering=0) as opened:
+            if _state(opened) != self._state:
+                raise ValueError("another file has taken its place")
             for source, place, count in runs:
                 opened.seek(at + source)
                 _fill(opened, into[place : place + count], self.path)
@@ -173,6 +212,12 @@ def _runs(rows: list[int]) -> Iterator[tuple[int, int, int]]:
         if place == len(rows) or rows[place] != rows[place - 1] + 1:
             yield begin, rows[begin], place - begin
             begin = place
+
+
+def _state(opened: Any) -> tuple[int, int]:
+    """What tells a file from another that has come to lie in its place."""
+    found = os.fstat(opened.fileno())
+    return found.st_ino, found.st_size
 
 
 def _fill(opened: Any, into: memoryview, path: Path) -> None:

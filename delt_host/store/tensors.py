@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -68,7 +70,7 @@ class FileKind(Generic[Said]):
         if not path.is_file():
             raise InputError(f"no {self.called} at {path}")
         try:
-            file = TensorFile(path)
+            file = TensorFile(path, partial(self._rows, path))
             text = file.metadata.get(self.key)
             if text is None:
                 raise InputError(self.foreign.format(path=path))
@@ -83,6 +85,13 @@ class FileKind(Generic[Said]):
                 f"the {self.called} {path} is of format {header.format}; this delt-host reads up to {self.format}"
             )
         return header, file
+
+    @contextmanager
+    def _rows(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise self._unread(path, error) from None
 
     def _unread(self, path: Path, error: Exception) -> InputError:
         return InputError(f"the {self.called} {path} cannot be read: {error}")

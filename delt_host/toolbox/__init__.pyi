@@ -1,11 +1,14 @@
+from delt_host.basics.accelerator import moved as moved
 from delt_host.basics.accelerator import put_random_states as put_random_states
 from delt_host.basics.accelerator import random_states as random_states
+from delt_host.basics.accelerator import widest as widest
 from delt_host.basics.ahead import ahead as ahead
 from delt_host.basics.folder_names import distinct as distinct
 from delt_host.basics.seeding import generator as generator
 from delt_host.basics.seeding import isolated_rng as isolated_rng
 from delt_host.contracts.dataset import IMAGENET_MEAN as IMAGENET_MEAN
 from delt_host.contracts.dataset import IMAGENET_STD as IMAGENET_STD
+from delt_host.contracts.dataset import UnreadSplit as UnreadSplit
 from delt_host.contracts.dataset import check_classes as check_classes
 from delt_host.contracts.held_out import TEST_SHARE as TEST_SHARE
 from delt_host.contracts.held_out import held_out as held_out
@@ -22,6 +25,7 @@ from delt_host.images.augment import crop_matrix as crop_matrix
 from delt_host.images.augment import draw_crops as draw_crops
 from delt_host.images.augment import draw_offsets as draw_offsets
 from delt_host.images.augment import mirror as mirror
+from delt_host.images.augment import random_matrices as random_matrices
 from delt_host.images.augment import random_views as random_views
 from delt_host.images.augment import shift_matrix as shift_matrix
 from delt_host.images.codec import through_jpeg as through_jpeg
@@ -44,6 +48,7 @@ from delt_host.toolbox.batches import RealBatches as RealBatches
 from delt_host.toolbox.calls import drawn_network as drawn_network
 from delt_host.toolbox.calls import features as features
 from delt_host.toolbox.calls import logits as logits
+from delt_host.toolbox.calls import outlined_network as outlined_network
 from delt_host.toolbox.calls import parameters as parameters
 from delt_host.toolbox.feature_space import FEATURE_BATCH as FEATURE_BATCH
 from delt_host.toolbox.feature_space import FeatureSpace as FeatureSpace

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from delt_host.contracts.problem import Problem
-from delt_host.networks.build import build_model
+from delt_host.networks.build import build_model, outline
 from delt_host.toolbox.feature_space import classifier
 from delt_host.toolbox.statistics import recorded_inputs
 
@@ -26,6 +26,12 @@ def drawn_network(problem: Problem, model: str, *purpose: str | int) -> nn.Modul
     with problem.isolated(*purpose) if purpose else nullcontext():
         network = build_model(model, problem.num_classes, problem.image_size, problem.models)
     return problem.compute.place(network).train().requires_grad_(False)
+
+
+def outlined_network(problem: Problem, model: str) -> nn.Module:
+    """A network of shapes alone, on torch's device `meta`, where nothing is computed: what its tensors take before there are
+    any. With weights, on the CPU, where it cannot be built there."""
+    return outline(model, problem.num_classes, problem.image_size, problem.models)
 
 
 def parameters(network: nn.Module) -> Parameters:

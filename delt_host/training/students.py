@@ -26,6 +26,8 @@ from delt_host.store.resume import Checkpoint
 from delt_host.training.kept import put_back, state_of
 from delt_host.training.teachers import accuracy
 
+READINGS = 50  # of the loss, about, in a whole training: whoever reads it waits for the device
+
 
 @dataclass
 class Training:
@@ -64,9 +66,9 @@ def train_student(
     It takes the optimiser steps that the protocol gives a set of IPC images a class, however many there are; rates and tests go
     by epochs of such a set. A rate that was learned with the images is the base where the labels carry it.
     A `student` that is given goes on from its weights; `penalty` is added to every loss; `after_step` is called with the
-    student after every optimizer step. With a `checkpoint`, of this one training, it goes on after the epoch that was kept
-    last, to the same bits; what `penalty` and `after_step` remember themselves is not kept. RunError where the loss is no
-    longer finite.
+    student after every optimizer step. With a `checkpoint`, of this one training (`Checkpoint.part` where there are several),
+    it goes on after the epoch that was kept last, to the same bits, and one that is finished is not trained again; what
+    `penalty` and `after_step` remember themselves is not kept. RunError where the loss is no longer finite.
     """
     protocol, compute = problem.protocol, problem.compute
     checkpoint = checkpoint or Checkpoint(None)
@@ -92,6 +94,7 @@ def train_student(
         best, last, per_class, curve = (facts[name] for name in ("best", "last", "per_class", "curve"))
         if progress:
             progress(before, {"loss": curve["loss"][-1]})
+    unread: list[Tensor] = []
     batches = islice(_endless(labels, max(passes - 1, 0)), of_pass, None)
     for epoch in range(before, math.ceil(epochs)):
         student.train()
@@ -102,9 +105,9 @@ def train_student(
             group["lr"] = base * factor
         loss = torch.zeros(())
         with problem.isolated("dropout", called, epoch):
-            for number, drawn in islice(batches, min(an_epoch, wanted - steps)):
+            for number, batch in islice(batches, min(an_epoch, wanted - steps)):
                 of_pass = of_pass + 1 if number + 1 == passes else 1
-                batch, passes = drawn.to(compute.device, non_blocking=True), number + 1
+                passes = number + 1
                 optimizer.zero_grad(set_to_none=True)
                 loss = torch.zeros((), device=compute.device)
                 for part in _parts(batch, at_once):
@@ -125,26 +128,25 @@ def train_student(
                 if average is not None:
                     average.update(student)
                 steps += 1
-        value = float(loss)
-        if not math.isfinite(value):
-            raise RunError(f"training {model} diverged in epoch {epoch}; lower it: --set protocol.learning_rate=…")
-        curve["epoch"].append(epoch)
-        curve["loss"].append(value)
+        unread.append(loss)
         final = steps == wanted
+        due = not final and checkpoint.due
+        if final or due or epoch % max(int(epochs) // READINGS, 1) == 0:
+            _read(unread, epoch, curve, model)
         if final or protocol.tests(epoch, epochs):
             tested = (student if average is None else average.with_statistics_of(student)).eval()
             last, per_class = accuracy(tested, problem.view_normalization, problem.test, compute)
             best = max(best, last)
             curve["tested_epoch"].append(epoch)
             curve["accuracy"].append(last)
-        if not final and checkpoint.due and (state := state_of(networks, optimizer)):
+        if (due or (final and checkpoint.keeps)) and (state := state_of(networks, optimizer)):
             at = {"before": epoch + 1, "steps": steps, "passes": passes, "of_pass": of_pass}
             scores = {"best": best, "last": last, "per_class": per_class, "curve": curve}
             checkpoint.save(state[0], {**state[1], **at, **scores})
         if progress:
-            progress(1, {"loss": value})
+            progress(1, {"loss": curve["loss"][-1]})
     return Training(
-        student=student if average is None else average.network,
+        student=(student if average is None else average.network).eval(),
         last=last,
         best=best,
         per_class=per_class,
@@ -154,6 +156,17 @@ def train_student(
         seconds=checkpoint.spent + time.perf_counter() - began,
         curve=curve,
     )
+
+
+def _read(unread: list[Tensor], epoch: int, curve: dict[str, list[float]], model: str) -> None:
+    """The losses of the epochs up to this one, from the device into the curve. RunError where one is not finite."""
+    for value in torch.stack(unread).tolist():
+        now = epoch + 1 - len(unread)
+        if not math.isfinite(value):
+            raise RunError(f"training {model} diverged in epoch {now}; lower it: --set protocol.learning_rate=…")
+        curve["epoch"].append(now)
+        curve["loss"].append(value)
+        unread.pop(0)
 
 
 class Average:

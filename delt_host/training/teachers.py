@@ -8,6 +8,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from delt_host.basics import batching
+from delt_host.basics.accelerator import moved
 from delt_host.basics.ahead import ahead
 from delt_host.basics.compute import Compute
 from delt_host.basics.errors import RunError
@@ -68,12 +70,13 @@ def accuracy(
 
     A class without images has accuracy NaN.
     """
-    right = []
-    chunks = torch.arange(len(split)).split(500)
-    for chunk, pixels in zip(chunks, ahead(map(split.read, chunks)), strict=True):
-        images = normalization.normalize(pixels.to(compute.device)).contiguous(memory_format=torch.channels_last)
+    predicted = []
+    at_once = batching.in_one_pass(split.read(torch.tensor([0])).shape[-1])
+    for pixels in ahead(map(split.read, torch.arange(len(split)).split(at_once))):
+        (there,) = moved(compute.device, pixels)
+        images = normalization.normalize(there).contiguous(memory_format=torch.channels_last)
         with compute.autocast():
-            predicted = network(images).argmax(dim=1).cpu()
-        right.append(predicted == split.targets[chunk])
-    correct, classes = torch.cat(right).double(), range(int(split.targets.max()) + 1)
+            predicted.append(network(images).argmax(dim=1))
+    correct = (torch.cat(predicted).cpu() == split.targets).double()
+    classes = range(int(split.targets.max()) + 1)
     return 100 * float(correct.mean()), [100 * float(correct[split.targets == c].mean()) for c in classes]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +15,7 @@ from torch import Tensor
 
 from delt_host import Checkpoint, InputError, MemorySplit, RealData, RunError, Services, Split
 from delt_host.toolbox import INDEX, NO_SERVICES, check_classes, code_of, data_fingerprint, key_of, mean_and_std
+from delt_plugins.datasets import glance
 from delt_plugins.datasets.decode import BadImage, decode, decode_all
 from delt_plugins.datasets.index import Index, index
 from delt_plugins.datasets.levels import Levels
@@ -18,7 +23,10 @@ from delt_plugins.datasets.reading import ReadingReport
 
 KINDS = ("train", "test")
 IN_MEMORY = 4 * 1024**3  # bytes of decoded training and test images
-ONCE = 1024**3  # bytes of test images that stay in memory once they were read
+ONCE = 1024**3  # bytes of test images that stay in memory once they were read, at least
+SHARE = 1 / 16  # of the memory, likewise: networks on accelerators wait for files that are decoded
+GROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""What a container may have, which is less than the machine has."""
 LEVELS_SAMPLE = 100  # images of a split that say what 16 bits mean, likewise
 
 
@@ -118,7 +126,13 @@ def load_files(
     """
     needed = (len(train.paths) + len(test.paths)) * 3 * size**2
     load = _on_demand if needed > IN_MEMORY else _in_memory
-    splits, fingerprint, report = load(class_names, train, test, size, skip_bad_images, services, name, white, upright)
+    try:
+        splits, fingerprint, report = load(
+            class_names, train, test, size, skip_bad_images, services, name, white, upright
+        )
+    except glance.TooLong as error:
+        why = glance.why([*train.paths, *test.paths], error.seconds)
+        return glance.unread(name, class_names, size, train.targets, test.targets, notes, why)
     check_classes(name, class_names, *splits)
     mean, std = statistics or mean_and_std(splits[0])
     return RealData(name, tuple(class_names), size, mean, std, *splits, fingerprint, (*notes, *report.notes()))
@@ -136,12 +150,15 @@ def _on_demand(
     upright: bool,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
     report, splits = ReadingReport(levels=Levels(white), upright=upright), list[FileSplit]()
+    glance.check_indexing(train.paths, test.paths, services)
+    if skip_bad_images:
+        glance.check(_decoder(size, white, upright), [*train.paths, *test.paths], services.patience)
     parts: list[object] = [list(class_names), size, white, upright, code_of(decode_all)]
     for files, found in zip((train, test), _indexed(train, test, services, name), strict=True):
         paths, targets = files.paths, torch.tensor(files.targets)
         good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report, size)]
         found = found.at(torch.tensor(good, dtype=torch.int64))
-        kept = splits and len(good) * 3 * size**2 <= ONCE  # the test split
+        kept = splits and len(good) * 3 * size**2 <= max(ONCE, SHARE * _memory())  # the test split
         kind = OnceSplit if kept else FileSplit
         splits.append(kind([paths[i] for i in good], targets[good], size, found, report.levels, upright))
         parts += [targets[good].tolist(), found.digest()]
@@ -154,6 +171,15 @@ def _on_demand(
     return (splits[0], splits[1]), key_of(parts), report
 
 
+def _memory() -> int:
+    """Bytes of the machine, or of the container that this process is in; 0 where nobody says."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for limit in GROUP:
+        with suppress(OSError, ValueError):  # `max` is no number
+            found.append(int(limit.read_text(encoding="utf-8")))
+    return min(found, default=0)
+
+
 def _readable(path: str, report: ReadingReport, size: int) -> bool:
     try:
         decode(path, report, size)
@@ -161,6 +187,11 @@ def _readable(path: str, report: ReadingReport, size: int) -> bool:
         report.skipped.append(path)
         return False
     return True
+
+
+def _decoder(size: int, white: float, upright: bool) -> Callable[[str], object]:
+    """Decodes an image, to see how long it takes."""
+    return partial(_readable, report=ReadingReport(levels=Levels(white), upright=upright), size=size)
 
 
 def _in_memory(
@@ -174,6 +205,11 @@ def _in_memory(
     white: float,
     upright: bool,
 ) -> tuple[tuple[Split, Split], str, ReadingReport]:
+    try:
+        glance.check_indexing(train.paths, test.paths, services)
+    except glance.TooLong as error:
+        decoding = glance.seconds_of(_decoder(size, white, upright), [*train.paths, *test.paths])
+        raise glance.TooLong(error.seconds + decoding) from None
     indices = _indexed(train, test, services, name)
     content: list[object] = [size, white, upright, code_of(decode_all), *(each.digest() for each in indices)]
     decoded, report = _decoded((train, test), size, skip_bad_images, indices, content, services, name, white, upright)
@@ -223,8 +259,12 @@ def _decoded(
     if services.store is None:
         tensors, facts = work(Checkpoint(None))
     else:
+        inputs = {"content": content, "skip": skip_bad_images}
+        if not services.store.holds("decode", services.store.key("decode", inputs)):
+            every = [path for files in splits for path in files.paths]
+            glance.check(_decoder(size, white, upright), every, services.patience)
         try:
-            entry = services.store.resume("decode", {"content": content, "skip": skip_bad_images}, work, name)
+            entry = services.store.resume("decode", inputs, work, name)
             tensors, facts = entry.tensors, entry.facts
         except RunError as error:
             if not decoded:

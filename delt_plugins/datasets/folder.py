@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +18,7 @@ from delt_host import Dataset, InputError, RealData, Services
 from delt_host.toolbox import NO_SERVICES, TEST_SHARE, held_out
 from delt_plugins.datasets.decode import size_of
 from delt_plugins.datasets.files import Files, load_files
+from delt_plugins.datasets.glance import UNSEEN, listing_patience
 from delt_plugins.datasets.layout import layout_of
 from delt_plugins.datasets.walk import READ_SUFFIXES, PassedOver, folders_in, images_in
 
@@ -59,7 +62,8 @@ class ImageFolder(Dataset):
         within = None if self.follow_links else root
         layout, passed = layout_of(root, within), PassedOver()
         notes = [*layout.notes]
-        train, names = class_files(layout.train, passed, within)
+        patience = listing_patience(layout.train, services)
+        train, names = class_files(layout.train, passed, within, patience=patience)
         if layout.test is None:
             train, test = self._held_out(train, names, layout.train)
             every = len(train.paths) + len(test.paths)
@@ -68,7 +72,7 @@ class ImageFolder(Dataset):
                 f"{self.test_share:g} of each class by seed {self.test_seed} (dataset.test_share, dataset.test_seed)"
             )
         else:
-            test, test_names = class_files(layout.test, passed, within, names)
+            test, test_names = class_files(layout.test, passed, within, names, patience)
             _check_same(root, (layout.train.name, names), (layout.test.name, test_names))
             if self.test_share != TEST_SHARE:
                 notes.append(f"dataset.test_share is not used: {layout.test.name}/ is there to test with")
@@ -106,13 +110,18 @@ def _check_same(root: Path, *splits: tuple[str, Sequence[str]]) -> None:
 
 
 def class_files(
-    split: Path, passed: PassedOver, within: Path | None = None, known: Sequence[str] = ()
+    split: Path,
+    passed: PassedOver,
+    within: Path | None = None,
+    known: Sequence[str] = (),
+    patience: float = math.inf,
 ) -> tuple[Files, list[str]]:
     """The image files of a split's class folders, those in folders below included, and the class names in composed Unicode,
     sorted; what is no image is counted in `passed`. InputError for a class without images, and for two of one name.
 
     Symbolic links must lead to something `within` that folder, where it is given. Where classes are `known`, a folder without
-    images and of another name is none: it is left when images were moved into folders of their classes.
+    images and of another name is none: it is left when images were moved into folders of their classes. Class folders that are
+    not listed after so many seconds of `patience` are taken to have as many images as those before, `UNSEEN`.
     """
     found: dict[str, Path] = {}
     for folder in folders_in(split, passed):
@@ -126,7 +135,10 @@ def class_files(
         found[name] = folder
     if not found:
         raise InputError(f"{split} has no class folders")
-    images = {name: images_in(found[name], passed, within) for name in sorted(found)}
+    images, until = dict[str, list[str]](), time.perf_counter() + patience
+    for name in sorted(found):
+        late = images and time.perf_counter() > until
+        images[name] = [UNSEEN] * _mean(images) if late else images_in(found[name], passed, within)
     images = {name: files for name, files in images.items() if files or not known or name in known}
     for name, files in images.items():
         if not files:
@@ -135,6 +147,11 @@ def class_files(
             raise InputError(f"the class folder {found[name]} has no images ({READ_SUFFIXES}){said}")
     targets = [label for label, files in enumerate(images.values()) for _ in files]
     return Files([file for files in images.values() for file in files], targets), list(images)
+
+
+def _mean(images: Mapping[str, Sequence[str]]) -> int:
+    """How many images a class has, about."""
+    return max(round(sum(map(len, images.values())) / len(images)), 1)
 
 
 def alike(names: Sequence[str]) -> list[str]:
@@ -148,6 +165,7 @@ def alike(names: Sequence[str]) -> list[str]:
 
 def _own_size(paths: list[str]) -> int:
     """Of square images of one size; 0 for others."""
-    sizes = Counter(filter(None, map(size_of, paths[:: max(len(paths) // SAMPLE, 1)])))
+    sample = [path for path in paths[:: max(len(paths) // SAMPLE, 1)] if path != UNSEEN]
+    sizes = Counter(filter(None, map(size_of, sample)))
     (width, height), _ = sizes.most_common(1)[0] if sizes else ((0, 1), 0)
     return width if width == height and len(sizes) == 1 else 0

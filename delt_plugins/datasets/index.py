@@ -74,8 +74,8 @@ def index(
     `progress` is told how many more files are done. One that cannot be read is for decoding to name.
     """
     began = time.time()
-    folder = os.path.commonpath({os.path.dirname(file) for file in files}) if files else ""  # noqa: PTH120 - of a million names no objects are made
-    place = memory / digest(str(Path(folder).resolve()))[:KEY_LENGTH] if memory is not None else None
+    folder = _folder_of(files)
+    place = place_of(folder, memory) if memory is not None else None
     names = [os.fsencode(str(file)[len(folder) :]) for file in files]
     parts = [torch.tensor(some, dtype=torch.int64) for some in _each(_look, files)]
     looks = torch.cat(parts) if parts else torch.empty(0, 4, dtype=torch.int64)
@@ -109,6 +109,24 @@ def index(
     if done:
         remember()
     return Index(contents, looks)
+
+
+def place_of(folder: Path | str, memory: Path) -> Path:
+    """Where in the folder `memory` it is kept what the files of a folder are; nothing is there before they were looked at."""
+    return memory / digest(str(Path(folder).resolve()))[:KEY_LENGTH]
+
+
+def unknown(files: Sequence[str], memory: Path | None) -> list[str]:
+    """Those of one folder whose names nothing is remembered of; RunError where the memory cannot be read now."""
+    if memory is None:
+        return list(files)
+    folder = _folder_of([file for file in files if file])
+    there = set(_Memory.of(place_of(folder, memory)).names)
+    return [file for file in files if os.fsencode(file[len(folder) :]) not in there]
+
+
+def _folder_of(files: Sequence[Path | str]) -> str:
+    return os.path.commonpath({os.path.dirname(file) for file in files}) if files else ""  # noqa: PTH120 - of a million names no objects are made
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ class Ranked(Initializer):
         """Whether whole images are taken."""
         return self.patches == 1 and not self.cut
 
+    @property
+    def dtype(self) -> torch.dtype:  # type: ignore[override]
+        """Whole images are as they lie in the dataset; crops are resized, and so between levels."""
+        return torch.uint8 if self.whole else torch.float32
+
     def prepares(self, problem: Problem) -> list[Prepared]:
         return [true_class_scores(problem, self.zoom)] if self.whole else []
 
@@ -150,7 +155,7 @@ class Ranked(Initializer):
         before = (problem.image_size - crops.shape[-1]) // 2
         after = problem.image_size - crops.shape[-1] - before
         padded = F.pad(crops, (before, after, before, after))
-        return problem.teacher_logits(padded).softmax(dim=1)[:, label]
+        return problem.teacher_logits(padded).softmax(dim=1)[:, label].cpu()
 
 
 def draw_squares(rng: torch.Generator, count: int, height: int, width: int) -> Tensor:

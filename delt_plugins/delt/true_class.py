@@ -27,12 +27,12 @@ def true_class_scores(problem: Problem, zoom: bool = False) -> Prepared:
             problem.advance(done)
         left = torch.arange(done, len(train)).split(BATCH) if done < len(train) else ()  # an empty one would be a batch
         for indices, images in zip(left, ahead(map(train.read, left)), strict=True):
-            probabilities = problem.teacher_logits(problem.normalization.normalize(images)).softmax(dim=1)
+            probabilities = problem.teacher_logits(problem.normalization.normalize(images)).softmax(dim=1).cpu()
             scores[indices] = probabilities.gather(1, train.targets[indices, None])[:, 0]
             problem.advance(len(indices))
             if checkpoint.due:
                 checkpoint.save({"scores": scores[: int(indices[-1]) + 1]}, {})
         return {"scores": scores}
 
-    cost = Passes(problem.teacher.architecture, "forward", len(train))
+    cost = Passes(problem.teacher.architecture, "forward", len(train), min(len(train), BATCH))
     return Prepared("true-class-scores", score, (cost,), {"zoom": zoom}, size_bytes=lambda: 4 * len(train))

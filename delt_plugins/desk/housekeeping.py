@@ -151,7 +151,8 @@ def remove(item: Item, root: Path, if_damaged: bool = False) -> str:
             with held(item.path, root):
                 return ""
         if item.stage == UNFINISHED_STAGE or if_damaged:
-            name = item.path.name if item.stage == UNFINISHED_STAGE else f"{item.stage}-{item.path.name}"
+            own, *_part = item.path.name.split(".")
+            name = own if item.stage == UNFINISHED_STAGE else f"{item.stage}-{own}"
             with held(root / LOCKS / name, root):
                 if not if_damaged or _is_damaged(item):
                     files.remove(item.path)

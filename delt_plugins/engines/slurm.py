@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the stages are not waited for by whoever asks for another e
     from delt_plugins.engines.work import Description, Task
 
 
+WORTH_A_JOB = 100_000  # images through networks, forward and back: a minute or more
+
+
 class SlurmEngine(Engine):
     """Job arrays, each of all that waits for nothing else: groups first, then labels, then students.
 
@@ -34,8 +37,9 @@ class SlurmEngine(Engine):
     """Memory of a job."""
     at_once: int = Field(256, ge=1)
     """Jobs of an array that may run at the same time."""
-    per_job: int = Field(1, ge=1)
-    """Pieces that a job does, one after the other: a job needs some ten seconds before its first."""
+    per_job: int = Field(0, ge=0)
+    """Pieces that a job does, one after the other: a job needs some ten seconds before its first. 0: as many blocks of labels
+    as put 100,000 images through networks, forward and back, and one of everything else."""
     attempts: int = Field(3, ge=1)
     """How often a piece is submitted whose job leaves neither result nor reason."""
     executor: Literal["slurm", "local"] = "slurm"
@@ -79,7 +83,7 @@ class SlurmEngine(Engine):
         tasks = [task for task in tasks if task.entry not in store.failed]
         if not tasks:
             return []
-        loads = [tasks[first : first + self.per_job] for first in range(0, len(tasks), self.per_job)]
+        loads = loads_of(tasks, self.per_job)
         job_of = Job(description, str(store.root), store.checkpoint_every)
         jobs = executor.map_array(job_of, [[task.to_json() for task in load] for load in loads])
         nothing: list[Task] = []
@@ -110,6 +114,21 @@ class SlurmEngine(Engine):
         settings |= {f"slurm_{name}": value for name in ("partition", "account") if (value := getattr(self, name))}
         executor.update_parameters(**settings)
         return executor
+
+
+def loads_of(tasks: Sequence[Task], per_job: int) -> list[list[Task]]:
+    """What each job does of tasks that wait for nothing else, in their order: so many, or 0: as `SlurmEngine.per_job` says."""
+    if per_job:
+        return [list(tasks[first : first + per_job]) for first in range(0, len(tasks), per_job)]
+    loads: list[list[Task]] = []
+    for task in tasks:
+        last = loads[-1] if loads else []
+        blocks = bool(last) and {each.stage for each in (*last, task)} == {"relabel"} and task.passes > 0
+        if blocks and sum(each.passes for each in (*last, task)) <= WORTH_A_JOB:
+            last.append(task)
+        else:
+            loads.append([task])
+    return loads
 
 
 def _submitit() -> Any:

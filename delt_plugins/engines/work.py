@@ -42,6 +42,8 @@ class Task:
     entry: Name
     needs: tuple[Name, ...]
     """Entries that must be in the store before."""
+    passes: float = 0.0
+    """Images that go through a network meanwhile, forward and back; 0: nobody knows."""
 
     def __str__(self) -> str:
         return f"{self.stage} {self.row}, seed {self.seed}, part {self.part}"
@@ -135,8 +137,8 @@ def pieces(course: Course) -> list[tuple[Task, Step]]:
     for step in course.steps:
         part = counted[step.stage] = counted.get(step.stage, -1) + 1
         if step.travels:
-            needs = tuple(need.name for need in step.needs if need.travels or need.kept)
-            found.append((Task(step.stage, row, seed, part, step.name, needs), step))
+            needs = tuple(name for need in step.needs if need.travels or need.kept for name in need.names)
+            found.append((Task(step.stage, row, seed, part, step.name, needs, step.passes), step))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -12,8 +13,8 @@ from delt_host import (
     Distilled,
     Evaluation,
     Evaluator,
+    ImageReader,
     InputError,
-    MemorySplit,
     Problem,
     RealData,
     Split,
@@ -58,33 +59,43 @@ class Continual(Evaluator):
                 now, given = problem, taught.labels
             else:
                 now = problem.of_data(subset(problem.data, seen))
-                kept = torch.isin(distilled.targets, torch.tensor(seen)).nonzero().flatten()
-                given = taught.of(Distilled.of(distilled.read(kept), renumbered(distilled.targets[kept], seen)), now)
+                of_seen = Distilled.of_reader(OfClasses(distilled, seen), within(distilled.fingerprint, seen))
+                given = taught.of(of_seen, now)
+            checkpoint = problem.services.checkpoint.part(f"step {step}")
             curve["classes"].append(len(seen))
-            curve["accuracy"].append(train_student(now, given, self.model).last)
+            curve["accuracy"].append(train_student(now, given, self.model, checkpoint=checkpoint).last)
             problem.advance(problem.protocol.epochs // self.steps)
         accuracies = curve["accuracy"]
         scores = {"average": sum(accuracies) / len(accuracies), "last": accuracies[-1]}
         return Evaluation(scores, {"curve": curve, "order": [problem.class_names[label] for label in order]})
 
 
+class OfClasses(Split):
+    """The images of some classes, which are sorted and numbered anew, read from where they are."""
+
+    def __init__(self, images: ImageReader, classes: list[int]) -> None:
+        numbers = torch.tensor(classes)
+        self.images, self.places = images, torch.nonzero(torch.isin(images.targets, numbers)).flatten()
+        self.targets = torch.searchsorted(numbers, images.targets[self.places])
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.images.read(self.places[indices])
+
+
+def within(fingerprint: str, seen: list[int]) -> str:
+    """The fingerprint of some classes of what has one."""
+    return f"{fingerprint}/{','.join(map(str, seen))}"
+
+
 def subset(data: RealData, seen: list[int]) -> RealData:
     """The data of some classes, in their order."""
-
-    def part(split: Split) -> Split:
-        indices = torch.nonzero(torch.isin(split.targets, torch.tensor(seen))).flatten()
-        return MemorySplit(split.read(indices), renumbered(split.targets[indices], seen))
-
-    names = tuple(data.class_names[label] for label in seen)
-    fingerprint = f"{data.fingerprint}/{','.join(map(str, seen))}"
-    return RealData(
-        data.name, names, data.image_size, data.mean, data.std, part(data.train), part(data.test), fingerprint
+    return replace(
+        data,
+        class_names=tuple(data.class_names[label] for label in seen),
+        train=OfClasses(data.train, seen),
+        test=OfClasses(data.test, seen),
+        fingerprint=within(data.fingerprint, seen),
     )
-
-
-def renumbered(targets: Tensor, seen: list[int]) -> Tensor:
-    """Class indices as places in `seen`, which is sorted."""
-    return torch.searchsorted(torch.tensor(seen), targets)
 
 
 @hookimpl

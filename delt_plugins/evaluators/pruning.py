@@ -42,7 +42,10 @@ class Pruning(Evaluator):
         def penalty(student: nn.Module) -> Tensor:
             return self.sparsity * torch.stack([norm.weight.abs().sum() for norm in norms(student)]).sum()
 
-        dense = train_student(problem, taught.labels, self.network, penalty=penalty)
+        checkpoint = problem.services.checkpoint
+        dense = train_student(
+            problem, taught.labels, self.network, penalty=penalty, checkpoint=checkpoint.part("dense")
+        )
         masks = smallest_scales(dense.student, self.ratio)
         apply(dense.student, masks)
         pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.test, problem.compute)[0]
@@ -52,6 +55,7 @@ class Pruning(Evaluator):
             self.network,
             student=dense.student,
             after_step=lambda student: apply(student, masks),
+            checkpoint=checkpoint.part("slimmed"),
         )
         removed = sum(int((~mask).sum()) for mask in masks) / sum(len(mask) for mask in masks)
         scores = {"finetuned": again.last, "dense": dense.last, "pruned": pruned, "removed": 100 * removed}

@@ -148,12 +148,13 @@ class AugmentationRobust(Evaluator):
         leads = {}
         for name, protocol in augmentations(problem.protocol).items():
             setting = taught.under(protocol)
-            mine = train_student(setting.problem, setting.labels, self.model).last / 100
-            leads[name] = mine - self._random(problem.under(protocol), setting)
+            checkpoint = problem.services.checkpoint.part(name)
+            mine = train_student(setting.problem, setting.labels, self.model, checkpoint=checkpoint).last / 100
+            leads[name] = mine - self._random(name, problem.under(protocol), setting)
         beta = WEIGHT * leads["with"] + (1 - WEIGHT) * leads["without"]
         return Evaluation({"ars": robust_score(beta), **{f"lead-{name}": lead for name, lead in leads.items()}})
 
-    def _random(self, problem: Problem, taught: Taught) -> float:
+    def _random(self, name: str, problem: Problem, taught: Taught) -> float:
         """The same student's top-1, as a fraction, on random real images: once for all rows of a seed."""
 
         def train() -> dict[str, torch.Tensor]:
@@ -161,7 +162,9 @@ class AugmentationRobust(Evaluator):
             start = Real().initialize(plain, range(plain.num_classes))
             images = Distilled.of(start.images, plain.targets())
             plain = plain.with_student(problem.student)
-            accuracy = train_student(plain, taught.of(images, plain), self.model).last / 100
+            checkpoint = problem.services.checkpoint.part(f"random, {name}")
+            training = train_student(plain, taught.of(images, plain), self.model, checkpoint=checkpoint)
+            accuracy = training.last / 100
             return {"accuracy": torch.tensor(accuracy, dtype=torch.float64)}
 
         inputs: dict[str, Any] = {

@@ -64,7 +64,7 @@ class CrossArchitecture(Evaluator):
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
         scores, steps = {}, 0
         for model in self.models:
-            training = train_student(problem, taught.labels, model)
+            training = train_student(problem, taught.labels, model, checkpoint=problem.services.checkpoint.part(model))
             scores[model] = training.last
             steps = training.steps
             problem.advance(max(problem.protocol.epochs // len(self.models), 1))

@@ -35,18 +35,18 @@ class Mosaic(Form):
         return {"images": F.pad(units, (0, rest, 0, rest))}
 
     def decode(self, latents: Mapping[str, Tensor]) -> Tensor:
-        return enlarged(cells(latents["images"]).flatten(0, 1), latents["images"].shape[-1])
+        return enlarged(quarters(latents["images"]).flatten(0, 1), latents["images"].shape[-1])
 
     def pack(self, latents: Mapping[str, Tensor], normalization: Normalization) -> dict[str, Tensor]:
         return {"images": normalization.denormalize(latents["images"])}
 
-    def read(self, packed: Mapping[str, Tensor], indices: Tensor) -> Tensor:
-        units = packed["images"][indices // self.cells]
-        own = cells(units)[torch.arange(len(indices)), indices % self.cells]
+    def read(self, packed: Mapping[str, Tensor], cells: Tensor) -> Tensor:
+        units = packed["images"]
+        own = quarters(units)[torch.arange(len(units)), cells]
         return (enlarged(own.float() / 255, units.shape[-1]) * 255).round().to(torch.uint8)
 
 
-def cells(units: Tensor) -> Tensor:
+def quarters(units: Tensor) -> Tensor:
     """(U, 4, 3, H, H): the cells of units (U, 3, S, S), row by row, H = S // 2."""
     half = units.shape[-1] // ALONG
     whole = units[..., : ALONG * half, : ALONG * half].unflatten(-1, (ALONG, half)).unflatten(-3, (ALONG, half))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from delt_host import Checkpoint, Passes, Prepared, Problem
-from delt_host.toolbox import ahead, generator, random_views, recorded_inputs
+from delt_host.toolbox import ahead, generator, outlined_network, random_views, recorded_inputs, widest
 from delt_plugins.gvbsm.layer_moments import layers_of, moments, of_batch, patch_of
 
 Crop = Literal["pad", "resized", "none"]
@@ -64,8 +66,26 @@ def real_moments(problem: Problem, teacher: int, asked: Asked) -> Prepared:
 
     which = problem.teachers[teacher]
     of = f" of {which.called}" if len(problem.teachers) > 1 else ""
-    cost = (Passes(which.architecture, "forward", len(problem.data.train)),)
-    return Prepared(f"real-moments{of}", make, cost, {"of": which.fingerprint, **vars(asked)})
+    cost = (Passes(which.architecture, "forward", len(problem.data.train), asked.batch),)
+    inputs = {"of": which.fingerprint, **vars(asked)}
+    return Prepared(
+        f"real-moments{of}", make, cost, inputs, size_bytes=partial(size_bytes, problem, which.architecture, asked)
+    )
+
+
+@torch.inference_mode()
+def size_bytes(problem: Problem, model: str, asked: Asked) -> int:
+    """What `real_moments` gives of a network takes."""
+    network = outlined_network(problem, model).eval()
+    image = torch.zeros(1, 3, problem.image_size, problem.image_size)
+    layers, total = layers_of(network), 0
+    with recorded_inputs(layers) as inputs:
+        network(image.to(next(network.parameters(), image).device))
+    for layer, x in zip(layers, inputs, strict=True):
+        places = math.prod(-(-side // patch) for side in x.shape[2:]) if (patch := patch_of(layer, asked.patch)) else 0
+        rows = isinstance(layer, nn.Conv2d) + asked.by_class * problem.num_classes
+        total += 2 * (x.shape[1] + places) * rows * torch.float32.itemsize
+    return total
 
 
 @torch.inference_mode()
@@ -76,9 +96,8 @@ def moments_of_batch(
     layers = layers_of(network)
     with recorded_inputs(layers) as inputs:
         network(images)
-    # (C, B). A product adds in one order on every device; autocast leaves float64 as it is. Apple's has none.
-    wide = torch.float32 if images.device.type == "mps" else torch.float64
-    members = F.one_hot(targets, classes).T.to(images.device, wide)
+    wide = widest(images.device)  # a product adds in one order on every device; autocast leaves float64 as it is
+    members = F.one_hot(targets, classes).T.to(images.device, wide)  # (C, B)
     found: dict[str, Tensor] = {}
     for place, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
         patch = patch_of(layer, asked.patch)

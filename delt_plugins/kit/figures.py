@@ -33,7 +33,17 @@ from delt_host import (
     Scheduler,
 )
 from delt_host.toolbox import build_model, isolated_rng
-from delt_host.workshop import Comparison, Latents, Row, check_start, median_seconds, peak_memory, recover_group, size
+from delt_host.workshop import (
+    Comparison,
+    Latents,
+    Packed,
+    Row,
+    check_start,
+    median_seconds,
+    peak_memory,
+    recover_group,
+    size,
+)
 from delt_plugins.kit import evaluator as of_evaluators
 from delt_plugins.kit.small import real_distilled, views_of
 
@@ -251,7 +261,7 @@ def _beside(problem: Problem, start: Any, comparison: Comparison) -> tuple[float
 def _before_and_after(problem: Problem, start: Any, after: Mapping[str, Tensor]) -> MemorySplit:
     before = _read(problem, start.images)
     every = torch.arange(problem.num_images)
-    made = problem.form.read(problem.form.pack(after, problem.normalization), every)
+    made = Packed.of(problem.form.pack(after, problem.normalization)).images(problem.form, every)
     return MemorySplit(torch.cat([before, made]), problem.targets().repeat(2))
 
 

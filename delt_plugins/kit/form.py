@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from delt_host import Form, Problem
-from delt_host.workshop import check_packed, packed_bytes
+from delt_host.workshop import Packed, check_packed
 from delt_plugins.kit.small import real_start
 
 NEAR = 16.0
@@ -45,12 +45,13 @@ def examine(form: Form, problem: Problem) -> None:
     assert any(each is not None for each in reached), f"{name}: no gradient passes through decode()"
     packed = form.pack({what: each.detach() for what, each in latents.items()}, problem.normalization)
     check_packed(form, packed, problem.num_units, problem.image_size)
-    raw, taken = problem.num_classes * problem.ipc * 3 * problem.image_size**2, packed_bytes(packed)
+    stored = Packed.of(packed)
+    raw, taken = problem.num_classes * problem.ipc * 3 * problem.image_size**2, stored.nbytes
     assert taken <= raw, (
         f"{name}: its units take {taken} bytes, more than {raw}, those of {problem.ipc} raw images a class"
     )
     order = torch.arange(problem.num_images).flip(0)
-    read, whole = form.read(packed, order), form.read(packed, order.flip(0))
-    assert torch.equal(read.flip(0), whole), f"{name}: read() does not give the images in the order of the indices"
+    read, whole = stored.images(form, order), stored.images(form, order.flip(0))
+    assert torch.equal(read.flip(0), whole), f"{name}: read() does not give each image from its own row"
     away = (whole.float() - problem.normalization.denormalize(decoded.detach()).float()).abs().mean()
     assert away < NEAR, f"{name}: read() is {float(away):.0f} grey levels away from what its latents decode to"

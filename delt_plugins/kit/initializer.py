@@ -38,6 +38,10 @@ def examine(initializer: Initializer, problem: Problem) -> None:
     few = replace(seen, ipc=1)
     with suppress(InputError):  # what does not suit these options, in words for whoever chose them
         check_start(initializer.initialize(few, every), few, len(every))
+    assert first.images.dtype == initializer.dtype, (
+        f"{name}: gives images of {first.images.dtype} and says {initializer.dtype}, which dry runs count; write "
+        f"dtype: ClassVar[torch.dtype] = {first.images.dtype}"
+    )
 
 
 def check_no_tests(initializer: Initializer, problem: Problem) -> None:

@@ -180,6 +180,7 @@ class _Labels:
         ran = Request.from_recipe(self.run / "experiment.toml").with_teachers(
             [t] if (t := places.pop("teacher")) else []
         )
+        ran = ran.model_copy(update={"compile": False})  # nothing is trained
         request = ran.updated(Request(**{key: value for key, value in places.items() if value}))
         registry = options.loaded(request.plugins, request.prefer)
         experiment = resolve(request, registry)

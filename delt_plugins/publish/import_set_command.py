@@ -165,7 +165,7 @@ def _ask_teacher(experiment: Experiment, data: RealData, found: Release, registr
     protocol = experiment.regimes[0].protocol.component
     problem = Problem(data, (teacher,), found.ipc, seed, protocol, experiment.compute, models)
     answers = [
-        problem.teacher_logits(problem.normalization.normalize(chunk)).argmax(dim=1)
+        problem.teacher_logits(problem.normalization.normalize(chunk)).argmax(dim=1).cpu()
         for chunk in found.pixels.split(500)
     ]
     agreed = 100 * float((torch.cat(answers) == found.targets).float().mean())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from delt_host import Initializer, InputError, Problem, RealData, Start, hookimpl
 from delt_plugins.publish.release import Release, read_release
@@ -31,14 +32,21 @@ class Imported(Initializer):
     """Whether tensors are whitened by the dataset's training images."""
 
     def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
-        found = self.read(problem.data)
+        # Read once, and mapped after that: the file would be gone through for every block of classes.
+        found = problem.remember("released", lambda: self._tensors(problem.data))
+        targets = found["targets"]
+        if (ipc := len(targets) // problem.num_classes) != problem.count:
+            raise InputError(f"{self.path} has {ipc} images of each class, {problem.count} are asked for (--ipc)")
+        chosen = torch.cat([(targets == label).nonzero().flatten() for label in classes])
+        labels = found["labels"][chosen] if "labels" in found else None
+        return Start(found["pixels"][chosen], labels, found.get("learning_rate"))
+
+    def _tensors(self, data: RealData) -> dict[str, Tensor]:
+        found = self.read(data)
         if found.sha256 != self.sha256:
             raise InputError(f"{self.path} has changed since it was imported; import it anew")
-        if found.ipc != problem.count:
-            raise InputError(f"{self.path} has {found.ipc} images of each class, {problem.count} are asked for (--ipc)")
-        chosen = torch.cat([(found.targets == label).nonzero().flatten() for label in classes])
-        labels = None if found.labels is None else found.labels[chosen]
-        return Start(found.pixels[chosen], labels, found.learning_rate)
+        made = {"pixels": found.pixels, "targets": found.targets, "labels": found.labels}
+        return {name: each for name, each in {**made, "learning_rate": found.learning_rate}.items() if each is not None}
 
     def read(self, data: RealData) -> Release:
         """The published set. InputError where it is none of these data."""

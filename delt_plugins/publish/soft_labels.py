@@ -24,7 +24,6 @@ from delt_host.workshop import (
     distillation_loss,
     draw_epoch,
     replay_batch,
-    replay_epoch,
 )
 from delt_host.workshop import Header as AnyHeader
 from delt_plugins.labels.packing import KEPT, unpack
@@ -235,8 +234,9 @@ def _reads_the_same(problem: Problem, distilled: Distilled, labels: Labels) -> b
 
 def _replayed(problem: Problem, distilled: Distilled, stored: Mapping[str, Tensor]) -> Iterator[Tensor]:
     """The answers to the batches of an epoch, as a reader finds them."""
-    first = 0
-    for batch in replay_epoch(problem, distilled, stored):
+    settings, first = ViewSettings.of(problem), 0
+    for step in range(settings.steps(len(distilled))):
+        batch = replay_batch(settings, distilled, stored, step)
         yield answers(stored, batch, first, problem.num_classes)
         first += len(batch.index)
 

@@ -13,7 +13,16 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from delt_host import Checkpoint, Current, Networks, Passes, Phase, Prepared, Problem
-from delt_host.toolbox import RealBatch, RealBatches, drawn_network, generator, isolated_rng, network_identity, siamese
+from delt_host.toolbox import (
+    RealBatch,
+    RealBatches,
+    drawn_network,
+    generator,
+    isolated_rng,
+    network_identity,
+    outlined_network,
+    siamese,
+)
 from delt_plugins.sources.fresh import Built
 
 
@@ -152,15 +161,27 @@ class Interpolated(_Training):
     """Epochs of each."""
 
     def prepares(self, problem: Problem) -> list[Prepared]:
-        cost = Passes(self.architecture(problem), "training", self.epochs * self._steps(problem) * self._batch(problem))
+        batch = self._batch(problem)
+        cost = Passes(self.architecture(problem), "training", self.epochs * self._steps(problem) * batch, batch)
         inputs = {
             "model": network_identity(self.architecture(problem), problem.models),
             "options": self.model_dump(mode="json", exclude={"experts", "model", "name"}),
         }
         return [
-            Prepared(f"expert {place + 1}", partial(self._expert, problem, place), (cost,), {**inputs, "expert": place})
+            Prepared(
+                f"expert {place + 1}",
+                partial(self._expert, problem, place),
+                (cost,),
+                {**inputs, "expert": place},
+                size_bytes=partial(self._size_bytes, problem),
+            )
             for place in range(self.experts)
         ]
+
+    def _size_bytes(self, problem: Problem) -> int:
+        """Of the weights at either end."""
+        state = outlined_network(problem, self.architecture(problem)).state_dict()
+        return 2 * sum(tensor.nbytes for tensor in state.values())
 
     def _batch(self, problem: Problem) -> int:
         return min(self.batch, len(problem.data.train))

@@ -30,20 +30,25 @@ from delt_host import (
     Squeezer,
 )
 from delt_host.toolbox import (
+    ahead,
+    apply_view,
     build_model,
     generator,
     isolated_rng,
+    moved,
     pretrained_model,
     pretrained_normalization,
     put_random_states,
+    random_matrices,
     random_states,
-    random_views,
 )
 
 LEAST_STEPS = 10
 """Of an epoch: ten epochs of it leave a ConvNet-3 at 61 % on 180 images of five of CIFAR-10's classes, of one step at 28 %."""
 LEAST_BATCH = 16
 """Images in a step, where an epoch would have fewer than `LEAST_STEPS`; less is noise to BatchNorm."""
+READINGS = 50
+"""Of the loss, about, in a whole training: whoever reads it waits for the device."""
 FEW_STEPS = 1000
 """Under so many in all, longer training is the first thing to try where a teacher ends poor."""
 
@@ -107,10 +112,12 @@ class Ordinary(Squeezer):
         )
         schedule = self._schedule(optimizer, steps)
         normalization, images_a_step = self.normalization(data), batch_size * self.sweeps
+        read_every, losses = max(steps * self.epochs // READINGS, 1), dict[str, float]()
         found, done = checkpoint.load(), 0
         if found:
             done = _restore(found, model, optimizer, schedule)
             progress(done * images_a_step, {})
+        read = done
         if done % steps == 0:  # a checkpoint of an epoch's end may be all that is left of its snapshot
             yield Snapshot(done // steps, model)
         for epoch in range(done // steps, self.epochs):
@@ -121,24 +128,28 @@ class Ordinary(Squeezer):
             with isolated_rng(self.seed, "squeeze", "dropout", epoch):
                 if found and done % steps:
                     _restore_rng(found[0], rng)
-                for step in range(done % steps, steps):
-                    batch = order[step * batch_size : (step + 1) * batch_size]
-                    pixels = data.train.read(batch).to(compute.device).float() / 255
-                    images = normalization.normalize(random_views(pixels, rng, self.crop, flip=self.flip)).contiguous(
+                left = range(done % steps, steps)
+                batches = [order[step * batch_size : (step + 1) * batch_size] for step in left]
+                for step, batch, images_read in zip(left, batches, ahead(map(data.train.read, batches)), strict=True):
+                    drawn = random_matrices(rng, batch_size, data.image_size, self.crop, flip=self.flip)
+                    pixels, targets, rows, columns = moved(
+                        compute.device, images_read, data.train.targets[batch], *drawn
+                    )
+                    images = normalization.normalize(apply_view(pixels.float() / 255, rows, columns)).contiguous(
                         memory_format=torch.channels_last
                     )
-                    targets = data.train.targets[batch].to(compute.device)
                     optimizer.zero_grad(set_to_none=True)
                     loss = self.gradients(model, images, targets, compute)
                     optimizer.step()
                     schedule.step()
                     if step % 10 == 9 or step == steps - 1:
-                        value = float(loss.detach())
-                        if value != value:
+                        if done + 1 - read >= read_every or done + 1 == steps * self.epochs:
+                            losses, read = {"loss": float(loss.detach())}, done + 1
+                        if not math.isfinite(losses.get("loss", 0.0)):
                             raise RunError(
                                 f"squeezing the teacher diverged in epoch {epoch}; lower it: --set teacher.learning_rate=…"
                             )
-                        progress((step % 10 + 1) * images_a_step, {"loss": value})
+                        progress((step % 10 + 1) * images_a_step, losses)
                     done += 1
                     if checkpoint.due:
                         _save(checkpoint, done, model, optimizer, rng)

@@ -14,6 +14,7 @@ class Noise(Initializer):
     """Independent standard normal pixels in normalised space."""
 
     source: ClassVar[str] = "SRe2L, recover scripts"
+    dtype: ClassVar[torch.dtype] = torch.float32
 
     def initialize(self, problem: Problem, classes: Sequence[int]) -> Start:
         shape, count = (3, problem.image_size, problem.image_size), problem.count

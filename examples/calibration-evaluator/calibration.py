@@ -25,7 +25,9 @@ class Calibration(Evaluator):
         return f"calibration of {self.model}"
 
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught) -> Evaluation:
-        student = train_student(problem, taught.labels, self.model, problem.observer.advance).student.eval()
+        checkpoint = problem.services.checkpoint  # a run that was killed goes on in the middle of the student
+        training = train_student(problem, taught.labels, self.model, problem.observer.advance, checkpoint=checkpoint)
+        student = training.student.eval()
         split, parts = problem.data.test, []
         for chunk in torch.arange(len(split)).split(500):
             images = problem.view_normalization.normalize(split.read(chunk).to(problem.compute.device))

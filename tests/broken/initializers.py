@@ -24,6 +24,12 @@ from delt_plugins.kit import small_problem
 # Initializers
 
 
+class OfNoise(Initializer):
+    """Those that keep the promise of what they give."""
+
+    dtype: ClassVar[torch.dtype] = torch.float32
+
+
 @breaks("draws from torch's global generator")
 class TorchGlobal(Initializer):
     def initialize(self, problem, classes):
@@ -49,20 +55,20 @@ class Clock(Initializer):
 
 
 @breaks("images comes out differently in another process")
-class SetOrder(Initializer):
+class SetOrder(OfNoise):
     def initialize(self, problem, classes):
         first = next(iter({f"name {nth}" for nth in range(64)}))
         return Start(noise(problem, classes) + int(first.split()[1]) / 64)
 
 
 @breaks("images comes out differently in another process")
-class ProcessId(Initializer):
+class ProcessId(OfNoise):
     def initialize(self, problem, classes):
         return Start(noise(problem, classes) + os.getpid() % 9999 / 9999)
 
 
 @breaks("images comes out differently in another process")
-class Unseeded(Initializer):
+class Unseeded(OfNoise):
     def initialize(self, problem, classes):
         with torch.random.fork_rng():
             return Start(noise(problem, classes) + torch.rand(1))
@@ -162,7 +168,7 @@ class Growing(Initializer):
 
 
 @breaks("it raised IndexError: tuple index out of range (")
-class NeedsTeacher(Initializer):
+class NeedsTeacher(OfNoise):
     def initialize(self, problem, classes):
         assert problem.teachers[0]
         return Start(noise(problem, classes))
@@ -187,7 +193,7 @@ class Misspelt(Initializer):
 
 
 @breaks("another result where what it remembers comes from the store")
-class Beside(Initializer):
+class Beside(OfNoise):
     def initialize(self, problem, classes):
         seen: list[int] = []
         problem.remember("mean", lambda: seen.append(1) or {"mean": torch.zeros(1)})
@@ -195,7 +201,7 @@ class Beside(Initializer):
 
 
 @breaks("depends on the option 'strength', which its key does not hold")
-class Unread(Initializer):
+class Unread(OfNoise):
     strength: float = 1.0
     """Strength."""
 
@@ -205,7 +211,7 @@ class Unread(Initializer):
 
 
 @breaks("depends on the option 'strength', which its key does not hold")
-class UnsaidInput(Initializer):
+class UnsaidInput(OfNoise):
     strength: float = 1.0
     """Strength."""
 
@@ -220,7 +226,7 @@ class UnsaidInput(Initializer):
 
 
 @breaks("images of another seed or set comes out differently after a first one than alone")
-class KeepsFirst(Initializer):
+class KeepsFirst(OfNoise):
     kept: ClassVar[dict[Any, torch.Tensor]] = {}
 
     def initialize(self, problem, classes):
@@ -245,7 +251,7 @@ class ChangesType(Initializer):
 
 
 @breaks("imports late_helper while it runs, which no key sees")
-class Late(Initializer):
+class Late(OfNoise):
     def initialize(self, problem, classes):
         import importlib
 

@@ -226,6 +226,7 @@ from delt_host.stages.host import Host
 from delt_host.contracts.observer import Observer
 from delt_host.plugins.registry import load_registry
 from delt_host.runs import folder
+from delt_host.runs.set_folders import SetFolders
 from delt_host.experiment.request import Request
 from delt_host.experiment.resolve import resolve
 from delt_host.stages import story
@@ -249,10 +250,10 @@ options = {"dataset.image_size": 8, "teacher.epochs": 1, "scheduler.iterations":
 experiment = resolve(Request(method=["delt"], ipc=1, seeds="1", set=options, control=[], regime=["hard"]), registry)
 host = Host(registry, Store(Path("store")), Observer())
 comparison = story.prepare_run(experiment, host)
-found = list(story.run(comparison))
 Path("run").mkdir()
-results = folder.results_of(comparison.experiment, comparison.problem, found, host)
-folder.write_run(Path("run").absolute(), results, found, comparison.experiment, comparison.problem, host)
+sets = SetFolders(Path("run").absolute(), ["delt"], host)
+found = list(story.run(comparison, sets.add))
+sets.write(folder.results_of(comparison.experiment, comparison.problem, found, host))
 assert not any(m.failure for m in found)
 for one, other in zip(before, seen(), strict=True):
     assert one == other, (one, other)

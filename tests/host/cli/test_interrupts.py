@@ -53,7 +53,9 @@ def test_an_interrupted_run_prints_what_is_finished(tmp_path: Path, number: sign
     assert (
         "finished so far:" in errors and "the same command goes on from there" in errors and "Traceback" not in errors
     )
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["experiment.toml"]
+    left = {path.relative_to(tmp_path / "made").as_posix() for path in (tmp_path / "made").glob("*/*/*.safetensors")}
+    assert left == {f"random-real/seed-0/{name}.safetensors" for name in ("distilled", "history")}, "as it was made"
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["experiment.toml", "random-real"]
     assert "unfinished" in delt_host("runs", ".", cwd=tmp_path).stdout
 
 

@@ -139,8 +139,16 @@ def test_programs_read_json_and_nothing_else(seen: str, place: Path) -> None:
         Path(results.pop("folder")) == place / "run" and len(results["rows"]) == 4 and "from the store" in done.stderr
     )
     assert results == json.loads((place / "run" / "results.json").read_text(), parse_constant=refuse)
-    steps = json.loads(run(*ROWS, *common, "--dry-run", cwd=place).stdout)
-    assert {step["stage"] for step in steps} == {"squeeze", "prepare", "initialize", "recover", "relabel", "evaluate"}
+    steps = json.loads(run(*ROWS, *common, "--dry-run", cwd=place).stdout)["steps"]
+    assert {step["stage"] for step in steps} == {
+        "squeeze",
+        "prepare",
+        "initialize",
+        "recover",
+        "pack",
+        "relabel",
+        "evaluate",
+    }
     assert {step["state"] for step in steps} == {"kept"} and sum(step["seconds"] for step in steps) == 0
     done = run("evaluate", "run", "-e", "cost", "--quiet", *common, cwd=place)
     scored = json.loads(done.stdout, parse_constant=refuse)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from delt_host import Form, InputError, Pixels, load
 from delt_host.cli import cli
+from delt_host.contracts.packed import Packed
 from delt_host.contracts.results import read_results
 from delt_host.experiment.experiment import Row
 from delt_host.experiment.request import Request
@@ -18,7 +19,7 @@ from delt_host.images.normalization import Normalization
 from delt_host.images.siamese import OPERATIONS, augment, draw, parse_strategy
 from delt_host.plugins.registry import load_registry
 from delt_host.recovery.history import load_history
-from delt_plugins.forms.mosaic import Mosaic, cells
+from delt_plugins.forms.mosaic import Mosaic, quarters
 
 NORMALIZATION = Normalization((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
@@ -32,7 +33,7 @@ def test_what_lies_in_the_file_reads_as_what_was_optimised_decodes(form: Form, s
     count = len(form.decode(latents))
     assert count == 2 * form.cells
     order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
-    seen = form.read(packed, order)
+    seen = Packed.of(packed).images(form, order)
     decoded = NORMALIZATION.denormalize(form.decode(latents))[order]
     assert seen.dtype == torch.uint8
     assert int((seen.int() - decoded.int()).abs().max()) <= 1  # whole numbers before the enlarging, or after
@@ -43,7 +44,7 @@ def test_the_cells_of_a_mosaic_are_its_quarters_row_by_row() -> None:
     unit[..., :4, 4:] = 1.0
     unit[..., 4:, :4] = 2.0
     unit[..., 4:, 4:] = 3.0
-    assert [float(cell.unique()) for cell in cells(unit)[0]] == [0.0, 1.0, 2.0, 3.0]
+    assert [float(cell.unique()) for cell in quarters(unit)[0]] == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_a_mosaic_keeps_the_order_of_its_images() -> None:

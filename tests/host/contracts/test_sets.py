@@ -1,10 +1,9 @@
-"""Sets as they are read: by slices, from what their form packed, mapped and not held."""
+"""Sets as they are read: by slices, from what their form packed, wherever it lies."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,16 @@ from safetensors.torch import load_file, save_file
 
 from delt_host import Distilled, DistilledSet, InputError, MemorySplit, Problem, load
 from delt_host.basics.errors import RunError
+from delt_host.contracts import packed as packed_sets
 from delt_host.contracts.form import Form, Pixels
-from delt_host.contracts.sets import check_packed, fingerprint_of
+from delt_host.contracts.packed import Packed, Piece, check_packed
+from delt_host.contracts.sets import fingerprint_of
 from delt_host.contracts.teacher import TEACHER_FILES as TEACHER
 from delt_host.recovery.history import HISTORY_FILES as HISTORY
 from delt_host.recovery.latents import Latents
 from delt_host.runs.distilled import SET_FILES as SET
 from delt_host.store.store import Store
+from delt_host.store.tensor_file import Held
 from delt_host.store.tensors import FileKind, Header
 from delt_plugins import publish
 from delt_plugins.controls.real import Real
@@ -32,7 +34,7 @@ def distilled_in(form: Form, problem: Problem) -> Distilled:
     """Random real images in a form."""
     problem = problem.in_form(form)
     latents = Latents.of(problem, Real().initialize(problem, range(10))).images
-    packed = form.pack(latents, problem.normalization)
+    packed = Packed.of(form.pack(latents, problem.normalization))
     return Distilled(
         form=form,
         packed=packed,
@@ -53,7 +55,7 @@ def test_a_set_is_gone_through_in_slices(problem: Problem, form: Form) -> None:
 def test_a_fingerprint_is_of_images_targets_and_the_form_with_its_options() -> None:
     images, targets = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2), torch.tensor([0, 1])
     found = {
-        fingerprint_of(form, {"images": pixels}, classes)
+        fingerprint_of(form, Packed.of({"images": pixels}), classes)
         for form, pixels, classes in [
             (Pixels(), images, targets),
             (Pixels(), images.flip(-1), targets),
@@ -71,36 +73,56 @@ def test_a_set_of_a_split_reads_it_and_holds_nothing() -> None:
     split = MemorySplit(images, torch.tensor([1, 0]))
     made = Distilled.of_reader(split, "its own")
     assert torch.equal(made.read(torch.tensor([1])), images[1:])
-    assert (made.fingerprint, made.size_bytes, made.packed, made.targets.tolist()) == ("its own", 24, {}, [1, 0])
+    assert (made.fingerprint, made.size_bytes, made.packed, made.targets.tolist()) == ("its own", 24, None, [1, 0])
 
 
-def mapped(file: Path, tensor: torch.Tensor) -> bool:
-    """Whether the tensor lies where a file is mapped into this process."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if line.endswith(str(file)):
-            first, last = (int(place, 16) for place in line.split()[0].split("-"))
-            if first <= tensor.data_ptr() < last:
-                return True
-    return False
+def test_a_set_in_pieces_is_that_of_one_and_what_becomes_of_its_files_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.arange(9 * 192).view(9, 3, 8, 8).to(torch.uint8)
+    store, where = Store(tmp_path), [torch.tensor([7, 0, 3]), torch.tensor([1, 2, 4, 5]), torch.tensor([8, 6])]
+    for place, units in enumerate(where):
+        store.make("pack", {"piece": place}, lambda units=units: ({"images": images[units]}, {}))
+    opened = [store.open("pack", {"piece": place}) for place in range(3)]
+    packed = Packed([Piece(each.rows, units) for each, units in zip(opened, where, strict=True)])
+    assert (len(packed), packed.nbytes, packed.shape("images")) == (9, images.nbytes, (9, 3, 8, 8))
+    targets = torch.arange(9)
+    for most in (0, packed_sets.SMALL):
+        monkeypatch.setattr(packed_sets, "SMALL", most)
+        for places in ([], [3], [8, 0, 0, 5], list(range(9))):
+            assert torch.equal(packed.take(torch.tensor(places, dtype=torch.int64))["images"], images[places])
+        assert fingerprint_of(Pixels(), packed, targets) == Distilled.of(images, targets).fingerprint
+    with pytest.raises(IndexError):
+        packed.take(torch.tensor([9]))
+    place = store.place("pack", store.key("pack", {"piece": 1}))
+    place.unlink()
+    assert torch.equal(packed.take(torch.arange(9))["images"], images), "a small set is read once"
+    monkeypatch.setattr(packed_sets, "SMALL", 0)
+    packed = Packed([Piece(each.rows, units) for each, units in zip(opened, where, strict=True)])
+    assert torch.equal(packed.take(torch.tensor([3, 6]))["images"], images[[3, 6]])
+    with pytest.raises(RunError, match=f"{place} is gone since it was made or found; the same command makes it anew"):
+        packed.take(torch.tensor([1, 3]))
+    store.make("pack", {"piece": 1}, lambda: ({"images": images[where[1]]}, {"other": "facts, and so another header"}))
+    with pytest.raises(RunError, match=f"{place} is not what it was .another file has taken its place"):
+        packed.take(torch.tensor([1, 3]))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is mapped")
-def test_an_entry_and_a_file_are_mapped_not_read(problem: Problem, tmp_path: Path) -> None:
-    store, inputs = Store(tmp_path / "store"), {"what": "set"}
-    images = torch.zeros(16, 3, 64, 64, dtype=torch.uint8)
-    store.make("finish", inputs, lambda: ({"images": images}, {}))
-    entry = store.read("finish", inputs)
-    assert entry is not None
-    file = store.place("finish", entry.key)
-    assert mapped(file, entry.tensors["images"])
-    made = Distilled.of(images, torch.zeros(16, dtype=torch.int64))
-    DistilledSet(made, ("a",), problem.normalization).save(tmp_path / "set.safetensors")
-    loaded = load(tmp_path / "set.safetensors")
-    assert mapped(tmp_path / "set.safetensors", loaded.distilled.packed["images"])
+def test_pieces_that_are_packed_in_two_ways_are_none() -> None:
+    one, other = Held({"images": torch.zeros(2, 3, 4, 4)}), Held({"images": torch.zeros(2, 3, 8, 8)})
+    with pytest.raises(
+        RunError, match=r"packed some units as 'images' torch.float32 \[3, 4, 4\], and others as .*8, 8"
+    ):
+        Packed([Piece(one, torch.tensor([0, 1])), Piece(other, torch.tensor([2, 3]))])
+
+
+def test_a_damaged_entry_is_not_opened(tmp_path: Path) -> None:
+    store, inputs = Store(tmp_path), {"what": "set"}
+    entry = store.make("pack", inputs, lambda: ({"images": torch.zeros(16, 3, 64, 64, dtype=torch.uint8)}, {}))
+    file = store.place("pack", entry.key)
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert store.read("finish", inputs) is None, "its checksum is still looked at"
+    assert store.open("pack", inputs) is None
 
 
 @pytest.mark.parametrize("name", ["pixels", "mosaic"])
@@ -171,7 +193,7 @@ def test_what_a_form_breaks_is_named(packed: dict[str, torch.Tensor], said: str)
 
 def test_what_was_learned_beside_the_images_is_part_of_a_set() -> None:
     pixels, targets = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4)
-    packed = {"images": pixels}
+    packed = Packed.of({"images": pixels})
     labels = torch.eye(4)
     told = [
         fingerprint_of(Pixels(), packed, targets, learned) for learned in ({}, {"labels": labels}, {"labels": -labels})

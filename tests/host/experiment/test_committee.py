@@ -55,7 +55,7 @@ def test_a_committee_matches_and_labels_and_the_others_do_not_depend_on_it(tmp_p
     alone = run("alone", "-m", "delt", "--set", "matcher.weight=0.01", "--regime", "views", "--teacher", "convnet3")
     made = set((tmp_path / "store").glob("[!.]*/*")) - before
     stages = sorted(path.relative_to(tmp_path / "store").parts[0] for path in made)
-    assert stages == ["evaluate", "finish", "labels", "relabel"], (
+    assert stages == ["evaluate", "finish", "labels", "pack", "relabel"], (
         "only the control that was not in the first run: delt's own start"
     )
     assert both["delt"].headline == alone["delt"].headline

@@ -348,12 +348,19 @@ def test_without_augmentation_no_view_is_changed() -> None:
 
 
 @pytest.mark.usefixtures("with_teacher")
-def test_a_regime_that_fails_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Fkd, problem: Problem) -> object:
+@pytest.mark.parametrize("asked", ["bind", "label_bytes", "epochs"])
+def test_a_regime_that_fails_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """While it labels, and where it is to tell what that will take, which a dry run says."""
+
+    def broken(self: Fkd, *_given: object) -> object:
         raise ValueError("no luck")
 
-    monkeypatch.setattr(Fkd, "bind", broken)
+    monkeypatch.setattr(Fkd, asked, broken)
     comparison = comparison_of(tmp_path / "store", "views", "hard")
+    list(comparison.courses())
+    assert [*comparison.host.untold] == [f"{row.label}, views" for row in comparison.rows if asked != "bind"]
     prepared = story.prepare_run(comparison.experiment, comparison.host)
     told = {one.regime: (one.failure, one.evaluation is None) for one in story.run(prepared)}
     assert told["hard"] == ("", False)

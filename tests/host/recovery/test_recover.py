@@ -384,15 +384,15 @@ def test_assembly_blends_a_residual_of_the_start_back_in(problem: Problem) -> No
     assert torch.equal(pixels(assemble(start, plan, range(len(plan.groups)), zeros)), 0.25 * pixels(start))
 
 
-def test_residuals_share_what_was_recovered(digits: RealData, tmp_path: Path) -> None:
-    """Three rows that differ in the residual alone: one is recovered, and the blends lie between start and pixels."""
+def test_a_residual_blends_what_was_recovered_with_its_start(digits: RealData, tmp_path: Path) -> None:
+    """Before whole levels are kept: each residual is another entry."""
     command = "run --method delt --baseline delt,scheduler.residual=0.5 --control delt,scheduler=none --ipc 2 --seeds 1"
     options = ["scheduler.iterations=16", "teacher.epochs=1", "protocol.epochs=1"]
     sets = [part for option in options for part in ("--set", option)]
     out = tmp_path / "run"
     result = CliRunner().invoke(cli, [*command.split(), *sets, "--out", str(out)])
     assert result.exit_code == 0, result.output
-    assert len(list((tmp_path / "store" / "recover").iterdir())) == 1
+    assert len(list((tmp_path / "store" / "recover").iterdir())) == 2
     rows = ["delt-scheduler-none", "delt", "delt-scheduler.residual-0.5"]
     images = [load_file(out / row / "seed-0" / "distilled.safetensors")["images"].float() for row in rows]
     assert not torch.equal(images[0], images[1])

@@ -231,7 +231,7 @@ def test_an_interrupt_prints_what_is_finished_and_the_same_command_goes_on(tmp_p
 def test_a_dry_run_counts_what_runs_share_once(tmp_path: Path) -> None:
     small = ["-m", "cda", "--no-controls", "--seeds", "1", "--regime", "hard", "--set", "dataset.image_size=8"]
     small += ["--set", "scheduler.iterations=8"]
-    lines = json.loads(call("run", *small, "--ipc", "1,2", "-q", "--dry-run", "--json"))
+    lines = json.loads(call("run", *small, "--ipc", "1,2", "-q", "--dry-run", "--json"))["steps"]
     squeezed = [(line["what"], line["state"]) for line in lines if line["stage"] == "squeeze"]
     assert squeezed == [("ipc-1: convnet3", "missing"), ("ipc-2: convnet3", "shared")]
     assert [line["seconds"] > 0 for line in lines if line["stage"] == "squeeze"] == [True, False]

@@ -17,7 +17,7 @@ from delt_host.experiment.resolve import resolve
 from delt_host.plugins.registry import load_registry
 from delt_host.stages import story
 from delt_host.stages.course import Course
-from delt_host.stages.estimate import plan_run
+from delt_host.stages.estimate import ENTRY, plan_run
 from delt_host.stages.host import Host
 from delt_host.stages.step import Step, expected
 from delt_host.stages.stopwatch import Speed, Stopwatch
@@ -80,9 +80,9 @@ def test_blocks_are_steps_that_are_told_as_one(tmp_path: Path) -> None:
     assert [step.size_bytes() for step in labels] == [2 * EPOCH, 2 * EPOCH, EPOCH]
     assert set(labels) <= set(scores.needs), "a student waits for all of them"
     assert [sum(passes.images for passes in step.cost) for step in labels] == [40, 40, 20]
-    assert [work.stage for work in expected(course.steps)] == ["initialize", "relabel", "evaluate"]
+    assert [work.stage for work in expected(course.steps)] == ["initialize", "pack", "relabel", "evaluate"]
     (line,) = [each for each in plan_run(comparison, ASecondEach()) if each.stage == "relabel"]
-    assert (line.steps, line.work, line.seconds, line.bytes) == (3, "100 images", 100.0, 5 * EPOCH)
+    assert (line.steps, line.work, line.seconds, line.bytes) == (3, "100 images", 100.0, 5 * EPOCH + 3 * ENTRY)
     (measured,) = story.run(comparison)
     observer = comparison.host.observer
     assert isinstance(observer, Told) and observer.stages.count(("relabel", 5, "epochs")) == 1
@@ -132,6 +132,24 @@ def test_machines_share_the_blocks_of_one_student(tmp_path: Path) -> None:
         for name in there.made:
             store.admit(*name, there.export(*name))
     assert all(step.kept for step in course_of(comparison).steps)
+
+
+def test_a_student_elsewhere_is_sent_the_blocks_that_are_kept(tmp_path: Path) -> None:
+    """Of an interrupted run: the labels themselves beside the marks that they were made."""
+    comparison = comparison_of(tmp_path / "store", epochs=5)
+    for step in course_of(comparison).steps:
+        if step.stage != "evaluate":
+            step.entry()
+    (task,) = work.tasks(comparison)
+    assert [stage for stage, _ in task.needs].count("labels") == 3 and task.passes > 0
+    there, store = Store(tmp_path / "worker"), comparison.host.store
+    for stage, key in task.needs:
+        there.admit(stage, key, store.export(stage, key))
+    description = work.Description(work.recipe_of(comparison.experiment), threads=1)
+    worker = work.Worker(description, there, comparison.problem.data, comparison.problem.teachers)
+    there.made.clear()
+    worker.do(task)
+    assert [stage for stage, _ in there.made] == ["evaluate"], "no block is made again"
 
 
 def test_services_go_to_another_process() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import signal
@@ -215,15 +216,15 @@ def start(root: Path, store: Path | None = None) -> Process | subprocess.Popen[s
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], float]:
-    """The sets of a run that nobody killed, and its seconds."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], list[object], float]:
+    """The sets and scores of a run that nobody killed, and its seconds."""
     folder = tmp_path_factory.mktemp("whole")
     python("-c", "")  # the first command waits for what serves them
     began = time.monotonic()
     assert start(folder).wait(timeout=300) == 0
-    seconds, found = time.monotonic() - began, sets_of(folder)
-    assert len(found) == 2
-    return found, seconds
+    seconds, found, scores = time.monotonic() - began, sets_of(folder), scores_of(folder)
+    assert len(found) == 2 and scores
+    return found, scores, seconds
 
 
 def sets_of(root: Path) -> dict[str, str]:
@@ -238,19 +239,25 @@ def sets_of(root: Path) -> dict[str, str]:
     return found
 
 
+def scores_of(root: Path) -> list[object]:
+    """Every score, and by whom it is of what; not what was measured of the machine beside them."""
+    scores = json.loads((root / "made" / "results.json").read_text(encoding="utf-8"))["scores"]
+    return [[each[name] for name in ("row", "regime", "evaluator", "set", "student", "scores")] for each in scores]
+
+
 def moments() -> Iterator[tuple[str, int]]:
     """Every kind of step that a run takes towards its end, as a place in the store and the number of an operation on it: a
     stage begins, writes a checkpoint, and others over it, writes its result, and has written it."""
-    for stage in ("squeeze", "initialize", "recover", "relabel", "evaluate"):
+    checkpoints = {"squeeze": (1, 2, 3, 5, 9), "prepare": (1, 3), "recover": (1, 2, 3, 5, 9), "evaluate": (1, 3, 9)}
+    for stage in ("squeeze", "prepare", "initialize", "recover", "finish", "relabel", "evaluate"):
         yield f".locks/{stage}-", 1
-        if stage in ("squeeze", "recover"):
-            yield from ((".unfinished/", nth) for nth in (1, 2, 3, 5, 9))
+        yield from ((".unfinished/", nth) for nth in checkpoints.get(stage, ()))
         yield f"{stage}/.writing-", 2
         yield f".locks/{stage}-", 2
 
 
-def test_killed_at_each_kind_of_step_a_run_makes_the_same_images(
-    whole: tuple[dict[str, str], float], tmp_path: Path
+def test_killed_at_each_kind_of_step_a_run_makes_the_same_images_and_scores(
+    whole: tuple[dict[str, str], list[object], float], tmp_path: Path
 ) -> None:
     """By SIGKILL in a real process, one after the other on one store."""
     environment = {**os.environ, "DELT_HOST_STORE": str(tmp_path / "store")}
@@ -260,24 +267,24 @@ def test_killed_at_each_kind_of_step_a_run_makes_the_same_images(
         done = python(TESTS / "watched.py", under, nth, "kill", *command, cwd=tmp_path, env=environment)
         assert done.returncode == -signal.SIGKILL, f"never {nth} operations on {place}: {done.stderr}"
     assert start(tmp_path).wait(timeout=300) == 0
-    assert sets_of(tmp_path) == whole[0]
+    assert (sets_of(tmp_path), scores_of(tmp_path)) == whole[:2]
 
 
-def test_killed_at_random_moments_a_run_makes_the_same_images(
-    whole: tuple[dict[str, str], float], tmp_path: Path
+def test_killed_at_random_moments_a_run_makes_the_same_images_and_scores(
+    whole: tuple[dict[str, str], list[object], float], tmp_path: Path
 ) -> None:
     chance, kills = random.Random(0), 0
     while True:
         process = start(tmp_path)
         try:
-            _, said = process.communicate(timeout=chance.uniform(0.1, 0.3) * whole[1] if kills < 4 else 300)
+            _, said = process.communicate(timeout=chance.uniform(0.1, 0.3) * whole[2] if kills < 4 else 300)
             break
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             kills += 1
     assert process.returncode == 0, said
-    assert kills and sets_of(tmp_path) == whole[0]
+    assert kills and (sets_of(tmp_path), scores_of(tmp_path)) == whole[:2]
 
 
 def test_two_processes_on_one_store_do_the_work_once(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def test_real_images_and_the_training_of_networks_count_as_cost(problem: Problem
     cost = passes_of(
         problem, [group], DistributionMatching(real_batch=5, networks=Pool(steps=2, batch=7, model="wrn_16_2"))
     )
-    assert cost == (Passes("wrn_16_2", "pixels", 400 + 10 * 10 * 5), Passes("wrn_16_2", "training", 10 * 2 * 7))
+    expected = Passes("wrn_16_2", "pixels", 400 + 10 * 10 * 5), Passes("wrn_16_2", "training", 10 * 2 * 7)
+    assert [each[:3] for each in cost] == [each[:3] for each in expected]
 
 
 class AsksForTheSame(Matcher):

@@ -102,7 +102,7 @@ def test_longer_training_finds_the_first_labels_made(
 def test_the_teacher_is_given_a_few_hundred_views_at_a_time(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     distilled = distil(problem)
     whole = list(Labels(problem, distilled, Fkd()).epoch(0))
-    monkeypatch.setattr(labels_module, "ASKED_AT_ONCE", 10)
+    monkeypatch.setattr(batching, "in_one_pass", lambda _side: 10)
     for one, other in zip(whole, Labels(problem, distilled, Fkd()).epoch(0), strict=True):
         torch.testing.assert_close(one.answers, other.answers, atol=2e-3, rtol=2e-3)
 

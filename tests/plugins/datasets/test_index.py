@@ -310,6 +310,7 @@ def test_test_images_are_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
         data.train.read(torch.tensor([0]))
     assert len(decoded) == 4, "training images do not stay"
     monkeypatch.setattr(files_module, "ONCE", 0)
+    monkeypatch.setattr(files_module, "SHARE", 0)
     large = load(root)
     for _ in range(2):
         large.test.read(torch.tensor([0]))
@@ -333,3 +334,14 @@ def test_threads_that_decode_are_as_many_as_may_compute(tmp_path: Path, monkeypa
     finally:
         torch.set_num_threads(threads)
     assert asked == [3]
+
+
+@pytest.mark.parametrize("said", ["4096\n", "max\n", None], ids=["a limit", "no limit", "no such file"])
+def test_a_container_has_no_more_memory_than_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    if said is not None:
+        (tmp_path / "memory.max").write_text(said)
+    monkeypatch.setattr(files_module, "GROUP", (tmp_path / "memory.max",))
+    assert (files_module._memory() == 4096) == (said == "4096\n")
+    assert files_module._memory() >= 4096

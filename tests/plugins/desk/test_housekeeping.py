@@ -180,7 +180,7 @@ from delt_host.store.store import Store
 store, go = Store(Path(sys.argv[1]), lambda said: print(said, flush=True), checkpoint_every=0), Path(sys.argv[2])
 first = store.make("first", {}, lambda: ({"x": torch.arange(100)}, {}))
 def work(checkpoint):
-    checkpoint.save({"x": torch.ones(3)}, {})
+    checkpoint.part("one of several").save({"x": torch.ones(3)}, {})
     while not go.exists():
         time.sleep(0.02)
     assert first.tensors["x"].sum() == 4950

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -53,6 +53,7 @@ def test_a_broken_promise_is_one_sentence(thing: Any, said: str, shared: Problem
 class Right(Initializer):
     """Draws as it should, and remembers."""
 
+    dtype: ClassVar[torch.dtype] = torch.float32
     strength: float = 1.0
     """Of what is added."""
 

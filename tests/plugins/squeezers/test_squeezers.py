@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -156,7 +157,33 @@ def test_plain_momentum_under_a_rate_that_changes_by_epochs_at_most(
                     parameter -= rate * v.mul_(0.9).add_(gradient)
     first, last = (torch.cat([found[at][name].flatten() for name, _ in network.named_parameters()]) for at in (0, -1))
     there = torch.cat([parameter.flatten() for parameter in network.parameters()])
-    assert (last - there).norm() < 0.05 * (last - first).norm(), "but for rounding"
+    # Rounding alone makes a twentieth on some processors, a fourteenth on others; Nesterov's momentum makes two fifths.
+    assert (last - there).norm() < 0.15 * (last - first).norm(), "but for rounding"
+
+
+def test_the_next_batch_is_read_while_the_network_works_on_one(digits: RealData) -> None:
+    reading, step = threading.Semaphore(0), 0
+
+    class Told(MemorySplit):
+        def read(self, indices: Tensor) -> Tensor:
+            reading.release()
+            return super().read(indices)
+
+    class Waits(Ordinary):
+        def gradients(self, model: nn.Module, *given: Any) -> Tensor:
+            nonlocal step
+            step += 1
+            for _ in range({1: 2, 10: 0}.get(step, 1)):  # the batch after its own; in the first step both
+                assert reading.acquire(timeout=30), f"nothing is read during step {step}"
+            return super().gradients(model, *given)
+
+    few = MemorySplit(digits.train.read(torch.arange(160)), digits.train.targets[:160])
+    recipe: dict[str, Any] = {"model": "convnet3", "epochs": 1, "batch_size": 16}
+    data = dataclasses.replace(digits, train=Told(few.images, few.targets))
+    told = squeeze(data, Waits(**recipe), FP32, delt_models(), silent)
+    assert step == 10
+    whole = squeeze(dataclasses.replace(digits, train=few), Ordinary(**recipe), FP32, delt_models(), silent)
+    assert all(torch.equal(told.state[name], whole.state[name]) for name in whole.state)
 
 
 SMALL = ["--set", "dataset.image_size=8", "--set", "teacher.epochs=2", "-q"]
