@@ -44,7 +44,7 @@ class SetFolders:
         """`labels` are those of all rows, whose folders are named for them."""
         self.path, self.host = path, host
         self._names = folders(labels)
-        self._records = list[SetRecord]()
+        self._records: dict[tuple[str, int], SetRecord | None] = {}  # in the order in which they were made
         self._unwritten = list[_Made]()
 
     def add(self, course: Course) -> None:
@@ -53,6 +53,7 @@ class SetFolders:
         if not course.distils:
             return
         made = _Made(course.row.label, course.problem.seed, described(course), course.history)
+        self._records[made.label, made.seed] = None
         try:
             self._write(made)
         except (InputError, RunError):
@@ -60,16 +61,10 @@ class SetFolders:
 
     def write(self, results: Results) -> Results:
         """Write the results, which name the sets; they are returned as they were written. RunError where something cannot be
-        written: results are there without a set that cannot."""
-        failed: Exception | None = None
+        written."""
         for made in self._unwritten:
-            try:
-                self._write(made)
-            except (InputError, RunError) as error:
-                failed = error
-        results = write_results(self.path, results, self._records)
-        if failed is not None:
-            raise failed
+            self._write(made)
+        results = write_results(self.path, results, [record for record in self._records.values() if record])
         with suppress(OSError):  # what is not named means nothing
             for name in self._names.values():
                 remove_sets(self.path / name, but={self.path / record.folder for record in results.sets})
@@ -80,7 +75,8 @@ class SetFolders:
         with writing_to(self.path / name):
             folder = self._folder(name, made)
         fingerprint = made.described.distilled.fingerprint
-        self._records.append(SetRecord(row=made.label, set=made.seed, folder=folder, fingerprint=fingerprint))
+        record = SetRecord(row=made.label, set=made.seed, folder=folder, fingerprint=fingerprint)
+        self._records[made.label, made.seed] = record
 
     def _folder(self, name: str, made: _Made) -> str:
         """The set's folder in the run's, where it is written unless it is there already."""
