@@ -38,6 +38,7 @@ bench:  ## every stage against a plain reference, paired, and memory and bytes o
 	$(PYTHON) benchmarks/table.py --json docs/results/performance.json
 	$(PYTHON) benchmarks/loading.py
 	$(PYTHON) benchmarks/overhead.py
+	$(PYTHON) benchmarks/students.py
 	$(PYTHON) benchmarks/size.py build/size
 
 fix:  ## what lint can mend by itself

@@ -95,6 +95,15 @@ def test_every_hook_is_described_with_its_signature() -> None:
         assert described[hook] == f"def {hook}() -> dict[str, {gives}]"
 
 
+def test_pages_with_cifar10_figures_say_that_their_source_is_jpeg() -> None:
+    pages = {page: page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "results").glob("cifar10-*.md")}
+    pages |= {
+        page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", ROOT / "docs/results/paper-tables.md")
+    }
+    assert len(pages) > 5
+    assert [page.name for page, text in pages.items() if "#the-source-is-jpeg-already" not in text] == []
+
+
 def test_what_pages_name_is_there() -> None:
     """Files and modules of the house; after the path to a module, one name that it has."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *BENCHMARKS]

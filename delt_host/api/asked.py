@@ -5,25 +5,27 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from delt_host.api import resolving
 from delt_host.api.comparing import compared
+from delt_host.api.engines import engine_of, filled, refused, share_of_threads
 from delt_host.api.outlook import Outlook, outlook
 from delt_host.api.result import Result
 from delt_host.basics import compute
-from delt_host.basics.errors import InputError, RunError
+from delt_host.basics.errors import InputError
 from delt_host.basics.file_words import short_name
 from delt_host.basics.folder_names import slug
-from delt_host.basics.traces import told
 from delt_host.compare.lines import Point
 from delt_host.contracts.engine import Engine
 from delt_host.contracts.observer import Observer
 from delt_host.contracts.results import Results
-from delt_host.experiment.engines import engine_for
 from delt_host.experiment.experiment import Experiment
 from delt_host.experiment.request import Request
 from delt_host.experiment.resolve import resolve
+from delt_host.experiment.sets import sets_of
 from delt_host.experiment.sweep import Planned, points
 from delt_host.plugins.observers import with_others
 from delt_host.plugins.registry import Provided, Registry
@@ -61,8 +63,23 @@ class Former:
         return cls(Request.from_recipe(recipe, objects), out, out == recipe.parent)
 
     def put_over(self, said: Request) -> Request:
-        """With all that is said: in place of what a recipe says, or added to it where a run grows."""
+        """With all that is said: in place of what a recipe says, or added to it where a run grows. InputError for a goal that a
+        run which grows was not begun with."""
+        if said.resolve is not None or said.budget is not None:
+            return self._with_goal(said)
         return self.request.added_to(said) if self.grows else self.request.updated(said)
+
+    def _with_goal(self, said: Request) -> Request:
+        """With another number of sets to be decided on."""
+        if not self.grows:
+            return self.request.decided_anew().updated(said)
+        there, here = (sets_of(each.decided_anew()) for each in (self.request, self.request.updated(said)))
+        if (there.resolve, there.budget) != (here.resolve, here.budget):
+            raise InputError(
+                f"{self.out} was not begun with this --resolve and --budget, and no run decides by sets that were looked at: "
+                "choose another folder with --out, and what is in the store is used there"
+            )
+        return self.request.added_to(said)
 
 
 @dataclass(frozen=True)
@@ -93,18 +110,17 @@ class AskedRun:
         observers: Iterable[str] = (),
         store: Path | None = None,
         checkpoint_every: float = CHECKPOINT_EVERY,
+        workers: int = 1,
     ) -> AskedRun:
         """InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
-        name, done_by = _engine(engine, registry, address)
+        name, done_by = engine_of(engine, registry, address, workers)
+        request = request.model_copy(update={"threads": share_of_threads(request.threads, workers)})
         wanted = {each: registry.provider("observer", each) for each in observers}
         planned = tuple(points(request, registry))
         experiments = {each.name: _resolved(each, registry) for each in planned}
         objects = list(dict.fromkeys(each for experiment in experiments.values() for each in experiment.objects))
         if objects and name != "local":
-            raise InputError(
-                f"engine {name} sends descriptions, and objects of Python are none ({', '.join(objects)}): write them into a "
-                "file, name them as FILE.py:NAME, or leave the engine out"
-            )
+            raise InputError(refused(name, objects))
         request = request.model_copy(update={"objects": objects})
         there = store or default_store()
         return cls(request, planned, experiments, registry, done_by, name, wanted, there, checkpoint_every)
@@ -210,21 +226,31 @@ class AskedRun:
         new: bool,
     ) -> Result:
         host = Host(self.registry, kept, observer, path)
-        with place.taken(path, experiment, force=force, store=kept.root, new=new):
+        experiment = place.decided(path, experiment)
+        with place.taken(path, experiment, force=force, store=kept.root, new=new) as settle:
             sets = SetFolders(path, [row.label for row in story.rows_of(experiment)], host)
 
             def begin() -> story.Comparison:
+                if said := resolving.said_before(experiment, path):
+                    host.observer.note(said)
                 comparison = story.prepare_run(experiment, host)
                 check_images(path, comparison.problem.data)
-                self._fill(comparison, experiment.threads)
+                filled(self.engine, self.engine_name, comparison)
+                return comparison
+
+            def decide(comparison: story.Comparison, pilot: Results) -> story.Comparison:
+                found = resolving.decided(comparison, pilot, self.engine)
+                settle(replace(experiment, seeds=found.seeds, students=found.students, pilot=found.pilot))
+                comparison = replace(comparison, experiment=found)
+                filled(self.engine, self.engine_name, comparison)
                 return comparison
 
             def partly(results: Results, whole: bool) -> None:
                 unfinished(Result.of(results, path, registry=self.registry, interrupted=True), whole)
 
             host.observer = with_others(observer, self.observers, path)
-            comparison, results = compared(begin, sets.add, sets.write, host.observer, "run", partly)
-        return Result.of(results, path, comparison.problem.teachers, self.registry)
+            comparison, results = compared(begin, sets.add, sets.write, host.observer, "run", partly, decide)
+        return Result.of(results, path, tuple(chain(*comparison.teachers)), self.registry)
 
     def _store(self, observer: Observer) -> Store:
         return Store(self.store, observer.note, self.checkpoint_every, self.experiment.strict)
@@ -233,17 +259,6 @@ class AskedRun:
         for note in dict.fromkeys(note for experiment in self.experiments.values() for note in experiment.notes):
             observer.note(note)
 
-    def _fill(self, comparison: story.Comparison, threads: int) -> None:
-        """Have the engine do what it can. What nobody foresaw is its plugin's; what it sets of the process, Ray's is, stays."""
-        try:
-            self.engine.fill(comparison, threads)
-        except (InputError, RunError, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            whose = self.registry.provided["engine"].get(self.engine_name)
-            by, modules = (str(whose.plugin), [whose.plugin.module]) if whose else (self.engine_name, [])
-            raise RunError(f"engine of {by}: {told(error, modules)}") from error
-
 
 def _resolved(planned: Planned, registry: Registry) -> Experiment:
     """InputError with the run of a sweep that it is of."""
@@ -251,11 +266,3 @@ def _resolved(planned: Planned, registry: Registry) -> Experiment:
         return resolve(planned.request, registry)
     except InputError as error:
         raise InputError(f"{planned.name}: {error}" if planned.name else str(error)) from None
-
-
-def _engine(given: str | Engine, registry: Registry, address: str | None) -> tuple[str, Engine]:
-    """With its name; of one that is given itself, its class's."""
-    if isinstance(given, Engine):
-        offers = registry.provided["engine"].items()
-        return next((name for name, offer in offers if offer.thing is type(given)), type(given).__name__), given
-    return given.partition(",")[0], engine_for(given, registry, address)

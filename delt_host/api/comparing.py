@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from delt_host.contracts.observer import Observer
 from delt_host.contracts.results import Results
@@ -18,6 +18,8 @@ from delt_host.stages.story import Comparison
 Made = Callable[[Course], None]
 """Is told when the set of a row and seed is there."""
 Write = Callable[[Results], Results]
+Decide = Callable[[Comparison, Results], Comparison]
+"""Takes a run with its pilot's results, and gives it with as many sets and students as these call for."""
 Partly = Callable[[Results, bool], None]
 """Takes the results as far as there are some, and whether they are whole and could only not be written."""
 
@@ -29,29 +31,49 @@ def compared(
     observing: AbstractContextManager[Observer],
     made_by: MadeBy,
     partly: Partly,
+    decide: Decide | None = None,
 ) -> tuple[Comparison, Results]:
     """Measure everything of what `begin` prepares, and have it written.
 
+    A run that has not decided how many sets there are does its pilot first; what comes after finds that in the store.
     Interrupted, or where it fails, `partly` gets what is finished. It is not written: results are of a whole run.
     """
-    measurements: list[Measurement] = []
+    measured = _Measured()
     try:
         with observing as observer:
             comparison = begin()
-            host = comparison.host
-            experiment, problem = comparison.experiment, comparison.problem
-            for measurement in story.run(comparison, made):
-                observer.scored(measurement.score, measurement.distilled)
-                measurements.append(replace(measurement, distilled=None))  # nothing grows with rows and seeds
-            results = folder.results_of(experiment, problem, measurements, host, made_by)
+            if comparison.experiment.undecided and decide is not None:
+                measured.all_of(comparison, observer)
+                pilot = folder.results_of(comparison, measured.found, made_by, whole=False)
+                comparison = decide(comparison, pilot)
+            measured.all_of(comparison, observer, made)
+            results = folder.results_of(comparison, measured.found, made_by)
     except BaseException:
         with suppress(Exception):  # what went wrong is what counts
-            if measurements:
-                found = folder.results_of(experiment, problem, measurements, host, made_by, whole=False)
-                partly(found, False)
+            if measured.found:
+                partly(folder.results_of(comparison, measured.found, made_by, whole=False), False)
         raise
     try:
         return comparison, write(results)
     except BaseException:
         partly(results, True)
         raise
+
+
+@dataclass
+class _Measured:
+    """What was measured of a run so far."""
+
+    found: list[Measurement] = field(default_factory=list)
+    _told: set[tuple[object, ...]] = field(default_factory=set)
+    """The scores that the observer has heard of."""
+
+    def all_of(self, comparison: Comparison, observer: Observer, made: Made = lambda _course: None) -> None:
+        """Every step of a round; what was measured in a round before is measured again, and told once."""
+        self.found.clear()
+        for measurement in story.run(comparison, made):
+            score = measurement.score
+            if (which := folder.which(score)) not in self._told:
+                self._told.add(which)
+                observer.scored(score, measurement.distilled)
+            self.found.append(replace(measurement, distilled=None))  # nothing grows with rows and seeds

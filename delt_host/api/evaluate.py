@@ -6,21 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from delt_host.api import words
 from delt_host.api.asked import Unfinished
 from delt_host.api.comparing import compared
+from delt_host.api.engines import LOCAL, engine_of, filled, refused, share_of_threads
 from delt_host.api.result import Result
 from delt_host.api.telling import Kept, debugging, observer_of, reported
 from delt_host.api.words import Network, Part
 from delt_host.basics import compute
 from delt_host.basics.errors import InputError
 from delt_host.basics.folder_names import slug
+from delt_host.contracts.engine import Engine
 from delt_host.contracts.methods import Regime
 from delt_host.contracts.observer import Observer
-from delt_host.contracts.problem import Problem
 from delt_host.contracts.results import RESULTS_FILE, Results, read_results
 from delt_host.experiment.experiment import Experiment
 from delt_host.experiment.request import Request
@@ -51,6 +53,7 @@ def evaluate(
     compile: bool = False,
     threads: int | None = None,
     strict: bool = False,
+    workers: int = 1,
     store: str | Path | None = None,
     plugins: str | Sequence[str] | None = None,
     prefer: str | Sequence[str] | None = None,
@@ -69,7 +72,7 @@ def evaluate(
     >>> evaluate(result, evaluator=["diversity", "privacy"], students=3)
     """
     said = dict(locals())
-    for name in ("run", "store", "out", "quiet", "debug"):
+    for name in ("run", "workers", "store", "out", "quiet", "debug"):
         said.pop(name)
     path = (run.of_run or run.folder) if isinstance(run, Result) else Path(run).absolute()
     there = words.with_teachers(recipe_of(path, words.known(path)), path)
@@ -77,7 +80,7 @@ def evaluate(
     request = asked_of(there, words.request_of(said, given))
     told = observer_of(quiet, given.registry)
     place_of_store = Path(store).absolute() if store is not None else None
-    asked = AskedEvaluation.of(path, request, given.registry, place_of_store)
+    asked = AskedEvaluation.of(path, request, given.registry, place_of_store, workers)
     kept = Kept()
     with debugging(debug):
         try:
@@ -112,11 +115,21 @@ class AskedEvaluation:
     experiment: Experiment
     registry: Registry
     store: Path
+    engine: Engine
+    engine_name: str
 
     @classmethod
-    def of(cls, run: Path, request: Request, registry: Registry, store: Path | None = None) -> AskedEvaluation:
+    def of(
+        cls, run: Path, request: Request, registry: Registry, store: Path | None = None, workers: int = 1
+    ) -> AskedEvaluation:
         """InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
-        return cls(run, resolve(request, registry, makes_images=False), registry, store or default_store())
+        name, engine = engine_of(LOCAL, registry, workers=workers)
+        request = request.model_copy(update={"threads": share_of_threads(request.threads, workers)})
+        experiment = resolve(request, registry, makes_images=False)
+        if experiment.objects and name != LOCAL:
+            raise InputError(refused(name, experiment.objects))
+        engine.check(experiment.device)
+        return cls(run, experiment, registry, store or default_store(), engine, name)
 
     def run(self, observer: Observer, unfinished: Unfinished, out: Path | None = None) -> Result:
         """Do it, in `out` or a folder of the run's. Where it ends early `unfinished` gets what is finished.
@@ -136,7 +149,8 @@ class AskedEvaluation:
 
             def begin() -> story.Comparison:
                 comparison = story.prepare_run(experiment, host, saved=saved)
-                _note_others(run, comparison.problem)
+                _note_others(run, comparison)
+                filled(self.engine, self.engine_name, comparison)
                 return comparison
 
             def made(_course: Any) -> None:
@@ -150,21 +164,21 @@ class AskedEvaluation:
 
             with place.taken(path, experiment, "evaluate", sets=ours, store=kept.root):
                 comparison, results = compared(begin, made, write, observer, "evaluate", partly)
-        return Result.of(results, path, comparison.problem.teachers, self.registry, of_run=run)
+        return Result.of(results, path, tuple(chain(*comparison.teachers)), self.registry, of_run=run)
 
 
-def _note_others(run: Path, problem: Problem) -> None:
+def _note_others(run: Path, comparison: story.Comparison) -> None:
     """Say that labels come from others than the run's teachers, or scores from other images; a set that was imported comes from
     no run."""
     if not (run / RESULTS_FILE).exists():
         return
-    results = read_results(run)
+    results, problem = read_results(run), comparison.problem
     if results.data.fingerprint != problem.data.fingerprint:
         problem.observer.note(
             f"the images of {problem.data.name} are others than those of the run: do not compare the scores with the run's"
         )
     theirs = [teacher.fingerprint for teacher in results.teachers]
-    if theirs != [teacher.fingerprint for teacher in problem.teachers]:
+    if theirs != [teacher.fingerprint for teacher in chain(*comparison.teachers)]:
         problem.observer.note(
             "the labels are another teacher's than the run's: do not compare the scores with the run's"
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 
+from delt_host.api.resolving import foreseen
+from delt_host.basics.units import roughly
 from delt_host.contracts.engine import Engine, Local
 from delt_host.contracts.observer import Observer
 from delt_host.display import dry_run
 from delt_host.display.text import drawn
 from delt_host.experiment.experiment import Experiment
+from delt_host.spread.workers import Workers
 from delt_host.stages import estimate, footprint, story
 from delt_host.stages.host import Host
 from delt_host.stages.stopwatch import Stopwatch
@@ -111,7 +114,14 @@ def outlook(experiments: Mapping[str, Experiment], hosts: Mapping[str, Host], en
     untold = {f"{name}: {row}".removeprefix(": "): why for name, h in hosts.items() for row, why in h.untold.items()}
     unread = dict.fromkeys(each.problem.data.unread for each in outlined.values() if each.problem.data.unread)
     spread = not isinstance(engine, Local)
-    advice = (watch.by_rule, watch.busy, first.compute.compiling, estimate.shorter(lines, first, spread))
+    advice = (
+        foreseen(first) if first.undecided else "",
+        watch.by_rule,
+        watch.busy,
+        first.compute.compiling,
+        _shared(lines, engine),
+        estimate.shorter(lines, first, spread),
+    )
     return Outlook(
         first,
         tuple(lines),
@@ -122,6 +132,16 @@ def outlook(experiments: Mapping[str, Experiment], hosts: Mapping[str, Host], en
         watch.slowed,
         " ".join(unread),
     )
+
+
+def _shared(lines: Iterable[estimate.Upcoming], engine: Engine) -> str:
+    """How long workers take at the least, where there are any: each is as fast as one alone, and none ever waits."""
+    if not isinstance(engine, Workers):
+        return ""
+    stays = sum(line.seconds for line in lines if line.stage in ("squeeze", "check"))
+    shared = sum(line.seconds for line in lines) - stays
+    least = roughly(stays + shared / engine.count)
+    return f"{engine.count} workers side by side need {least} for it at the least, and each that much memory."
 
 
 def _observer(hosts: Mapping[str, Host]) -> Observer:

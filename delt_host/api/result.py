@@ -40,7 +40,7 @@ class Result:
     folder: Path
     """Where it was written, with the report; of an interrupted run, where it will be once the same call has gone on."""
     teachers: tuple[Teacher, ...] = ()
-    """Those of the run; none where it was read from its folder, and of a sweep."""
+    """Those of the run, of one seed of teachers after the other; none where it was read from its folder, and of a sweep."""
     registry: Registry | None = field(default=None, compare=False)
     """What was installed, and what was given as objects."""
     interrupted: bool = False
@@ -143,12 +143,13 @@ class Result:
         return folder.grid(found.distilled, len(found.class_names))
 
     def soft_labels(self, row: str, seed: int | None = None, teacher: Teacher | None = None) -> Tensor:
-        """(N, C) float32 logits that the run's first teacher, or another one, gives for the images of a row as they are.
+        """(N, C) float32 logits that the first teacher which the set was made with, or another one, gives for the images of a
+        row as they are.
 
         InputError where there is no teacher: of a run that was read from its folder, it is given.
         """
         found = self.set(row, seed)
-        asked = teacher or next(iter(self.teachers), None)
+        asked = teacher or self._teacher_of(int(found.about.get("seed", 0)))
         if asked is None:
             raise InputError("there is no teacher at hand: give one, as teacher=delt_host.squeeze(…)[0]")
         registry = self.registry or load_registry()
@@ -177,6 +178,12 @@ class Result:
         if len(found) != 1:
             raise unknown("row", label, self.rows)
         return found[0]
+
+    def _teacher_of(self, seed: int) -> Teacher | None:
+        """The first of those that the set of a seed was made with; None where none is at hand."""
+        number = next((score.teacher for score in self.results.scores if score.set == seed), 0)
+        records = zip(self.teachers, self.results.teachers, strict=False)
+        return next((teacher for teacher, record in records if record.seed == number), None)
 
     def _saved(self) -> SavedSets:
         """The sets of an evaluation lie in the folder of its run, which is the one around it if nobody says another."""

@@ -34,10 +34,14 @@ def run(
     ceiling_epochs: int | None = None,
     dataset: Any = None,
     ipc: int | Sequence[int] | None = None,
+    validate: float | None = None,
     teacher: Any = None,
     student: Network | Sequence[Network] | None = None,
     seeds: int | str | Sequence[int] | None = None,
     students: int | None = None,
+    teacher_seeds: int | None = None,
+    resolve: float | None = None,
+    budget: str | float | None = None,
     regime: str | Regime | Sequence[str | Regime] | None = None,
     initializer: Part | None = None,
     scheduler: Part | None = None,
@@ -53,6 +57,7 @@ def run(
     threads: int | None = None,
     strict: bool = False,
     stack: int | None = None,
+    workers: int = 1,
     engine: str | Engine = "local",
     address: str | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
@@ -79,7 +84,7 @@ def run(
 
     `recipe` is a file with the same keys, such as the experiment.toml of an earlier run; or an earlier run itself, as its
     folder or result: it grows, and what comes to it is computed alone. `set` has options by
-    ``STAGE.OPTION``. A run with objects says so: its recipe repeats nothing, and engines refuse it.
+    ``STAGE.OPTION``. A run with objects says so: its recipe repeats nothing, and engines and workers refuse it.
 
     Progress is shown, in a notebook as a notebook shows it, unless `quiet`; with `debug`, also the traceback of a plugin that
     fails. Nothing of the process is changed.
@@ -136,7 +141,7 @@ def _asked(arguments: Mapping[str, Any]) -> tuple[AskedRun, Observer, Path | Non
     out = said.pop("out")
     for name in ("force", "debug"):
         said.pop(name)
-    how = {name: said.pop(name) for name in ("engine", "address", "checkpoint_every")}
+    how = {name: said.pop(name) for name in ("engine", "address", "checkpoint_every", "workers")}
     store = said.pop("store")
     out = Path(out).absolute() if out is not None else None
     former, given = _former(recipe, out, said)

@@ -30,6 +30,7 @@ def squeeze(
     dataset: Any = None,
     teacher: Any = None,
     method: Row | Sequence[Row] | None = None,
+    validate: float | None = None,
     set: Mapping[str, Any] | None = None,
     device: str | None = None,
     precision: str | None = None,
@@ -104,6 +105,6 @@ class AskedTeachers:
         experiment = self.experiment
         host = Host(self.registry, Store(self.store, observer.note, strict=experiment.strict), observer)
         with compute.threads(experiment.threads), observer:
-            data = story.load_data(experiment.dataset, host)
+            data = story.load_data(experiment.dataset, host, validate=experiment.validate)
             for asked in which:
                 yield teachers.teacher_of(experiment, asked, data, host)

@@ -46,7 +46,6 @@ MEANT = {
     "bf16": "precision",
     "half": "precision",
     "dtype": "precision",
-    "workers": "threads",
     "num_workers": "threads",
     "jobs": "threads engine",
     "output": "out to",

@@ -106,6 +106,12 @@ dataset = DATA.option(
     type=Installed("dataset", shown="NAME[:PATH]"),
     help="digits (default), folder:PATH, cifar10, tiny-imagenet, …",
 )
+validate = DATA.option(
+    "--validate",
+    type=float,
+    metavar="SHARE",
+    help="Hold out this share of the training images (0.2), and score on them; test images are not looked at.",
+)
 ceiling = COMPARED.option("--ceiling", is_flag=True, help="A row for students trained on the whole real set.")
 ceiling_epochs = COMPARED.option("--ceiling-epochs", type=int, metavar="N", help="Epochs of that row (default 20).")
 device = COMPUTED.option("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps, xpu.")
@@ -121,11 +127,35 @@ students = SCORED.option(
     metavar="N",
     help="Students trained on each seed's set (default 1); a row's score is their mean.",
 )
+teacher_seeds = SCORED.option(
+    "--teacher-seeds",
+    type=int,
+    metavar="N",
+    help="Squeeze each teacher under so many seeds (default 1); sets take turns.",
+)
+resolve = SCORED.option(
+    "--resolve",
+    type=float,
+    metavar="POINTS",
+    help="As many seeds and students as tell differences from the control to ± POINTS, by a pilot of 3 sets of 2 students.",
+)
+budget = SCORED.option(
+    "--budget",
+    metavar="TIME",
+    help="2h, 1h30m: all that each run may take; without --resolve, as many seeds as fit.",
+)
 stack = COMPUTED.option(
     "--stack",
     type=int,
     metavar="N",
     help="Groups in one forward pass of recovery (default: 500 images up to 32 px, else 1 group).",
+)
+workers = COMPUTED.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Processes that do pieces side by side on this machine, each with its share of the threads.",
 )
 threads = COMPUTED.option(
     "--threads",

@@ -63,6 +63,7 @@ from delt_host.display import terminal
     help="digits (default), folder:PATH, cifar10, tiny-imagenet, …; several: a run on each.",
 )
 @DATA.option("--ipc", metavar="N|LIST", help="Images per class (default 10); 1,10,50: a run with each.")
+@options.validate
 @DATA.option("--skip-bad-images", is_flag=True, help="Leave out images that cannot be read, and count them.")
 @DATA.option(
     "--teacher",
@@ -85,8 +86,12 @@ from delt_host.display import terminal
 @SCORED.option("--evaluator", multiple=True, type=Installed("evaluator"), help="Evaluator of every row.")
 @SCORED.option("--seeds", metavar="N|LIST", help="How many seeds (default 3), or which: 0,1,2.")
 @options.students
+@options.teacher_seeds
+@options.resolve
+@options.budget
 @options.computing
 @options.stack
+@options.workers
 @COMPUTED.option(
     "--engine",
     metavar="NAME",
@@ -129,6 +134,7 @@ def command(
     out: Path | None,
     force: bool,
     checkpoint_every: float,
+    workers: int,
     engine: str,
     address: str | None,
     dry_run: bool,
@@ -159,7 +165,7 @@ def command(
         request = former.put_over(request)
         notes: list[str] = []
         registry = options.loaded(request.plugins, request.prefer, notes.append)
-        asked = AskedRun.of(request, registry, engine, address, observers, store, checkpoint_every)
+        asked = AskedRun.of(request, registry, engine, address, observers, store, checkpoint_every, workers)
     observer = observer_for(errors, quiet)
     for note in notes:
         observer.note(note)

@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from scipy.special import stdtrit  # what scipy.stats.t.ppf calls, and half a second faster to import
+from scipy.special import stdtrit
 
 from delt_host.basics.units import decimals
-from delt_host.compare.lines import lines
-from delt_host.contracts.results import Difference, Results
-
-CONFIDENCE = 0.95
-METHOD = "paired t over sets, 95 %"
-
-
-class Paired(NamedTuple):
-    """A difference over the sets that two rows have: one minus the other."""
-
-    mean: float
-    low: float
-    """Lower end of the 95 % confidence interval (Student's t over sets); NaN for a single set."""
-    high: float
-    sets: int
-
-
-def paired(mine: Mapping[int, float], others: Mapping[int, float]) -> Paired | None:
-    """The difference over common sets; None where there are none."""
-    deltas = [mine[number] - others[number] for number in sorted(mine.keys() & others.keys())]
-    if not deltas:
-        return None
-    mean, half = statistics.fmean(deltas), half_interval(deltas)
-    return Paired(mean, mean - half, mean + half, len(deltas))
+from delt_host.compare.intervals import CONFIDENCE, Compared, Interval, family
+from delt_host.compare.records import design_of, reference, tables
+from delt_host.contracts.results import Difference, Results, Spreads
 
 
 def half_interval(values: Sequence[float]) -> float:
@@ -45,38 +22,64 @@ def half_interval(values: Sequence[float]) -> float:
     return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def verdict(found: Paired, other: str, better: str = "higher", unit: str = "%", students: int = 1) -> str:
+def verdict(compared: Compared, other: str, better: str = "higher", unit: str = "%") -> str:
     """What can be told from it, e.g. `ahead of cda by 2.1 ± 0.6 (95 %, 3 seeds)`."""
-    seeds, digits = f"{found.sets} seed{'s' * (found.sets != 1)}", decimals(unit)
-    seeds += f" of {students} students" if students > 1 else ""
-    if found.sets < 2:
-        return f"{found.mean:+.{digits}f} to {other} ({seeds}: no spread to judge by)"
-    half = (found.high - found.low) / 2
-    if found.low > 0 or found.high < 0:
-        word = "ahead of" if (found.mean > 0) == (better == "higher") else "behind"
-        return f"{word} {other} by {abs(found.mean):.{digits}f} ± {half:.{digits}f} (95 %, {seeds})"
-    return f"no difference to {other} can be told: {found.mean:+.{digits}f} ± {half:.{digits}f} (95 %, {seeds})"
+    found, digits = compared.found, decimals(unit)
+    seeds, mean, half = counted(found), f"{found.mean:+.{digits}f}", f"{found.half():.{digits}f}"
+    if found.error == 0:
+        return f"no difference to {other}: the same score in each of {seeds}"
+    if math.isnan(found.error):
+        return f"{mean} to {other} ({seeds}{', alike' * (found.sets > 1 and found.degrees > 0)}: no spread to judge by)"
+    if found.low <= 0 <= found.high:
+        return f"no difference to {other} can be told: {mean} ± {half} (95 %, {seeds})"
+    word = "ahead of" if (found.mean > 0) == (better == "higher") else "behind"
+    alone = "" if compared.told else f" alone, but not told among {compared.rows} rows"
+    return f"{word} {other} by {abs(found.mean):.{digits}f} ± {half}{alone} (95 %, {seeds})"
+
+
+def counted(found: Interval) -> str:
+    """`3 seeds of 2 students, 2 seeds of teachers`, without what there is one of."""
+    said = f"{found.sets} seed{'s' * (found.sets != 1)}"
+    said += f" of {found.students} students" if found.students > 1 else ""
+    return said + (f", {found.teachers} seeds of teachers" if found.teachers > 1 else "")
 
 
 def compare(results: Results) -> tuple[Difference, ...]:
-    """Each method's differences to all other rows that were scored under a common set, by evaluator and within a regime."""
-    differences = []
-    for _, table in groupby(lines(results), lambda line: (line.evaluator.title, line.column)):
-        for line in (together := list(table)):
-            others = [other for other in together if other is not line and line.row.role == "method"]
-            for other in others:
-                found = paired(line.headline, other.headline)
-                if found is not None:
-                    evaluator, label = line.evaluator, other.row.label
-                    difference = Difference(
-                        row=line.row.label,
-                        other=label,
-                        regime=line.column,
-                        evaluator=evaluator.title,
-                        **found._asdict(),
-                        students=line.students,
-                        method=METHOD,
-                        sentence=verdict(found, label, evaluator.better, evaluator.unit, line.students),
-                    )
-                    differences.append(difference)
-    return tuple(differences)
+    """Each method's differences to all other rows, and every row's to the reference, by evaluator and within a regime.
+
+    Rows are held together by Holm's procedure where they are compared with one: with the reference, else with the method.
+    """
+    design, evaluators = design_of(results), {each.title: each for each in results.evaluators}
+    roles = {row.label: row.role for row in results.rows}
+    found = []
+    for (title, regime), rows in tables(results).items():
+        against, evaluator = reference(results, rows), evaluators[title]
+        families = {hub: family(rows, hub, design) for hub in rows if hub == against or roles[hub] == "method"}
+        for label in rows:
+            for other in rows if roles[label] == "method" else filter(None, (against,)):
+                hub = against if against in (label, other) else label
+                compared = families[hub or ""].get(label if hub == other else other)
+                if label == other or compared is None:
+                    continue
+                compared = compared if hub == other else compared.turned()
+                one = compared.found
+                difference = Difference(
+                    row=label,
+                    other=other,
+                    regime=regime,
+                    evaluator=title,
+                    split=results.split,
+                    mean=one.mean,
+                    low=one.low,
+                    high=one.high,
+                    sets=one.sets,
+                    students=one.students,
+                    teachers=one.teachers,
+                    p=one.p,
+                    told=compared.told,
+                    spreads=Spreads(set=one.spreads.set, student=one.spreads.student, teacher=one.spreads.teacher),
+                    method=one.method,
+                    sentence=verdict(compared, other, evaluator.better, evaluator.unit),
+                )
+                found.append(difference)
+    return tuple(found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from delt_host.basics.errors import InputError
 from delt_host.basics.units import decimals
 from delt_host.contracts.results import Difference, EvaluatorRecord, RegimeRecord, Results, RowRecord, Score
 
@@ -141,8 +142,19 @@ def not_measured(lines: Iterable[Line]) -> bool:
     return any(score.provenance != "measured" for line in lines for score in line.done)
 
 
+def check_one_split(runs: Iterable[Results]) -> None:
+    """InputError where some of these are scored on test images, and others on validation images."""
+    if len(splits := {results.split for results in runs}) > 1:
+        raise InputError(
+            f"some of the runs are scored on {' images, others on '.join(sorted(splits))} images, which no table compares: "
+            "name those with one --validate"
+        )
+
+
 def lines_over(points: Iterable[Point]) -> list[Line]:
-    """The lines of several runs, each with its run's point."""
+    """The lines of several runs, each with its run's point. InputError where not all are scored on one split."""
+    points = list(points)
+    check_one_split(point.results for point in points)
     return [replace(line, point=point.varied) for point in points for line in lines(point.results)]
 
 

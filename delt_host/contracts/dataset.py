@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ class RealData(Brief):
     train: Split
     """What teachers, initializers and matchers see."""
     test: Split
-    """What students and teachers are scored on, and nothing is chosen by."""
+    """What students and teachers are scored on, and nothing is chosen by; sealed where there is a `validation` split."""
     fingerprint: str
     """SHA-256 that changes when images, labels or class names change; part of every store key."""
     notes: tuple[str, ...] = ()
@@ -100,6 +100,18 @@ class RealData(Brief):
     unread: str = ""
     """Why nobody has looked at the images, in a sentence, where a dry run would have waited for that: classes and counts are
     known, about, and nothing else. Empty: they were looked at."""
+    validation: Split | None = None
+    """Training images that are held out, `--validate`: what is scored is scored on these, and `test` raises RunError."""
+
+    @property
+    def scored(self) -> Split:
+        """What students and teachers are scored on: the test images, or those of the training images that are held out."""
+        return self.test if self.validation is None else self.validation
+
+    @property
+    def split(self) -> Literal["test", "validation"]:
+        """Which of them `scored` is."""
+        return "test" if self.validation is None else "validation"
 
     @property
     def num_classes(self) -> int:
@@ -109,11 +121,11 @@ class RealData(Brief):
     @property
     def summary(self) -> str:
         """How much there is, in a line."""
-        return f"{self.num_classes} classes, {len(self.train)} training and {len(self.test)} test images"
+        return f"{self.num_classes} classes, {len(self.train)} training and {len(self.scored)} {self.split} images"
 
     def checked(self) -> RealData:
         """Itself; InputError where a class has no training image, or none to test with."""
-        check_classes(self.name, self.class_names, self.train, self.test)
+        check_classes(self.name, self.class_names, self.train, self.scored)
         return self
 
 

@@ -108,11 +108,11 @@ class Problem(Brief):
         return self.normalization
 
     @property
-    def test(self) -> Split:
-        """The test images as the protocol shows them to students."""
+    def scored(self) -> Split:
+        """The test images, or the validation images that are held out, as the protocol shows them to students."""
         first = self.protocol.test_images
-        test = FirstOfEach(self.data.test, first) if first else self.data.test
-        return Zoomed(test) if self.protocol.test_zoom else test
+        split = FirstOfEach(self.data.scored, first) if first else self.data.scored
+        return Zoomed(split) if self.protocol.test_zoom else split
 
     @property
     def num_classes(self) -> int:

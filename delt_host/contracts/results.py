@@ -62,7 +62,9 @@ class DataRecord(_Record):
     training_images: NonNegativeInt = 0
     """Of all classes, as they were read."""
     test_images: NonNegativeInt = 0
-    """Likewise."""
+    """Likewise; 0 where nobody looked at them."""
+    validation_images: NonNegativeInt = 0
+    """Of the training images those that were held out, and that scores are of: `--validate`; 0: scores are of test images."""
     notes: tuple[str, ...] = ()
     """Sentences on how it was read, such as images that were skipped."""
 
@@ -72,10 +74,12 @@ class TeacherRecord(_Record):
 
     name: str
     """What components ask for it by."""
+    seed: NonNegativeInt = 0
+    """Which of `--teacher-seeds` it is of: the sets that were made and labelled with it say the same as `teacher`."""
     architecture: str
     """Its model's name."""
     accuracy: Amount
-    """Top-1 on the dataset's test split, percent, 0 to 100; null where nobody measured it."""
+    """Top-1 on the images that scores are of, test or validation, percent, 0 to 100; null where nobody measured it."""
     dataset: str = ""
     """What it was trained or tested on."""
     image_size: PositiveInt
@@ -186,6 +190,8 @@ class Score(_Record):
     """The seed that starts and recovery were drawn from."""
     student: NonNegativeInt = 0
     """The seed of weights and views, beside that of the set; 0 is the set's own."""
+    teacher: NonNegativeInt = 0
+    """Which of `--teacher-seeds` the teachers are of that the set was made and labelled with, counted from 0."""
     split: Literal["test", "validation"] = "test"
     """The images that it was scored on."""
     scores: dict[str, Number]
@@ -196,6 +202,11 @@ class Score(_Record):
     """The evaluator's details, such as `per_class`, `epochs`, `steps`, `train_seconds` and `curve` of students."""
     recover_seconds: Amount = None
     """Of recovering this set, when it was computed; null where nobody wrote them down."""
+    set_seconds: Amount = None
+    """Of all that was made for this set up to its images, recovery among it; what rows share is in none. Null where nobody
+    wrote it down."""
+    seconds: Amount = None
+    """Of all that was made for this score alone: labels, a student. Null likewise."""
     key: str = ""
     """Of the scores in the store; empty where they are not kept."""
     failure: str = ""
@@ -217,8 +228,20 @@ class SetRecord(_Record):
     """SHA-256 of its images, as its file says: a set with another one is not what was scored."""
 
 
+class Spreads(_Record):
+    """Standard deviations of a difference, told apart; null where the run has too few to tell."""
+
+    set: Number = None
+    """From set to set of one teacher, students apart."""
+    student: Number = None
+    """From student to student of one set."""
+    teacher: Number = None
+    """From teacher to teacher."""
+
+
 class Difference(_Record):
-    """A row's headline scores minus another's, paired by set: for each row that is a method, with every other row."""
+    """A row's headline scores minus another's, paired by set: of each method with every other row, and of every row with the
+    reference, which is the first control, else the first baseline, else the first method."""
 
     row: str
     """Its `label`."""
@@ -240,6 +263,15 @@ class Difference(_Record):
     """How many sets both rows have."""
     students: PositiveInt = 1
     """How many students each set trains."""
+    teachers: PositiveInt = 1
+    """How many seeds of teachers the sets are spread over."""
+    p: Number = None
+    """Of the hypothesis that there is none, two-sided, by Student's t as the interval; null for one set."""
+    told: bool = False
+    """Whether it is told to be there: by Holm at 5 % over the rows that are compared with the reference in this regime;
+    where neither row is the reference, with the method `row`."""
+    spreads: Spreads = Spreads()
+    """Where it is from."""
     method: str
     """How the interval was made."""
     sentence: str
@@ -298,7 +330,8 @@ class Results(_Record):
     data: DataRecord
     """The real images."""
     teachers: tuple[TeacherRecord, ...]
-    """The first gives the normalisation, and is whom components ask that name none; there may be none."""
+    """Of one seed of teachers after the other: the first gives the normalisation, and the first of each is whom components ask
+    that name none; there may be none."""
     regimes: tuple[RegimeRecord, ...]
     """The columns of the table: what students are told."""
     evaluators: tuple[EvaluatorRecord, ...]
@@ -311,10 +344,27 @@ class Results(_Record):
     """Those of the rows that did not fail; the ceiling has none."""
     differences: tuple[Difference, ...]
     """What can be told of pairs of rows."""
+    pilot: NonNegativeInt = 0
+    """How many of the first sets, of each seed of teachers, decided how many sets and students there are (`--resolve`); their
+    own spread takes no part in intervals. 0: nobody looked."""
     environment: Environment
     """Where and with what the run was made."""
     plugins: tuple[PluginRecord, ...]
     """Those that are installed, whether the run used them or not."""
+
+    @property
+    def split(self) -> Literal["test", "validation"]:
+        """The images that scores are of."""
+        return "validation" if self.data.validation_images else "test"
+
+    @property
+    def scored_on(self) -> str:
+        """How many validation images scores are of, in a sentence; empty where they are of test images."""
+        held, share = self.data.validation_images, self.recipe.get("validate")
+        if not held:
+            return ""
+        percent = f"{100 * share:g} % of the training data, " if isinstance(share, float) else ""
+        return f"scored on {held} validation images ({percent}held out); test images were not looked at"
 
     def table(self) -> dict[str, Any]:
         """The document, of what JSON knows."""

@@ -50,7 +50,7 @@ class Teacher(Brief):
     recipe: dict[str, Any] = field(default_factory=dict)
     """How it was trained, JSON-able; empty where that is not known."""
     accuracy: float = float("nan")
-    """Top-1 in percent on the test split of `dataset`."""
+    """Top-1 in percent on the test split of `dataset`, or on its validation images (`--validate`)."""
     dataset: str = ""
     """What `accuracy` was measured on."""
     plugin: str = ""
@@ -224,8 +224,8 @@ def check_accuracy(teacher: Teacher, data: RealData, measured: float, advice: st
     else:
         why = suspects(teacher, data)
     raise InputError(
-        f"the teacher is near chance on {data.name}: top-1 {measured:.1f} % of {len(data.test)} test images, at least "
-        f"{limit:.1f} % is needed; {why}"
+        f"the teacher is near chance on {data.name}: top-1 {measured:.1f} % of {len(data.scored)} {data.split} images, "
+        f"at least {limit:.1f} % is needed; {why}"
     )
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from delt_host.basics.units import roughly
 from delt_host.contracts.observer import Work
 
 Alike = tuple[str, ...]
@@ -29,7 +30,10 @@ class Outlook:
         """What stages have taken that have run, and their work."""
 
     def expect(self, works: Sequence[Work]) -> None:
+        """All that is to come; where the first of it is the stage that runs, that is where the run is now."""
         self.ahead = list(works)
+        if works and self.now is not None and (works[0].stage, works[0].detail) == (self.now.stage, self.now.detail):
+            self.place = self.ahead.pop(0).place
         if not works:
             self.place = ""
 
@@ -88,16 +92,3 @@ class Outlook:
 def _alike(work: Work) -> tuple[Alike, ...]:
     """What goes at its pace, the likeliest first: stages alike, those of its name, all."""
     return (work.stage, work.like), (work.stage,), ()
-
-
-def roughly(seconds: float) -> str:
-    """A time to wait, no finer than anybody can know: `a few seconds`, `about 40 s`, `about 4 min`, `about 2 h 10 min`."""
-    if seconds < 10:
-        return "a few seconds"
-    if seconds < 55:
-        return f"about {10 * round(seconds / 10)} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"about {minutes} min"
-    hours, rest = divmod(10 * round(seconds / 600), 60)
-    return f"about {hours} h" + (f" {rest} min" if rest else "")

@@ -25,9 +25,9 @@ from rich.text import Text
 from delt_host.basics import escapes
 from delt_host.basics.errors import InputError
 from delt_host.basics.file_words import short_name
-from delt_host.basics.units import duration
+from delt_host.basics.units import duration, roughly
 from delt_host.contracts.observer import Observer, Work
-from delt_host.display.outlook import Outlook, roughly
+from delt_host.display.outlook import Outlook
 
 SHOWN_TERMS = 3
 REDRAWS = 0.1  # s between two drawings of the bar

@@ -12,12 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from delt_host.basics.file_words import short_name
-from delt_host.basics.units import duration, size
+from delt_host.basics.units import duration, size, spans
+from delt_host.compare.answers import answers
 from delt_host.compare.lines import Line, Point, lines_over, not_measured
 from delt_host.compare.naming import ABSENT, Naming, naming
 from delt_host.contracts.results import EvaluatorRecord, Results
 from delt_host.contracts.varied import value_shown
 
+FEW_ROWS = 3
+"""With more the sentences on all pairs are more than anybody reads: they are in results.json and on the page."""
 ROLE_STYLE = {"method": "bold", "baseline": "", "control": "dim", "ceiling": "dim"}
 
 
@@ -34,18 +37,38 @@ def show(console: Console, results: Results | Sequence[Point]) -> None:
     for title, chosen in found.items():
         for scores in _scores(f"{about(points)}{short_name(title)}", chosen):
             console.print(scores)
-        for row in _rows(chosen):
-            for sentence in _sentences(row, len(regimes) > 1):
+        rows = _rows(chosen)
+        for row in rows:
+            for sentence in _sentences(row, len(regimes) > 1, pairs=len(rows) <= FEW_ROWS):
                 console.print(f"  {sentence}", highlight=False)
+        if title == next(iter(found)):
+            for sentence in answered(points):
+                console.print(f"  {sentence}", highlight=False, markup=False)
         if any(line.steps for line in chosen):  # the others train nothing and cost next to nothing
             console.print(_costs(chosen))
             console.print(_students(chosen))
     for told in _regimes(points):
         console.print(f"  {told}", highlight=False, markup=False)
-    seeds = ", ".join(map(str, dict.fromkeys(seed for point in points for seed in point.results.recipe["seeds"])))
+    for told in dict.fromkeys(point.results.scored_on for point in points):
+        if told:
+            console.print(f"  {told[0].upper()}{told[1:]}.", highlight=False, markup=False)
+    seeds = spans(dict.fromkeys(seed for point in points for seed in point.results.recipe["seeds"]))
     if (students := max((line.students for own in found.values() for line in own), default=1)) > 1:
         seeds += f", each the mean of {students} students"
+    if any(line.row.image_bytes for own in found.values() for line in own):
+        console.print(
+            "  Sizes are of one set: its images, and + the labels that a regime stores beside them.", highlight=False
+        )
     console.print(f"  ± is the standard deviation over seeds {seeds}.", highlight=False, markup=False)
+
+
+def answered(points: Sequence[Point]) -> list[str]:
+    """What the table answers; of several runs, each behind what it varies."""
+    found = []
+    for point in points:
+        where = f"{_where(point.varied)}: " if point.varied and len(points) > 1 else ""
+        found += [where + sentence for sentence in answers(point.results)]
+    return found
 
 
 def about(points: Sequence[Point]) -> str:
@@ -60,7 +83,9 @@ def _regimes(points: Sequence[Point]) -> Iterator[str]:
     for point in points:
         for regime in point.results.regimes:
             protocol, relabeler = regime.protocol, short_name(regime.relabeler.get("name", ""))
-            epoch = "best epoch, chosen on the test set" if protocol.report == "best" else "last epoch"
+            epoch = (
+                f"best epoch, chosen on the {point.results.split} set" if protocol.report == "best" else "last epoch"
+            )
             told = f"{regime.name}: labels {relabeler}, protocol {protocol.title} [{protocol.fingerprint}], {epoch}."
             found.setdefault(told, []).append(point)
     for told, where in found.items():
@@ -92,14 +117,14 @@ def _columns(chosen: Iterable[Line]) -> list[str]:
     return list(dict.fromkeys(line.column for line in chosen))
 
 
-def _sentences(row: Sequence[Line], several: bool) -> list[str]:
-    """What can be told of a row, and why it failed where it did; with the regime where there are several."""
+def _sentences(row: Sequence[Line], several: bool, pairs: bool) -> list[str]:
+    """What can be told of a row and of `pairs`, and why it failed where it did; with the regime where there are several."""
     label, found = escape(": ".join(filter(None, _key(row[0])))), []
     if row[0].row.matched:
         found.append(f"{label}: {escape(row[0].row.matched)}")
     for line in row:
         under = f" under {escape(line.column)}" if several and line.column else ""
-        found += [f"{label}{under}: {escape(difference.sentence)}" for difference in line.differences]
+        found += [f"{label}{under}: {escape(each.sentence)}" for each in line.differences if pairs]
     failed: dict[str, list[str]] = {}
     for line in row:
         for failure in line.failures:
@@ -117,7 +142,8 @@ def _scores(heading: str, chosen: Sequence[Line]) -> list[Table]:
     title = f"{heading}: {score(chosen[0].evaluator)}" if any(columns) else heading
     tables = [_table(title, chosen, with_best=best and len(columns) == 1)]
     if best and len(columns) > 1:
-        tables.append(_table("best epoch, chosen on the test set", chosen, of_best=True))
+        split = next(score.split for line in chosen for score in line.scores)
+        tables.append(_table(f"best epoch, chosen on the {split} set", chosen, of_best=True))
     return tables
 
 
@@ -135,13 +161,24 @@ def _table(title: str, chosen: Sequence[Line], with_best: bool = False, of_best:
     names = naming(chosen)
     _named(table, names, chosen)
     table.add_column("role", no_wrap=True)
+    sizes = {line.row.image_bytes for line in chosen if line.done}
+    stored = bool(sizes - {0})
+    if apart := len(sizes) > 1:
+        table.add_column("images", justify="right", no_wrap=True)
+    elif stored:
+        table.title = f"{table.title}, images {size(*sizes)}"
     columns, shown = _columns(chosen), {}
-    for line in chosen:
-        summary = line.best if of_best else line.summary
-        shown[line.column, _key(line)] = summary.shown(line.digits)
     for column in columns:
-        width = max(len(text) for place, text in shown.items() if place[0] == column)
+        own = [line for line in chosen if line.column == column]
+        alike = len({line.label_bytes for line in own if line.done}) < 2
+        for line in own:
+            summary = line.best if of_best else line.summary
+            beneath = "" if alike or not line.done else f"\n+ {size(line.label_bytes)}"
+            shown[column, _key(line)] = summary.shown(line.digits) + beneath
         name = escape(column) or (score(chosen[0].evaluator) if len(columns) == 1 else "set")
+        if stored and column and alike:
+            name += f"\n+ {size(max(line.label_bytes for line in own))}"
+        width = max(len(text) for line in own for text in shown[column, _key(line)].split("\n"))
         table.add_column(name, justify="right", overflow="fold", min_width=width)
     if with_best:
         table.add_column("best epoch", justify="right")
@@ -150,7 +187,7 @@ def _table(title: str, chosen: Sequence[Line], with_best: bool = False, of_best:
         table.add_column("figure", no_wrap=True)
     for row in _rows(chosen):
         record = row[0].row
-        cells = [*map(escape, names.cells(row[0])), record.role]
+        cells = [*map(escape, names.cells(row[0])), record.role, *[size(record.image_bytes)] * apart]
         cells += [shown.get((column, _key(row[0])), ABSENT) for column in columns]
         cells += [row[0].best.shown(row[0].digits)] if with_best else []
         cells.append("/".join(dict.fromkeys(str(line.summary.n) for line in row)))
@@ -171,14 +208,13 @@ def _costs(chosen: Sequence[Line]) -> Table:
     table = Table(title="cost of one set", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     names = naming(chosen)
     _named(table, names, chosen)
-    for heading in ("image-its", "recover", "images"):
+    for heading in ("image-its", "recover"):
         table.add_column(heading, justify="right", no_wrap=True)
     for line, *_ in _rows(chosen):
         table.add_row(
             *map(escape, names.cells(line)),
             f"{line.row.cost.image_iterations:,}",
             duration(line.recover_seconds),
-            size(line.row.image_bytes),
             style=ROLE_STYLE[line.row.role],
         )
     return table
@@ -190,19 +226,19 @@ def _students(chosen: Sequence[Line]) -> Table:
     names = naming(chosen)
     for heading in (*names.headings("regime", short=True)[: len(names.points) + 1], "of"):
         table.add_column(escape(heading), overflow="fold")
-    for heading in ("labels", "steps", "train"):
+    for heading in ("steps", "train"):
         table.add_column(heading, justify="right", no_wrap=True)
-    alike: dict[tuple[str, ...], dict[tuple[int, int], list[Line]]] = {}
+    alike: dict[tuple[str, ...], dict[int, list[Line]]] = {}
     for line in chosen:
         if line.done:
             place = *names.point(line), line.column
-            alike.setdefault(place, {}).setdefault((line.label_bytes, line.steps), []).append(line)
+            alike.setdefault(place, {}).setdefault(line.steps, []).append(line)
     for place, groups in alike.items():
         most = max(map(len, groups.values()))
-        for (labels, steps), group in groups.items():
+        for steps, group in groups.items():
             named = ", ".join(line.row.label for line in group)
             of = named if len(group) < most else "every row" if len(groups) == 1 else "other rows"
             seconds = fmean(line.train_seconds for line in group)
-            table.add_row(*map(escape, place), escape(of), size(labels), f"{steps:,}", duration(seconds))
+            table.add_row(*map(escape, place), escape(of), f"{steps:,}", duration(seconds))
             most += len(group) == most  # of two that are as large, one is the others
     return table

@@ -46,7 +46,8 @@ class Table:
         for title in dict.fromkeys(line.evaluator.title for line in found):
             chosen = [line for line in found if line.evaluator.title == title]
             heading = f"{table.about(self.points)}{short_name(title)}: {table.score(chosen[0].evaluator)}"
-            parts += [f"<p><b>{html.escape(heading)}</b></p>", _scores(chosen), _sentences(chosen)]
+            said = table.answered(self.points) if chosen[0] is found[0] else []
+            parts += [f"<p><b>{html.escape(heading)}</b></p>", _scores(chosen), _sentences(chosen, said)]
         return "".join(parts)
 
 
@@ -65,11 +66,13 @@ def _cells(tag: str, texts: Sequence[str]) -> str:
     return f"<tr>{cells}</tr>"
 
 
-def _sentences(chosen: Sequence[Line]) -> str:
-    several = len({line.column for line in chosen}) > 1
+def _sentences(chosen: Sequence[Line], answers: Sequence[str]) -> str:
+    columns = {line.column for line in chosen}
+    pairs = len({(str(line.point), line.row.label) for line in chosen}) <= table.FEW_ROWS
     said = []
     for line in chosen:
-        under = f" under {line.column}" if several and line.column else ""
-        said += [f"{line.row.label}{under}: {difference.sentence}" for difference in line.differences]
+        under = f" under {line.column}" if len(columns) > 1 and line.column else ""
+        said += [f"{line.row.label}{under}: {each.sentence}" for each in line.differences if pairs]
         said += [f"{line.row.label} failed{under}: {failure}" for failure in line.failures]
+    said += answers
     return f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in said)}</ul>" if said else ""

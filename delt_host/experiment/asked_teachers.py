@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from delt_host.basics.errors import InputError
-from delt_host.basics.settings import word
+from delt_host.basics.settings import shown, word
 from delt_host.contracts.component import Asking, Component
 from delt_host.contracts.teacher import Teacher, Trained
 from delt_host.experiment.experiment import AskedTeacher, Named
@@ -60,6 +60,37 @@ def with_asked(
     if ready and len(ready) == len(made) and (changed := parts.set_for("teacher")):
         raise InputError(f"the teacher comes from {ready[0].origin}; teacher.{next(iter(changed))} cannot be set")
     return tuple(made.values())
+
+
+def check_teacher_seeds(count: int | None, teachers: Sequence[AskedTeacher], seeds: Sequence[int]) -> int:
+    """How many times each teacher is squeezed. InputError where there are fewer sets, and for teachers that cannot be, or of
+    whom two would be the same."""
+    if count is None or count == 1:
+        return 1
+    if count < 1:
+        raise InputError(f"--teacher-seeds must be at least 1, not {shown(count)}")
+    if count > len(seeds):
+        raise InputError(f"--teacher-seeds {count} needs {count} sets at least, one for each: --seeds is {len(seeds)}")
+    if not teachers:
+        raise InputError(f"--teacher-seeds {count} squeezes teachers, and --teacher none is given")
+    for teacher in teachers:
+        if not isinstance(teacher.made_by, Named):
+            raise InputError(
+                f"--teacher-seeds {count} squeezes each teacher {count} times, and {teacher.name} comes from {teacher.origin}"
+            )
+        if "seed" not in type(teacher.made_by.component).model_fields:
+            raise InputError(
+                f"--teacher-seeds {count} squeezes each teacher under {count} seeds, and the squeezer "
+                f"{teacher.made_by.name} of {teacher.name} has no option seed"
+            )
+    made = [each.with_seed(seed) for each in teachers for seed in range(count)]
+    for nth, one in enumerate(made):
+        if any(_same(one.made_by, other.made_by) for other in made[:nth]):
+            raise InputError(
+                f"with --teacher-seeds {count} two teachers would be the same, of {one.name}: teachers that differ in "
+                f"teacher.seed alone are to have seeds {count} apart at least"
+            )
+    return count
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import tomli_w
 
 from delt_host.basics.compute import Compute
+from delt_host.basics.durations import written
 from delt_host.basics.errors import InputError
 from delt_host.basics.file_words import short_name
 from delt_host.contracts.component import Component
@@ -55,6 +58,8 @@ class AskedTeacher:
     """The name of its network."""
     given_name: str = ""
     """The name that the recipe gives it; empty: it goes by its model's."""
+    seed: int = 0
+    """Which of the run's seeds of teachers it is of, counted from 0: this much is added to its squeezer's own."""
 
     @property
     def name(self) -> str:
@@ -73,6 +78,14 @@ class AskedTeacher:
             return {}
         table = self.made_by.table()
         return {"squeezer": table.pop("name"), **table}
+
+    def with_seed(self, seed: int) -> AskedTeacher:
+        """The same network trained from another seed; one that is trained already is what it is."""
+        if not isinstance(self.made_by, Named) or not seed:
+            return self
+        squeezer = self.made_by.component
+        another = squeezer.model_copy(update={"seed": getattr(squeezer, "seed", 0) + seed})
+        return dataclasses.replace(self, made_by=Named(self.made_by.name, another), seed=seed)
 
     def table(self) -> dict[str, Any]:
         """As a recipe file has it."""
@@ -180,6 +193,8 @@ class Experiment:
     precision: str
     students: int = 1
     """How many students each set trains; one more draws other weights, views and dropout."""
+    teacher_seeds: int = 1
+    """T: how many times each teacher is squeezed; the i-th set is made and labelled with those of seed i mod T."""
     stack: int = 0
     """Groups that recovery puts into one forward pass; 0: by the size of the images."""
     threads: int = 1
@@ -196,9 +211,32 @@ class Experiment:
     """The budget that all rows are brought to; None: each has its own."""
     ceiling_epochs: int = 0
     """Epochs of the student on the whole real set; 0: no such row."""
+    resolve: float | None = None
+    """The half width, in the evaluator's unit, to which differences from the reference are to be told; None: nobody says."""
+    budget: float | None = None
+    """Seconds that the run is to take at most; None: as many as it takes."""
+    pilot: int = 0
+    """How many of the first sets, of each seed of teachers, have decided how many sets and students there are; 0: none yet, or
+    nothing was to be decided."""
+    validate: float = 0.0
+    """The share of each class's training images that is held out, and scored on in place of test images; 0: none."""
     objects: tuple[str, ...] = ()
     """What was given as objects in Python, by kind and name: no recipe repeats it."""
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @cached_property
+    def teachers_by_seed(self) -> tuple[tuple[AskedTeacher, ...], ...]:
+        """The teachers of each seed of teachers; at least one."""
+        return tuple(tuple(each.with_seed(n) for each in self.teachers) for n in range(self.teacher_seeds))
+
+    def teacher_seed(self, seed: int) -> int:
+        """Which seed of teachers the set of a seed is made and labelled with."""
+        return self.seeds.index(seed) % self.teacher_seeds
+
+    @property
+    def undecided(self) -> bool:
+        """Whether its seeds and students are those of a pilot, which is to decide how many there are."""
+        return not self.pilot and (self.resolve is not None or self.budget is not None)
 
     @property
     def compute(self) -> Compute:
@@ -206,11 +244,26 @@ class Experiment:
 
     def table(self) -> dict[str, Any]:
         """The recipe file that repeats this run."""
-        plain = ("ipc", "seeds", "students", "device", "precision", "stack", "threads", "strict", "compile")
-        said = {name: getattr(self, name) for name in (*plain, "plugins", "prefer", "ceiling_epochs")}
+        plain = (
+            "ipc",
+            "seeds",
+            "students",
+            "teacher_seeds",
+            "device",
+            "precision",
+            "stack",
+            "threads",
+            "strict",
+            "compile",
+        )
+        said = {name: getattr(self, name) for name in (*plain, "plugins", "prefer", "ceiling_epochs", "validate")}
         return {
             **{name: list(value) if isinstance(value, tuple) else value for name, value in said.items()},
+            **({"seeds": None} if self.undecided else {}),
             "match": str(self.match) if self.match else None,
+            "resolve": self.resolve,
+            "budget": None if self.budget is None else written(self.budget),
+            "pilot": self.pilot or None,
             "objects": list(self.objects) or None,
             "dataset": self.dataset.table(),
             "teacher": [teacher.table() for teacher in self.teachers] or [NO_TEACHER],

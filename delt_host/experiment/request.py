@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -23,7 +24,17 @@ DEFAULT_SEEDS = 3
 MOST_SEEDS = 1000
 
 
-class Request(Numbers):
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # pydantic has a deprecated method of that name, which nobody calls
+
+    class Validated(Numbers):
+        """What is scored on."""
+
+        validate: float | None = None  # type: ignore[assignment]
+        """The share of each class's training images to hold out, and to score on in place of test images."""
+
+
+class Request(Validated):
     """What a recipe file or the command line says; both have the same keys. None and empty mean: not said."""
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +50,14 @@ class Request(Numbers):
     seeds: Any = None
     """How many, or which; see `parse_seeds`."""
     students: int | None = None
+    teacher_seeds: int | None = None
+    """How many times each teacher is squeezed; sets take turns."""
+    resolve: float | None = None
+    """The half width to which differences are to be told; a pilot decides how many sets and students that takes."""
+    budget: str | float | None = None
+    """What the run is to take at most: ``2h``, ``1h30m``, or seconds."""
+    pilot: int | None = None
+    """Of a run that has decided: how many of its first sets did."""
     method: list[str] = Field(default_factory=list)
     baseline: list[str] = Field(default_factory=list)
     control: list[str] | None = None
@@ -121,6 +140,11 @@ class Request(Numbers):
         said |= {"plugins": list(words.values()), "prefer": list(dict.fromkeys([*other.prefer, *self.prefer]))}
         said |= {flag: getattr(self, flag) or getattr(other, flag) for flag in ("ceiling", "strict", "compile")}
         return self.model_copy(update=said)
+
+    def decided_anew(self) -> Request:
+        """Without what says how many sets there are; nor how many students, where a pilot has decided on these."""
+        gone = {"seeds": None, "pilot": None, **({"students": None} if self.pilot else {})}
+        return self.model_copy(update=gone)
 
     def added_to(self, other: Request) -> Request:
         """This recipe of a run, or of a sweep, with what `other` says beside it: what it names of rows, regimes, evaluators and

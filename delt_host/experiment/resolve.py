@@ -21,12 +21,14 @@ from delt_host.contracts.dataset import RealData
 from delt_host.contracts.methods import Method
 from delt_host.contracts.services import Services
 from delt_host.contracts.teacher import Teacher
-from delt_host.experiment.asked_teachers import given_teachers, with_asked
+from delt_host.contracts.validation import check_share
+from delt_host.experiment.asked_teachers import check_teacher_seeds, given_teachers, with_asked
 from delt_host.experiment.columns import ColumnMaker, evaluators
 from delt_host.experiment.experiment import AskedTeacher, Budget, Experiment, Named
 from delt_host.experiment.parts import Parts
-from delt_host.experiment.request import Request, check_student_count, parse_seeds
+from delt_host.experiment.request import Request
 from delt_host.experiment.rows import PARTS, RowMaker
+from delt_host.experiment.sets import check_comparable, sets_of
 from delt_host.experiment.sweep import check_single
 from delt_host.plugins.registry import Plugin, Provided, Registry
 from delt_host.store.store import Store
@@ -70,14 +72,16 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     if request.stack:  # 0: by the size of the images
         _check_count("--stack", request.stack)
     compute = Compute.choose(request.device or "auto", request.precision or "auto", request.stack, request.compile)
-    seeds = parse_seeds(request.seeds)
+    sets = sets_of(request)
+    if (sets.resolve, sets.budget) != (None, None):
+        check_comparable([row.label for row in rows])
     return Experiment(
         dataset=parts.dataset,
         teachers=teachers,
         regimes=regimes,
         ipc=ipc,
-        seeds=seeds,
-        students=check_student_count(1 if request.students is None else request.students, seeds),
+        **sets._asdict(),
+        teacher_seeds=check_teacher_seeds(request.teacher_seeds, teachers, sets.seeds),
         rows=rows,
         evaluators=scorers,
         device=compute.device,
@@ -90,6 +94,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
         prefer=tuple(request.prefer),
         match=Budget.parse(request.match) if request.match else None,
         ceiling_epochs=epochs,
+        validate=check_share(request.validate or 0.0),
         objects=tuple(parts.objects),
         notes=(
             *((slow,) if threads > cores else ()),

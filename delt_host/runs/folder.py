@@ -19,7 +19,6 @@ from delt_host.basics.accelerator import device_name
 from delt_host.basics.errors import InputError, RunError, writing_to
 from delt_host.compare.differences import compare
 from delt_host.contracts.dataset import RealData
-from delt_host.contracts.problem import Problem
 from delt_host.contracts.reader import ImageReader
 from delt_host.contracts.results import RESULTS_FILE as RESULTS
 from delt_host.contracts.results import (
@@ -38,8 +37,8 @@ from delt_host.contracts.results import (
 from delt_host.experiment.experiment import Column, Experiment
 from delt_host.runs.place import PAGE_FILE, MadeBy
 from delt_host.stages.derived import derived
-from delt_host.stages.host import Host
 from delt_host.stages.measurement import Measurement, row_record
+from delt_host.stages.story import Comparison
 from delt_host.store import files
 
 GRID_IMAGES = 10  # of each class, in the order in which they joined
@@ -67,8 +66,8 @@ def check_nothing_lost(path: Path, results: Results) -> None:
     except InputError:
         return
     _check_same(path, former, results.data.fingerprint)
-    failed = {_place(score) for score in results.scores if score.failure}
-    if lost := sorted({score.row for score in former.scores if not score.failure and _place(score) in failed}):
+    failed = {which(score) for score in results.scores if score.failure}
+    if lost := sorted({score.row for score in former.scores if not score.failure and which(score) in failed}):
         raise RunError(
             f"failed: {', '.join(lost)}; {path} has their former scores, and is left as it was; the same command goes on"
         )
@@ -87,15 +86,14 @@ def _check_same(path: Path, former: Results, fingerprint: str) -> None:
         )
 
 
-def _place(score: Score) -> tuple[object, ...]:
+def which(score: Score) -> tuple[object, ...]:
+    """What a score is of, and by whom: no two of a run are alike in it."""
     return score.row, score.regime, score.evaluator, score.set, score.student, score.split
 
 
 def results_of(
-    experiment: Experiment,
-    problem: Problem,
+    comparison: Comparison,
     measurements: Sequence[Measurement],
-    host: Host,
     made_by: MadeBy = "run",
     whole: bool = True,
 ) -> Results:
@@ -103,23 +101,27 @@ def results_of(
 
     Scores that are worked out of others are made here, and told to the observer, where the run is `whole`.
     """
-    data, evaluators = problem.data, experiment.evaluators
+    experiment, data, host = comparison.experiment, comparison.problem.data, comparison.host
+    evaluators = experiment.evaluators
     rows: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         rows.setdefault(measurement.row.label, []).append(measurement)
     results = Results(
         made_by=made_by,
-        recipe=experiment.table(),
+        recipe={**experiment.table(), "seeds": list(experiment.seeds)},  # a pilot's recipe does not say them
         data=DataRecord(
             name=data.name,
             fingerprint=data.fingerprint,
             classes=data.num_classes,
             training_images=len(data.train),
-            test_images=len(data.test),
+            test_images=len(data.test) if data.validation is None else 0,
+            validation_images=len(data.validation) if data.validation is not None else 0,
             notes=data.notes,
         ),
         teachers=tuple(
-            TeacherRecord(name=each.called, **each.facts(), fingerprint=each.fingerprint) for each in problem.teachers
+            TeacherRecord(name=each.called, seed=seed, **each.facts(), fingerprint=each.fingerprint)
+            for seed, teachers in enumerate(comparison.teachers)
+            for each in teachers
         ),
         regimes=tuple(_regime(column) for column in experiment.regimes),
         evaluators=tuple(
@@ -137,12 +139,14 @@ def results_of(
         rows=tuple(row_record(experiment, own) for own in rows.values()),
         scores=tuple(measurement.score for measurement in measurements),
         differences=(),
+        pilot=experiment.pilot,
         environment=Environment(**machine(experiment), notes=host.store.differences.told()),
         plugins=tuple(
             PluginRecord.model_validate(each) for each in (*host.registry.plugins, *host.registry.files.plugins)
         ),
     )
     more = derived(experiment, results, host) if whole else ()
+    more = tuple(score.model_copy(update={"split": data.split}) for score in more)
     for score in more:
         host.observer.scored(score, None)
     results = results.model_copy(update={"scores": results.scores + more})

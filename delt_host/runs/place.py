@@ -10,8 +10,9 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from delt_host.contracts.results import SetRecord, read_results
 from delt_host.contracts.sweep import SWEEP_FILE, SWEEP_RECIPE, refuse_sweep
 from delt_host.experiment.experiment import Experiment
 from delt_host.runs.distilled import SET_FILE
-from delt_host.runs.recipes import adds_to, difference
+from delt_host.runs.recipes import DECIDED, adds_to, difference, with_decision
 from delt_host.store import files
 
 RECIPE, EVALUATIONS = "experiment.toml", "evaluations"
@@ -74,14 +75,24 @@ def taken(
     sets: Sequence[SetRecord] = (),
     store: Path | None = None,
     new: bool = False,
-) -> Iterator[None]:
+) -> Iterator[Callable[[Experiment], None]]:
     """The folder for this experiment, and for this process alone, as long as the block lasts; its `experiment.toml` is there.
 
     It is made, or is empty, or holds the same recipe, or one that this only adds to: a finished run then stays what it is,
     recipe and all, until the results of the larger one are there. `force` first removes what a run of another recipe wrote.
     `sets` are those that an evaluation scores; a `new` folder, made for it or here, goes again where the user is to change
     something. InputError for anything else, and where the folder cannot be written or another process writes into it.
+
+    It gives a function that takes the experiment once it has decided how many sets and students there are: its recipe is the
+    folder's from then on.
     """
+
+    def settle(decided: Experiment) -> None:
+        nonlocal experiment
+        experiment = decided
+        with writing_to(path):
+            _write_recipe(path, experiment)
+
     check_place(path, store)
     with writing_to(path):
         new = new or not path.exists()
@@ -106,7 +117,7 @@ def taken(
                 if former is None:
                     _write_recipe(path, experiment)
             try:
-                yield
+                yield settle
             except BaseException:
                 if former is not None and _finished(path) != former:  # it failed later than that
                     with suppress(OSError):
@@ -123,6 +134,18 @@ def taken(
             if new:
                 with suppress(OSError):  # what could not even be begun
                     path.rmdir()
+
+
+def decided(path: Path, experiment: Experiment) -> Experiment:
+    """The experiment as the run of a folder, if it is the same, has decided: how many sets and students there are."""
+    try:
+        there, here = _compared(path, experiment)
+    except (OSError, ValueError, RecursionError):
+        return experiment
+    if not experiment.undecided or "pilot" not in here or not (there == here or adds_to(here, there)):
+        return experiment
+    seeds, students, pilot = (here[name] for name in DECIDED)
+    return replace(experiment, seeds=tuple(seeds), students=students, pilot=pilot)
 
 
 def check_some_free(runs: Mapping[Path, Experiment]) -> None:
@@ -222,7 +245,11 @@ def _recipe(path: Path) -> dict[str, Any]:
 def _compared(path: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[str, Any]]:
     """The recipe in a folder and the experiment's, without what makes no difference. OSError, ValueError or RecursionError
     where the former cannot be read."""
-    there, here = _recipe(path), experiment.recipe()
+    there = _recipe(path)
+    here = with_decision(experiment.recipe(), there)
+    for each in fields(Experiment):  # what it was written before had this value
+        if each.name in here and isinstance(each.default, int | str):
+            there.setdefault(each.name, each.default)
     if not there.get("strict"):  # the number of threads is the machine's, not the results'
         there["threads"] = here["threads"] = None
     return there, here

@@ -26,8 +26,11 @@ from delt_host.recovery.latents import Latents
 from delt_host.stages.given import Given
 from delt_host.stages.host import Host
 from delt_host.stages.measurement import Measurement
-from delt_host.stages.step import Made, Step
+from delt_host.stages.step import Made, Step, seconds_of
 from delt_host.store.resume import Checkpoint
+
+OWN = ("initialize", "recover", "count", "pack", "finish")
+"""The stages of a set alone: what rows share is prepared before."""
 
 
 class Scorer(NamedTuple):
@@ -59,6 +62,8 @@ class Course:
     given: Given | None = None
     place: str = ""
     """Where in the run it is: `row 3 of 8, seed 1 of 3`."""
+    teacher_seed: int = 0
+    """Which of the run's seeds of teachers its teachers are of."""
     steps: list[Step] = field(default_factory=list)
     _taught: dict[tuple[str, int], Taught] = field(default_factory=dict)
     failure: Exception | None = None
@@ -267,6 +272,14 @@ class Course:
         with self.host.running("form", self.row.form):
             return recorded(self.plan, self.start, self.problem, curves)
 
+    @cached_property
+    def set_seconds(self) -> float | None:
+        """Of all that was made for the set up to its images, whenever that was; None where it is not kept. Nothing was made for
+        the whole real set."""
+        if self.given is not None:
+            return 0.0 if self.row.role == "ceiling" else None
+        return seconds_of(step for step in self.steps if step.stage in OWN)
+
     def measured(self, scorer: Scorer, step: Step) -> Measurement:
         """What an evaluator found, once its step is done."""
         facts = step.entry().facts
@@ -277,6 +290,8 @@ class Course:
             cost=None if self.row.role == "ceiling" else self.distilled.cost,
             image_bytes=self.distilled.size_bytes,
             label_bytes=sum(step.size_bytes() for step in self.labels_steps(scorer.column, 0)) if scorer.column else 0,
+            set_seconds=self.set_seconds,
+            seconds=seconds_of((*(self.labels_steps(scorer.column, scorer.student) if scorer.column else ()), step)),
             key=step.key,
         )
 
@@ -289,8 +304,10 @@ class Course:
             scorer.evaluator,
             scorer.regime,
             scorer.student,
+            self.teacher_seed,
             plan=self.plan,
             units=problem.units,
             count=problem.count,
+            split=problem.data.split,
             failure=failure,
         )

@@ -164,7 +164,7 @@ def _cost(course: Course, scorer: Scorer) -> Iterator[Passes]:
     views = protocol.views_of(problem, problem.num_images)
     epochs = protocol.epochs_of(problem, problem.ipc * problem.num_classes)
     tests = 1 + sum(protocol.tests(epoch, epochs) for epoch in range(epochs - 1))
-    every = len(problem.data.test)
+    every = len(problem.data.scored)
     images = min(protocol.test_images * problem.num_classes, every) if protocol.test_images else every
     batch = protocol.part_for(problem.ipc, problem.num_classes)
     for network, times in scorer.evaluator.component.trainings.items():

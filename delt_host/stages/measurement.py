@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from delt_host.contracts.evaluator import Evaluation
 from delt_host.contracts.plan import Plan
@@ -26,6 +26,8 @@ class Measurement:
     regime: str = ""
     """Its name; empty where the evaluator scores sets, whatever students are told."""
     student: int = 0
+    teacher: int = 0
+    """The seed of teachers."""
     evaluation: Evaluation | None = None
     plan: Plan | None = None
     distilled: Distilled | None = None
@@ -38,7 +40,13 @@ class Measurement:
     """Images a class that they decode to."""
     image_bytes: int = 0
     label_bytes: int = 0
+    set_seconds: float | None = None
+    """What was made for the set took."""
+    seconds: float | None = None
+    """Labels and scores took, of this student alone."""
     failure: str = ""
+    split: Literal["test", "validation"] = "test"
+    """What it was scored on."""
     key: str = ""
     """Of the scores in the store."""
 
@@ -52,10 +60,14 @@ class Measurement:
             evaluator=self.evaluator.component.title,
             set=self.seed,
             student=self.student,
+            teacher=self.teacher,
+            split=self.split,
             scores=evaluation.scores if evaluation else {},
             label_bytes=self.label_bytes,
             facts=evaluation.facts if evaluation else {},
             recover_seconds=cost.seconds if cost else None,
+            set_seconds=self.set_seconds,
+            seconds=self.seconds,
             key="" if self.key.startswith(UNKEPT) else self.key,
             failure=self.failure,
         )

@@ -38,6 +38,7 @@ def preparations(course: Course, kind: str, named: Named[Any], problem: Problem 
     def step(what: Prepared) -> Step:
         inputs = problem.prepared_inputs(what)
         of = f"{what.name}, seed {problem.seed}" if "seed" in what.inputs else what.name
+        of += f", teacher seed {course.teacher_seed}" if course.experiment.teacher_seeds > 1 else ""
         of += f", student {problem.student}" if what.inputs.get("student") else ""
         return Step(
             host,

@@ -93,6 +93,11 @@ class Step:
             return (self.name, *found)
         return (self.name,)
 
+    @property
+    def seconds(self) -> float | None:
+        """That the result took when it was made, by whichever run; None where it is not kept."""
+        return self.host.store.seconds(*self.name)
+
     def entry(self) -> Entry:
         """Its result: from the store, or, where it is missing or damaged, made now."""
         if entry := self.host.store.read(self.stage, self.inputs):
@@ -112,6 +117,12 @@ class Step:
             return self.host.store.resume(self.stage, self.inputs, self.make, self.of)
         finally:
             give_freed_memory_back()
+
+
+def seconds_of(steps: Iterable[Step]) -> float | None:
+    """What they took together; None where one of them is not kept."""
+    found = [step.seconds for step in steps]
+    return None if None in found else sum(filter(None, found))
 
 
 def bunches(steps: Iterable[Step]) -> Iterator[list[Step]]:

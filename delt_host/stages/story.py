@@ -25,7 +25,7 @@ from delt_host.contracts.network_source import Frozen
 from delt_host.contracts.plan import Plan
 from delt_host.contracts.problem import Problem
 from delt_host.contracts.services import Services
-from delt_host.contracts.teacher import Teacher
+from delt_host.contracts.validation import with_validation
 from delt_host.experiment.experiment import Experiment, Named, Row
 from delt_host.networks.build import check_built
 from delt_host.recovery.loop import check_plan
@@ -37,7 +37,7 @@ from delt_host.stages.host import Host
 from delt_host.stages.judge import evaluate, relabel
 from delt_host.stages.measurement import Measurement
 from delt_host.stages.step import Step, bunches, do, expected
-from delt_host.stages.teachers import squeeze_steps, teacher_so_far, teachers_of
+from delt_host.stages.teachers import Teachers, squeeze_steps, teachers_of, teachers_so_far
 
 STORY: tuple[Callable[[Course], Iterable[Step]], ...] = (initialize, recover, pack, finish, relabel, evaluate)
 """What each row goes through under each seed, after the teachers. Each may ask the course for the steps before its own."""
@@ -49,8 +49,11 @@ class Comparison:
 
     experiment: Experiment
     problem: Problem
+    """With the teachers of the first seed of teachers, whose first says how images are normalised."""
     plans: Mapping[str, Plan]
     host: Host
+    teachers: Teachers
+    """As far as they are known, by the seeds of teachers."""
     saved: Saved | None = None
     """Where sets are that are not to be distilled again."""
     _seen: dict[tuple[str, int], tuple[str, int]] = field(default_factory=dict)
@@ -58,7 +61,7 @@ class Comparison:
 
     def steps(self) -> Iterator[Step]:
         """THE list. Before a budget is settled, rows are as they are without it."""
-        yield from squeeze_steps(self.experiment, self.problem.teachers, self.problem.data, self.host)
+        yield from squeeze_steps(self.experiment, self.teachers, self.problem.data, self.host)
         yield from pace_steps(self.experiment, self.problem, self.plans, self.host)
         for course in self.courses():
             yield from course.steps
@@ -77,7 +80,8 @@ class Comparison:
 
     def course(self, row: Row, seed: int, place: str = "") -> Course:
         """One row under one seed."""
-        problem, given, failure = self.problem.in_form(row.form.component).with_seed(seed), None, None
+        teacher_seed = self.experiment.teacher_seed(seed)
+        problem, given, failure = self._taught_by(teacher_seed).in_form(row.form.component).with_seed(seed), None, None
         regimes = self.experiment.regimes
         if row.role == "ceiling":
             problem, given, regimes = whole(self.experiment, problem)
@@ -87,7 +91,16 @@ class Comparison:
             except RunError as error:
                 failure = error
         plan = self.plans.get(row.label, Plan(groups=()))
-        return begun(Course(self.experiment, problem, row, plan, self.host, regimes, given, place, failure=failure))
+        return begun(
+            Course(self.experiment, problem, row, plan, self.host, regimes, given, place, teacher_seed, failure=failure)
+        )
+
+    def _taught_by(self, teacher_seed: int) -> Problem:
+        """The problem with the teachers of a seed, and images normalised as for the first seed's."""
+        if not teacher_seed:
+            return self.problem
+        teachers, space = self.teachers[teacher_seed], self.problem.normalization
+        return dataclasses.replace(self.problem, teachers=teachers, space=space)
 
 
 def rows_of(experiment: Experiment) -> tuple[Row, ...]:
@@ -123,7 +136,7 @@ def prepare_run(
     experiment: Experiment,
     host: Host,
     data: RealData | None = None,
-    teachers: tuple[Teacher, ...] = (),
+    teachers: Teachers = (),
     saved: Saved | None = None,
 ) -> Comparison:
     """Everything that rows share, teachers included, and the rows brought to the experiment's budget.
@@ -135,10 +148,9 @@ def prepare_run(
     comparison = outlined(experiment, host, data, saved)
     problem = comparison.problem
     host.observer.expect(expected(comparison.steps()))
-    problem = dataclasses.replace(
-        problem, teachers=teachers or teachers_of(experiment, problem.teachers, problem.data, host)
-    )
-    settled = dataclasses.replace(comparison, problem=problem)
+    teachers = teachers or teachers_of(experiment, comparison.teachers, problem.data, host)
+    problem = dataclasses.replace(problem, teachers=teachers[0])
+    settled = dataclasses.replace(comparison, problem=problem, teachers=teachers)
     if experiment.match is None:
         return settled
     experiment = dataclasses.replace(experiment, rows=with_budget(experiment, problem, comparison.plans, host))
@@ -154,12 +166,13 @@ def outlined(
 ) -> Comparison:
     """What can be told before anything is computed, of data that may be loaded for so many seconds of `patience`. InputError
     for what could not go well."""
-    data = data or load_data(experiment.dataset, host, patience)
+    data = data or load_data(experiment.dataset, host, patience, experiment.validate)
     check_students(experiment, data, host)
     check_stretchable(experiment)
+    teachers = teachers_so_far(experiment, data, host)
     problem = Problem(
         data=data,
-        teachers=tuple(teacher_so_far(experiment, asked, data, host) for asked in experiment.teachers),
+        teachers=teachers[0],
         ipc=experiment.ipc,
         seed=experiment.seeds[0],
         protocol=experiment.regimes[0].protocol.component,
@@ -168,7 +181,7 @@ def outlined(
         services=Services(host.store, host.observer),
     )
     check_ipc(experiment, problem)
-    return Comparison(experiment, problem, _plans(experiment, problem, host), host, saved)
+    return Comparison(experiment, problem, _plans(experiment, problem, host), host, teachers, saved)
 
 
 def run(comparison: Comparison, made: Callable[[Course], None] = lambda _course: None) -> Iterator[Measurement]:
@@ -227,10 +240,14 @@ def run_course(
         yield from measured
 
 
-def load_data(dataset: Named[Dataset], host: Host, patience: float = math.inf) -> RealData:
-    """The dataset, how much there is and its notes passed on. InputError where a class has no image to train or test with."""
+def load_data(dataset: Named[Dataset], host: Host, patience: float = math.inf, validate: float = 0.0) -> RealData:
+    """The dataset, the share to `validate` with held out; how much there is and its notes are passed on.
+
+    InputError where a class has no image to train or test with, or none to hold out.
+    """
     with host.observer.stage("load", dataset.name, 0, "images"), host.running("dataset", dataset):
         data = dataset.component.load(Services(host.store, host.observer, patience=patience)).checked()
+        data = with_validation(data, validate)
     for note in (data.summary, *data.notes):
         host.observer.note(f"{data.name}: {note}")
     return data
@@ -248,7 +265,8 @@ def check_ipc(experiment: Experiment, problem: Problem) -> None:
                 wanted.count != experiment.ipc
             )
             raise InputError(
-                f"--ipc {experiment.ipc}{of_form} is more than class {name!r} of {data.name} has: {fewest} training images"
+                f"--ipc {experiment.ipc}{of_form} is more than class {name!r} of {data.name} has: {fewest} training "
+                f"image{'s' * (fewest != 1)}{' beside those held out' * (data.validation is not None)}"
             )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from delt_host.basics import batching
@@ -22,27 +22,41 @@ from delt_host.store.resume import Checkpoint
 from delt_host.store.store import Entry
 from delt_host.training.teachers import awaited, measured, squeeze
 
+Teachers = tuple[tuple[Teacher, ...], ...]
+"""Those of each seed of teachers."""
 
-def squeeze_steps(experiment: Experiment, teachers: Sequence[Teacher], data: RealData, host: Host) -> list[Step]:
+
+def squeeze_steps(experiment: Experiment, teachers: Teachers, data: RealData, host: Host) -> list[Step]:
     """A step for each teacher, of whom `teachers` has what is known: its squeezing, or the check of one from a file."""
-    count = len(experiment.teachers)
+    asked, known = [*chain(*experiment.teachers_by_seed)], [*chain(*teachers)]
     return [
-        _step(experiment, asked, so_far, data, host, f"teacher {nth} of {count}")
-        for nth, (asked, so_far) in enumerate(zip(experiment.teachers, teachers, strict=True), 1)
+        _step(experiment, one, so_far, data, host, f"teacher {nth} of {len(asked)}")
+        for nth, (one, so_far) in enumerate(zip(asked, known, strict=True), 1)
     ]
 
 
-def teachers_of(experiment: Experiment, teachers: Sequence[Teacher], data: RealData, host: Host) -> tuple[Teacher, ...]:
+def teachers_of(experiment: Experiment, teachers: Teachers, data: RealData, host: Host) -> Teachers:
     """All of them, of whom `teachers` has what is known, made now where they are missing. InputError for one that does not
     fit the data."""
-    steps = squeeze_steps(experiment, teachers, data, host)
-    return tuple(map(partial(_settled, data), experiment.teachers, teachers, steps))
+    steps = iter(squeeze_steps(experiment, teachers, data, host))
+    settled = partial(_settled, experiment, data)
+    return tuple(
+        tuple(settled(*one) for one in zip(asked, known, steps, strict=False))
+        for asked, known in zip(experiment.teachers_by_seed, teachers, strict=True)
+    )
+
+
+def teachers_so_far(experiment: Experiment, data: RealData, host: Host) -> Teachers:
+    """All of them, as far as they are known before anything runs."""
+    return tuple(
+        tuple(teacher_so_far(experiment, asked, data, host) for asked in each) for each in experiment.teachers_by_seed
+    )
 
 
 def teacher_of(experiment: Experiment, asked: AskedTeacher, data: RealData, host: Host) -> Teacher:
     """One of them alone."""
     so_far = teacher_so_far(experiment, asked, data, host)
-    return _settled(data, asked, so_far, _step(experiment, asked, so_far, data, host, ""))
+    return _settled(experiment, data, asked, so_far, _step(experiment, asked, so_far, data, host, ""))
 
 
 def teacher_so_far(experiment: Experiment, asked: AskedTeacher, data: RealData, host: Host) -> Teacher:
@@ -66,7 +80,7 @@ def _ready(given: Path | Teacher | Trained, data: RealData) -> Teacher:
     return Teacher.load(given) if isinstance(given, Path) else given
 
 
-def _settled(data: RealData, asked: AskedTeacher, teacher: Teacher, step: Step) -> Teacher:
+def _settled(experiment: Experiment, data: RealData, asked: AskedTeacher, teacher: Teacher, step: Step) -> Teacher:
     do([step])
     observer, ready = step.host.observer, not isinstance(asked.made_by, Named)
     if ready:
@@ -78,11 +92,17 @@ def _settled(data: RealData, asked: AskedTeacher, teacher: Teacher, step: Step) 
         with step.host.running("squeezer", asked.made_by):
             advice = asked.made_by.component.advice(data)
     check_accuracy(teacher, data, teacher.accuracy, advice)
+    if ready and data.validation is not None:
+        origin = f"comes from {'a file' if isinstance(asked.made_by, Path) else 'Python'}"
+        observer.note(
+            f"teacher {short_name(asked.name)} {origin}: if it was trained on the images of {data.name}, "
+            "it has seen those held out"
+        )
     if ready and teacher.class_names != data.class_names:
         observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
     hint = f"; {advice}" if advice and is_poor(data.num_classes, teacher.accuracy) else ""
-    called = short_name(asked.name)
-    observer.note(f"teacher {called}: top-1 {teacher.accuracy:.1f} % on the test split of {data.name}{hint}")
+    called = _called(experiment, asked, short_name(asked.name))
+    observer.note(f"teacher {called}: top-1 {teacher.accuracy:.1f} % on the {data.split} split of {data.name}{hint}")
     return teacher
 
 
@@ -126,7 +146,7 @@ def _squeezing(
     return Step(
         host,
         "squeeze",
-        asked.name,
+        _called(experiment, asked, asked.name),
         inputs,
         make,
         total=images,
@@ -137,6 +157,11 @@ def _squeezing(
         size_bytes=size_bytes,
         place=place,
     )
+
+
+def _called(experiment: Experiment, asked: AskedTeacher, name: str) -> str:
+    """The name, with the seed of teachers where there are several."""
+    return f"{name}, seed {asked.seed}" if experiment.teacher_seeds > 1 else name
 
 
 def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Host, place: str) -> Step:
@@ -164,8 +189,8 @@ def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Ho
             Passes(
                 teacher.architecture,
                 "forward",
-                len(data.test),
-                min(len(data.test), batching.in_one_pass(data.image_size)),
+                len(data.scored),
+                min(len(data.scored), batching.in_one_pass(data.image_size)),
             ),
         ),
         like=teacher.architecture,
@@ -175,5 +200,5 @@ def _checking(experiment: Experiment, teacher: Teacher, data: RealData, host: Ho
 
 def _tests(network: str, data: RealData) -> Passes:
     """A network's test."""
-    images = len(data.test)
+    images = len(data.scored)
     return Passes(network, "forward", images, min(images, batching.in_one_pass(data.image_size)))

@@ -111,6 +111,15 @@ class Store:
         except OSError as error:
             raise sealed.unread(self.place(stage, key), error) from None
 
+    def seconds(self, stage: str, key: str) -> float | None:
+        """That the work took whose result is kept; None where none is, or its file does not say. Its content is not checked."""
+        if found := self._unkept.get((stage, key)):
+            return found.facts.get("seconds")
+        with suppress(FileNotFoundError, sealed.Damaged, RunError):
+            seconds: float | None = sealed.facts(self.place(stage, key))["facts"].get("seconds")
+            return seconds
+        return None
+
     def read(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:
         """The finished entry, or None; a damaged one is reported through `warn`, and None. RunError for one that cannot be
         read."""

@@ -135,7 +135,7 @@ def train_student(
             _read(unread, epoch, curve, model)
         if final or protocol.tests(epoch, epochs):
             tested = (student if average is None else average.with_statistics_of(student)).eval()
-            last, per_class = accuracy(tested, problem.view_normalization, problem.test, compute)
+            last, per_class = accuracy(tested, problem.view_normalization, problem.scored, compute)
             best = max(best, last)
             curve["tested_epoch"].append(epoch)
             curve["accuracy"].append(last)

@@ -55,9 +55,9 @@ def awaited(data: RealData, squeezer: Squeezer) -> Awaited:
 
 
 def measured(teacher: Teacher, data: RealData, compute: Compute, models: Mapping[str, Builder]) -> Teacher:
-    """The teacher with its top-1 accuracy on the dataset's test split filled in."""
+    """The teacher with its top-1 accuracy on the dataset's test split, or on its validation images, filled in."""
     network = teacher.network(data.class_names, compute, models)
-    percent = accuracy(network, teacher.normalization, data.test, compute)[0]
+    percent = accuracy(network, teacher.normalization, data.scored, compute)[0]
     facts = {**teacher.facts(), "accuracy": percent, "dataset": data.name}
     return replace(Teacher.from_facts(facts, teacher.state), name=teacher.name)
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from delt_host import MemorySplit, RealData, RunError, Split, Teacher
+from delt_host.workshop import Sealed
 
 DataParcel = dict[str, Any]
-"""Facts, and the images and targets of both splits as arrays, which processes of a node share; empty: not sent."""
+"""Facts, and the images and targets of the splits as arrays, which processes of a node share; empty: not sent."""
 
-SPLITS = ("train", "test")
 FACTS = ("name", "class_names", "image_size", "mean", "std", "fingerprint")
 
 
@@ -29,12 +29,13 @@ class SentSplit(MemorySplit):
 
 def pack_data(data: RealData) -> DataParcel:
     """The dataset, or nothing where its images are read from files on demand: every node must then have those."""
-    splits = [getattr(data, name) for name in SPLITS]
+    names = ("train", data.split)
+    splits = [getattr(data, name) for name in names]
     if not all(isinstance(split, MemorySplit) for split in splits):
         return {}
     arrays = {
         name: (split.images.numpy(), split.targets.numpy(), type(split) is MemorySplit)
-        for name, split in zip(SPLITS, splits, strict=True)
+        for name, split in zip(names, splits, strict=True)
     }
     return {"facts": {name: getattr(data, name) for name in FACTS}, **arrays}
 
@@ -44,13 +45,18 @@ def unpack_data(parcel: DataParcel) -> RealData | None:
     if not parcel:
         return None
     splits: dict[str, Split] = {}
-    for name in SPLITS:
+    for name in {"train", "test", "validation"} & parcel.keys():
         images, targets, whole = parcel[name]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the arrays are shared and read-only, and nobody writes into a dataset
             tensors = torch.from_numpy(images), torch.from_numpy(targets)
         splits[name] = (MemorySplit if whole else SentSplit)(*tensors)
-    return RealData(**parcel["facts"], train=splits["train"], test=splits["test"])
+    return RealData(
+        **parcel["facts"],
+        train=splits["train"],
+        test=splits.get("test", Sealed()),
+        validation=splits.get("validation"),
+    )
 
 
 def pack_teachers(teachers: Sequence[Teacher]) -> dict[str, bytes]:

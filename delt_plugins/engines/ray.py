@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from delt_host import Engine, InputError, Problem, RunError, Teacher
+from delt_host import Engine, InputError, RunError, Teacher
 from delt_host.workshop import Name, Store, own_process
 from delt_plugins.engines.parcel import DataParcel, pack_data, pack_teachers, unpack_data, unpack_teachers
 
 if TYPE_CHECKING:  # the stages are not waited for by whoever asks for another engine
-    from delt_host.workshop import Comparison, Host
-    from delt_plugins.engines.work import Description, Task, Worker
+    from delt_host.workshop import Comparison, Description, Task, Worker
 
 Parcel = dict[Name, bytes]
 """Entries of a store as they lie in its files."""
@@ -56,7 +55,7 @@ class RayEngine(Engine):
     def fill(self, comparison: Comparison, threads: int) -> None:
         from delt_plugins.engines.work import work_of
 
-        problem, host = comparison.problem, comparison.host
+        host = comparison.host
         tasks, description = work_of(comparison, threads)
         if not tasks:
             return
@@ -67,15 +66,16 @@ class RayEngine(Engine):
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"no Ray cluster at {self.address}: {error}") from None
         try:
-            self._spread(ray, tasks, description, problem, host)
+            self._spread(ray, tasks, description, comparison)
         finally:
             ray.shutdown()
 
-    def _spread(self, ray: Any, tasks: Sequence[Task], description: Description, problem: Problem, host: Host) -> None:
+    def _spread(self, ray: Any, tasks: Sequence[Task], description: Description, comparison: Comparison) -> None:
+        problem, host = comparison.problem, comparison.host
         cards = int(problem.compute.device == "cuda")
         _check_resources(ray, description.threads, cards)
         shared = [ray.put(part) for part in (description.to_json(), pack_data(problem.data))]
-        shared.append(ray.put(pack_teachers(problem.teachers)))
+        shared.append(ray.put([pack_teachers(each) for each in comparison.teachers]))
         piece = ray.remote(_do).options(num_cpus=description.threads, num_gpus=cards, max_retries=self.retries)
         made: dict[Name, Any] = {}
         waiting: dict[Any, Task] = {}
@@ -144,17 +144,19 @@ class _Process:
         self.store = Store(Path(self.folder.name))
         self.run: tuple[str, Worker] | None = None
 
-    def worker(self, description: str, data: DataParcel, teachers: Mapping[str, bytes]) -> Worker:
-        from delt_host.workshop import NO_TEACHER
-        from delt_plugins.engines.work import Description, Worker
+    def worker(self, description: str, data: DataParcel, teachers: Sequence[Mapping[str, bytes]]) -> Worker:
+        from delt_host.workshop import NO_TEACHER, Description, Worker
 
         if self.run is None or self.run[0] != description:
             asked = Description.from_json(description)
-            files = unpack_teachers(teachers, self.store.root / "teachers")
-            tables = [{"name": name, "file": str(path)} for name, path in files.items()]
-            asked.recipe["teacher"] = tables or [NO_TEACHER]
+            files = [unpack_teachers(each, self.store.root / f"teachers-{n}") for n, each in enumerate(teachers)]
+            if len(files) == 1:  # of several seeds none is from a file, which nodes would not have
+                tables = [{"name": name, "file": str(path)} for name, path in files[0].items()]
+                asked.recipe["teacher"] = tables or [NO_TEACHER]
             own_process(asked.threads)
-            loaded = tuple(replace(Teacher.load(path), name=name) for name, path in files.items())
+            loaded = tuple(
+                tuple(replace(Teacher.load(path), name=name) for name, path in each.items()) for each in files
+            )
             self.run = description, Worker(asked, self.store, unpack_data(data), loaded)
         return self.run[1]
 
@@ -162,9 +164,11 @@ class _Process:
 _process: _Process | None = None
 
 
-def _do(description: str, data: DataParcel, teachers: Mapping[str, bytes], task: str, *needs: Result) -> Result:
+def _do(
+    description: str, data: DataParcel, teachers: Sequence[Mapping[str, bytes]], task: str, *needs: Result
+) -> Result:
     """One piece, on whatever node."""
-    from delt_plugins.engines.work import Task
+    from delt_host.workshop import Task
 
     global _process
     for failure, _ in needs:

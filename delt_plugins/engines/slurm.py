@@ -16,8 +16,7 @@ from delt_host import Engine, InputError, Problem, RunError
 from delt_host.workshop import Store, own_process
 
 if TYPE_CHECKING:  # the stages are not waited for by whoever asks for another engine
-    from delt_host.workshop import Comparison, Host
-    from delt_plugins.engines.work import Description, Task
+    from delt_host.workshop import Comparison, Description, Host, Task
 
 
 WORTH_A_JOB = 100_000  # images through networks, forward and back: a minute or more
@@ -189,7 +188,7 @@ class Job:
             raise SystemExit(*preempted.args) from None
 
     def _done(self, tasks: list[str]) -> dict[str, str]:
-        from delt_plugins.engines.work import Description, Task, Worker
+        from delt_host.workshop import Description, Task, Worker
 
         store = Store(Path(self.root), checkpoint_every=self.checkpoint_every)
         failures = {}

@@ -93,7 +93,7 @@ def subset(data: RealData, seen: list[int]) -> RealData:
         data,
         class_names=tuple(data.class_names[label] for label in seen),
         train=OfClasses(data.train, seen),
-        test=OfClasses(data.test, seen),
+        **{data.split: OfClasses(data.scored, seen)},  # type: ignore[arg-type]
         fingerprint=within(data.fingerprint, seen),
     )
 

@@ -22,7 +22,8 @@ class Privacy(Evaluator):
     `near-copies`: the share of distilled images whose nearest training image is closer than `threshold` (root mean square
     difference of pixels in 0..1), in percent; `pixel-distance` and `feature-distance` (1 - cosine) are the means over
     distilled images. `membership`: the area under the ROC curve of an attack that calls an image a training image when
-    a distilled one is near it in features, on equally many training and test images, in percent; 50 tells nothing.
+    a distilled one is near it in features, on as many training images as test images, or under `--validate` those held out, in
+    percent; 50 tells nothing.
     """
 
     source: ClassVar[str] = "this project; membership by distance: Chen et al., GAN-Leaks, CCS 2020, section 4.2"
@@ -33,14 +34,15 @@ class Privacy(Evaluator):
     threshold: float = Field(0.05, ge=0)
     """Root mean square pixel difference below which an image counts as a copy."""
     members: int = Field(10_000, ge=1)
-    """Training images, and as many test images, that the attack is tried on; fewer where the splits have fewer."""
+    """Training images, and as many test images, or under `--validate` those held out, that the attack is tried on; fewer where
+    there are fewer."""
 
     @property
     def title(self) -> str:
         return "privacy"
 
     def evaluate(self, problem: Problem, distilled: Distilled, taught: Taught | None) -> Evaluation:
-        train, test = problem.data.train, problem.data.test
+        train, test = problem.data.train, problem.data.scored
         found = [nearest_pixels(images, train) for _, images in distilled.slices()]
         pixel, nearest = (torch.cat(parts) for parts in zip(*found, strict=True))
         space = FeatureSpace(problem)

@@ -48,7 +48,7 @@ class Pruning(Evaluator):
         )
         masks = smallest_scales(dense.student, self.ratio)
         apply(dense.student, masks)
-        pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.test, problem.compute)[0]
+        pruned = accuracy(dense.student.eval(), problem.view_normalization, problem.scored, problem.compute)[0]
         again = train_student(
             problem,
             taught.labels,

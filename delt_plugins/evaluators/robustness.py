@@ -56,7 +56,7 @@ class Robustness(Evaluator):
         student = training.student.eval()
         scores = {"clean": training.last}
         for name, corrupt in corruptions(problem, self.severity).items():
-            split = Corrupted(problem.test, corrupt)
+            split = Corrupted(problem.scored, corrupt)
             scores[name] = accuracy(student, problem.view_normalization, split, problem.compute)[0]
         corrupted = [value for name, value in scores.items() if name != "clean"]
         return Evaluation({"corrupted": sum(corrupted) / len(corrupted), **scores}, {"steps": training.steps})

@@ -24,13 +24,12 @@ from delt_host import (
     Protocol,
     RealData,
     Relabeler,
-    Split,
     Start,
     Teacher,
     Views,
 )
 from delt_host.toolbox import build_model, isolated_rng
-from delt_host.workshop import Awaited
+from delt_host.workshop import Awaited, Sealed
 from delt_plugins.datasets.digits import Digits
 from delt_plugins.networks.plugin import delt_models
 
@@ -67,35 +66,16 @@ def problem_for(thing: Any) -> Problem:
     return replace(problem, teachers=tuple(random_teacher(problem.data, name) for name in thing.teachers))
 
 
-class Sealed(Split):
-    """A split whose images nobody may look at, and perhaps not its classes either."""
-
-    def __init__(self, split: Split, what: str, targets: bool) -> None:
-        self._what, self._open = what, split.targets if targets else None
-
-    @property
-    def targets(self) -> Tensor:  # type: ignore[override]
-        if self._open is None:
-            raise AssertionError(self._what)
-        return self._open
-
-    def read(self, indices: Tensor) -> Tensor:
-        raise AssertionError(self._what)
-
-    def original(self, index: int) -> Tensor:
-        raise AssertionError(self._what)
-
-
 def without_tests(problem: Problem) -> Problem:
     """The problem whose test images cannot be read: test data choose nothing."""
     said = "looks at problem.data.test, and test data choose nothing: use problem.data.train"
-    return problem.of_data(replace(problem.data, test=Sealed(problem.data.test, said, targets=False)))
+    return problem.of_data(replace(problem.data, test=Sealed(said, error=AssertionError)))
 
 
 def before_teachers(problem: Problem) -> Problem:
     """The problem as it is planned with: teachers are still to be squeezed, and no image is read."""
     said = "reads images, and plans are made before there are any to look at"
-    data = replace(problem.data, train=Sealed(problem.data.train, said, targets=True))
+    data = replace(problem.data, train=Sealed(said, problem.data.train.targets, AssertionError))
     return replace(problem.of_data(data), teachers=tuple(map(awaited, problem.teachers)))
 
 

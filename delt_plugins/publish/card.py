@@ -16,7 +16,7 @@ UNKNOWN = "unknown"  # a licence that nobody has filled in yet
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 IMAGES = {"images": "train/**/*.png", "webdataset": "train-*.tar"}  # where a form has them, as hubs find them
-SCORE = ("evaluator", "regime", "protocol", "score", "unit", "mean", "std", "n", "by_seed")
+SCORE = ("evaluator", "regime", "protocol", "score", "unit", "mean", "std", "n", "by_seed", "split")
 
 
 def measured(run: Path, label: str) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def _score(line: Line) -> dict[str, Any]:
     by_seed = {str(number): value for number, value in line.headline.items()}
     protocol = line.regime.protocol.title if line.regime else ""
     given = (evaluator.title, line.column, protocol, evaluator.headline, evaluator.unit)
-    return dict(zip(SCORE, (*given, mean, std, summary.n, by_seed), strict=True))
+    return dict(zip(SCORE, (*given, mean, std, summary.n, by_seed, line.scores[0].split), strict=True))
 
 
 def card(distilled: ExportedSet, scores: Sequence[Mapping[str, Any]], form: str, licence: str = UNKNOWN) -> str:
@@ -130,7 +130,9 @@ def _cells(score: Mapping[str, Any]) -> list[str]:
     std = "" if score["std"] is None else f" ± {figure(score['std'])}"
     seeds = ", ".join(f"{seed}: {figure(value)}" for seed, value in score["by_seed"].items())
     said = (str(score[name]) for name in ("evaluator", "regime", "protocol", "score"))
-    return [*said, f"{mean}{std} {score['unit']}".strip(), seeds]
+    name, regime, protocol, figure_of = said
+    figure_of += " on validation images" * (score["split"] == "validation")
+    return [name, regime, protocol, figure_of, f"{mean}{std} {score['unit']}".strip(), seeds]
 
 
 def licence_of(readme: Path) -> str:

@@ -192,12 +192,11 @@ class _Labels:
         host = Host(registry, kept, observer, folder)
         with observer:
             comparison = story.prepare_run(experiment, host, saved=SavedSets(self.run, partial(registry.get, "form")))
-            problem = comparison.problem
-            self._check_teacher(problem)
             column = self._column(comparison)
             course = comparison.course(row, self.seed)
             if course.failure is not None:
                 raise course.failure
+            self._check_teacher(course.problem)
             if course["relabel"]:  # where the run trained no students, they are made as they are written
                 do(list(course.labels_steps(column, 0)))
             problem, labels, relabeler = course.under(column), course.taught(column, 0).labels, column.relabeler

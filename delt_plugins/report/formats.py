@@ -16,7 +16,9 @@ from delt_host.workshop import (
     Line,
     Naming,
     Point,
+    answers,
     cell,
+    check_one_split,
     duration,
     lines_over,
     markdown,
@@ -32,14 +34,16 @@ from delt_plugins.report.run import each_run
 
 Format = Literal["markdown", "latex", "csv", "json"]
 
+_LATEX = {each: rf"\{each}" for each in "&%$#_{}"} | {"<": r"\textless{}", ">": r"\textgreater{}"}
+_LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 HEADINGS = ("role", "score", "n", "image-iterations", "recover", "images", "labels")
 
 
 def render(runs: Sequence[Path], form: Format) -> str:
     """One table of all lines of the runs, a sweep's among them; with several, and in JSON, each line with its run's name."""
-    found = [
-        (run.name, line) for run, point in each_run(runs) for line in lines_over([Point(point, read_results(run))])
-    ]
+    read = [(run.name, Point(point, read_results(run))) for run, point in each_run(runs)]
+    check_one_split(point.results for _, point in read)
+    found = [(name, line) for name, point in read for line in lines_over([point])]
     if form == "json":
         return json.dumps([{"run": name, **_record(line)} for name, line in found], indent=1) + "\n"
     several, names = len({name for name, _ in found}) > 1, naming([line for _, line in found])
@@ -53,7 +57,22 @@ def render(runs: Sequence[Path], form: Format) -> str:
         return text.getvalue()
     if form == "markdown":
         rows = [[markdown(text) for text in row] for row in rows]
-    return tabulate(rows, headings, "github" if form == "markdown" else "latex_booktabs", disable_numparse=True) + "\n"
+    said = [
+        told[0].upper() + told[1:] + "." for told in dict.fromkeys(one.results.scored_on for _, one in read) if told
+    ]
+    said += [
+        (f"{name}: " if len(read) > 1 else "") + plain(each) for name, one in read for each in answers(one.results)
+    ]
+    grid = tabulate(rows, headings, "github" if form == "markdown" else "latex_booktabs", disable_numparse=True) + "\n"
+    return grid + (_items(said, form) if said else "")
+
+
+def _items(sentences: Sequence[str], form: Format) -> str:
+    """What the table answers, as a list behind it."""
+    if form == "markdown":
+        return "\n" + "".join(f"- {markdown(each)}\n" for each in sentences)
+    items = "".join(f"\\item {''.join(_LATEX.get(each, each) for each in sentence)}\n" for sentence in sentences)
+    return f"\n\\begin{{itemize}}\n{items}\\end{{itemize}}\n"
 
 
 def _record(line: Line) -> dict[str, Any]:
@@ -61,6 +80,7 @@ def _record(line: Line) -> dict[str, Any]:
     row, evaluator, summary = line.row, line.evaluator, line.summary
     return {
         "evaluator": evaluator.title,
+        "split": line.scores[0].split,
         "regime": line.column,
         "point": line.point,
         "label": row.label,

@@ -14,13 +14,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from delt_host import RunError, __version__
-from delt_host.workshop import PAGE_FILE, Line, duration, files, size
+from delt_host.workshop import PAGE_FILE, Line, check_one_split, duration, files, size
 from delt_plugins.report import figures, sections
 from delt_plugins.report.images import PER_CLASS, Encoding, Picture, Strip, encode
 from delt_plugins.report.run import Run, each_run
 from delt_plugins.report.sections import RowSets
 from delt_plugins.report.svg import drawing
 
+FEW_PAIRS = 6  # of a table: more are folded below the answers
 GRID_BYTES, PAIR_BYTES = 1_000_000, 250_000  # base64 makes four bytes of three
 
 
@@ -40,6 +41,7 @@ def render_page(runs: Sequence[Path]) -> str:
     """The report of these runs as HTML, in which everything that files and plugins say is escaped; InputError where one
     is not finished."""
     read = [Run.read(path, point) for path, point in each_run(runs)]
+    check_one_split(run.results for run in read)
     with drawing():
         shown = _content(read)
     script = (resources.files("delt_plugins.report") / "assets" / "report.js").read_text(encoding="utf-8")
@@ -89,6 +91,8 @@ def _content(runs: list[Run]) -> dict[str, Any]:
         "version": __version__,
         "runs": runs,
         "tables": tables,
+        "answers": [(run.name, sentence) for run in runs for sentence in run.answers],
+        "folded": any(len(table.said) > FEW_PAIRS for table in tables),
         "told": [table for table in tables if table.said],
         "failed": sections.failed(tables),
         "legend": [(row.label, figures.swatch(row.number)) for row in rows.values()],

@@ -18,11 +18,13 @@ from delt_host.workshop import (
     RegimeRecord,
     SavedSets,
     TeacherRecord,
+    answers,
     lines_over,
     load_registry,
     read_results,
     read_sweep,
     short_name,
+    spans,
 )
 
 
@@ -105,16 +107,22 @@ class Run:
         return found
 
     @property
+    def answers(self) -> list[str]:
+        """What its table answers."""
+        return answers(self.results)
+
+    @property
     def about(self) -> str:
         """What was compared on what, in a line."""
         results = self.results
         seeds = dict.fromkeys(score.set for score in results.scores)
         parts = [
             results.data.name,
+            results.scored_on,
             f"IPC {results.recipe['ipc']}" if "ipc" in results.recipe else "",
-            f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else "",
+            f"seed{'s' * (len(seeds) > 1)} {spans(seeds)}" if seeds else "",
             *(f"{regime.name}: {_told(regime)}" for regime in results.regimes),
-            *(f"teacher {_teacher(each)}" for each in results.teachers),
+            *(f"teacher {_teacher(each, results)}" for each in results.teachers),
         ]
         return " · ".join(part for part in parts if part)
 
@@ -125,7 +133,7 @@ class Run:
         return [
             ("dataset", f"{results.data.name} [{results.data.fingerprint[:12]}]"),
             *(("note", note) for note in (*results.data.notes, *environment.notes)),
-            *(("teacher", f"{_teacher(each)} [{each.fingerprint[:12]}]") for each in results.teachers),
+            *(("teacher", f"{_teacher(each, results)} [{each.fingerprint[:12]}]") for each in results.teachers),
             *((f"regime {r.name}", f"{_told(r)} [{r.protocol.fingerprint}]") for r in results.regimes),
             ("device", f"{environment.device}, {environment.threads} threads, {environment.precision}"),
             ("system", environment.system),
@@ -147,6 +155,7 @@ def _told(regime: RegimeRecord) -> str:
     return f"labels {short_name(regime.relabeler.get('name', ''))}, protocol {regime.protocol.title}"
 
 
-def _teacher(record: TeacherRecord) -> str:
+def _teacher(record: TeacherRecord, results: Results) -> str:
     named = record.name if record.name == record.architecture else f"{record.name} ({record.architecture})"
-    return short_name(named) + ("" if record.accuracy is None else f", top-1 {record.accuracy:.1f} %")
+    seed = f", seed {record.seed}" if any(each.seed for each in results.teachers) else ""
+    return short_name(named) + seed + ("" if record.accuracy is None else f", top-1 {record.accuracy:.1f} %")

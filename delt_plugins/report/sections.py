@@ -222,7 +222,8 @@ def learning(table: ScoreTable) -> list[Markup]:
     says = f"{table.title} by epoch, the mean of each row: "
     found = [figures.curves(losses, "epoch", "training loss", says + "training loss", log=True)]
     if any(len(trace.x) > 1 for trace in accuracies):
-        found.append(figures.curves(accuracies, "epoch", "test top-1 (%)", says + "top-1 on the test split"))
+        split = next(score.split for row in table.rows for score in row.line.done)
+        found.append(figures.curves(accuracies, "epoch", f"{split} top-1 (%)", says + f"top-1 on the {split} split"))
     return found
 
 

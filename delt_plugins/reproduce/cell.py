@@ -33,6 +33,7 @@ class Mine:
     device: str | None = None
     precision: str | None = None
     stack: int | None = None
+    compile: bool = False
     plugins: tuple[str, ...] = ()
     prefer: tuple[str, ...] = ()
 
@@ -106,6 +107,7 @@ def trial(
         device=mine.device,
         precision=mine.precision,
         stack=mine.stack,
+        compile=mine.compile,
         plugins=list(mine.plugins),
         prefer=list(mine.prefer),
     )

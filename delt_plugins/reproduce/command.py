@@ -56,6 +56,8 @@ from delt_host.workshop import options, terminal
 @options.device
 @options.precision
 @options.stack
+@options.workers
+@options.compiled
 @options.threads
 @options.store
 @options.plugins
@@ -79,6 +81,7 @@ def command(
     dataset: tuple[str, ...],
     teacher: tuple[str, ...],
     sets: tuple[str, ...],
+    workers: int,
     threads: int | None,
     store: Path | None,
     plugins: tuple[str, ...],
@@ -99,7 +102,16 @@ def command(
         return
     if table is None:
         raise InputError("name a table, e.g. delt-host reproduce table1; --list prints them")
-    from delt_host.workshop import Host, Store, compute, default_store, observer_for, parse_sets
+    from delt_host.workshop import (
+        Host,
+        Store,
+        compute,
+        default_store,
+        engine_of,
+        observer_for,
+        parse_sets,
+        share_of_threads,
+    )
     from delt_plugins.reproduce import cell, forecast, measure, records, show
     from delt_plugins.reproduce.table import load_table, select
 
@@ -111,7 +123,8 @@ def command(
     mine = cell.Mine(own_sets, own_teachers, parse_sets(sets), plugins=plugins, prefer=prefer, **said)
     registry = options.loaded(plugins, prefer)
     readings = reading or tuple(chosen_table.file.readings)
-    compute.own_process(threads)
+    compute.own_process(share_of_threads(threads, workers))
+    _, engine = engine_of("local", registry, workers=workers)
     trials = cell.trials(chosen_table, cells, readings, scale, mine, registry)
     title, folder = f"{chosen_table.name}: {chosen_table.file.title}", records.CellFolder(out)
     observer = observer_for(terminal.errors(), quiet)
@@ -119,8 +132,10 @@ def command(
     if dry_run:
         forecast.show(console, title, trials, forecast.forecasts(trials, chosen_table, folder, host))
         return
+    for device in {trial.experiment.device for trial in trials}:
+        engine.check(device)
     with observer:
-        outcome = measure.measure(trials, folder, host, title, shareable(sys.argv[1:]))
+        outcome = measure.measure(trials, folder, host, title, shareable(sys.argv[1:]), engine)
     show.show(console, title, outcome.records)
     if chosen_table.file.note:
         console.print(f"  {chosen_table.file.note}", markup=False, highlight=False)

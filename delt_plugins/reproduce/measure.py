@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from delt_host import InputError, Problem, RealData, RunError
+from delt_host import Engine, InputError, Problem, RealData, RunError
 from delt_host.workshop import Host, Measurement, machine, story
 from delt_plugins.reproduce.cell import Trial
 from delt_plugins.reproduce.records import CellFolder, CellRecord, SeedRecord, record_of
@@ -51,8 +51,11 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
 
 
-def measure(trials: Sequence[Trial], folder: CellFolder, host: Host, title: str, command: str) -> Outcome:
-    """Run the seeds that the folder has not yet; cells whose data are missing or that fail do not stop the others."""
+def measure(
+    trials: Sequence[Trial], folder: CellFolder, host: Host, title: str, command: str, engine: Engine
+) -> Outcome:
+    """Run the seeds that the folder has not yet, what the engine can by it; cells whose data are missing or that fail do not
+    stop the others."""
     outcome, shelf = Outcome(), Shelf(host)
     for number, trial in enumerate(trials, 1):
         record = folder.find(record_of(trial, title))
@@ -63,7 +66,7 @@ def measure(trials: Sequence[Trial], folder: CellFolder, host: Host, title: str,
         )
         try:
             if left:
-                record = _run(trial, record, left, folder, host, shelf, command)
+                record = _run(trial, record, left, folder, host, shelf, command, engine)
         except InputError as error:
             outcome.missing[str(error)] = outcome.missing.get(str(error), 0) + 1
         except RunError as error:
@@ -73,7 +76,14 @@ def measure(trials: Sequence[Trial], folder: CellFolder, host: Host, title: str,
 
 
 def _run(
-    trial: Trial, record: CellRecord, seeds: tuple[int, ...], folder: CellFolder, host: Host, shelf: Shelf, command: str
+    trial: Trial,
+    record: CellRecord,
+    seeds: tuple[int, ...],
+    folder: CellFolder,
+    host: Host,
+    shelf: Shelf,
+    command: str,
+    engine: Engine,
 ) -> CellRecord:
     data = shelf.take(trial)
     if record.seeds and data.fingerprint not in {measured.data for measured in record.seeds.values()}:
@@ -91,6 +101,7 @@ def _run(
         "commit": source_commit(),
         "command": command,
     }
+    engine.fill(comparison, experiment.threads)
     found: list[Measurement] = []
     for measurement in story.run(comparison):
         if measurement.failure:

@@ -46,6 +46,7 @@ from delt_host.workshop import Installed, options, terminal
 @options.sets("Option of evaluators or regimes.", "evaluator", "relabeler", "protocol")
 @options.students
 @options.computing
+@options.workers
 @options.out("Where results go (default RUN/evaluations/NAMES).")
 @options.quiet("the tables and errors")
 @options.as_json
@@ -58,6 +59,7 @@ def command(
     sets: tuple[str, ...],
     plugins: tuple[str, ...],
     prefer: tuple[str, ...],
+    workers: int,
     store: Path | None,
     out: Path | None,
     quiet: bool,
@@ -94,7 +96,7 @@ def command(
     request = asked_of(there, words)
     observer = observer_for(terminal.errors(), quiet)
     registry = options.loaded(request.plugins, request.prefer, observer.note)
-    asked = AskedEvaluation.of(run, request, registry, store)
+    asked = AskedEvaluation.of(run, request, registry, store, workers)
     compute.own_process(asked.experiment.threads)
     tell = outcome.Telling(as_json)
     tell.end(asked.run(observer, tell.unfinished, out))

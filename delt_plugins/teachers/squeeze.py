@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 )
 @click.argument("recipe", required=False, type=options.Place())
 @options.dataset
+@options.validate
 @options.DATA.option(
     "--teacher",
     multiple=True,
@@ -82,15 +83,15 @@ def command(
         options.check_new(path)
     compute.own_process(asked.experiment.threads)
     for made, path in zip(asked.squeezed(observer_for(terminal.errors(), quiet), asked.wanted), files, strict=True):
-        write_teacher(made, path)
+        write_teacher(made, path, "validation" if asked.experiment.validate else "test")
 
 
-def write_teacher(teacher: Teacher, path: Path) -> None:
-    """Save it, and say what and how good it is. InputError where there is something by now."""
+def write_teacher(teacher: Teacher, path: Path, split: str = "test") -> None:
+    """Save it, and say what and how good it is on this split. InputError where there is something by now."""
     options.check_new(path)
     teacher.save(path)
     file = options.shown_path(path)
     terminal.say(
         f"{file}: {teacher.architecture}, {len(teacher.class_names)} classes, {teacher.image_size} px, "
-        f"top-1 {teacher.accuracy:.1f} % on the test split of {teacher.dataset}; use it with --teacher {file}"
+        f"top-1 {teacher.accuracy:.1f} % on the {split} split of {teacher.dataset}; use it with --teacher {file}"
     )

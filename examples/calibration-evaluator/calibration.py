@@ -28,7 +28,7 @@ class Calibration(Evaluator):
         checkpoint = problem.services.checkpoint  # a run that was killed goes on in the middle of the student
         training = train_student(problem, taught.labels, self.model, problem.observer.advance, checkpoint=checkpoint)
         student = training.student.eval()
-        split, parts = problem.data.test, []
+        split, parts = problem.data.scored, []
         for chunk in torch.arange(len(split)).split(500):
             images = problem.view_normalization.normalize(split.read(chunk).to(problem.compute.device))
             with torch.inference_mode(), problem.compute.autocast():

@@ -253,7 +253,7 @@ comparison = story.prepare_run(experiment, host)
 Path("run").mkdir()
 sets = SetFolders(Path("run").absolute(), ["delt"], host)
 found = list(story.run(comparison, sets.add))
-sets.write(folder.results_of(comparison.experiment, comparison.problem, found, host))
+sets.write(folder.results_of(comparison, found))
 assert not any(m.failure for m in found)
 for one, other in zip(before, seen(), strict=True):
     assert one == other, (one, other)

@@ -58,7 +58,6 @@ STUDENTS, TEACHERS = "(how students are trained)", "(how teachers are trained)"
         ("run --name mine", "use --out PATH"),
         ("run --resume", "the same command goes on"),
         ("run --data here", "use --dataset NAME[:PATH]"),
-        ("run --workers 4", "use --threads N"),
         ("run --config r.toml", "delt-host run FILE"),
         ("run --eva student", "use --evaluator NAME"),
         ("run --metod delt", "'--method'"),

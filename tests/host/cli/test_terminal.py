@@ -16,11 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from commands import MAIN, cold, delt_host, start
+from delt_host.basics.units import roughly
 from delt_host.basics.version import STAGES
 from delt_host.cli import cli
 from delt_host.cli.completion import known
 from delt_host.contracts.observer import Observer, Work
-from delt_host.display.outlook import Outlook, roughly
+from delt_host.display.outlook import Outlook
 
 pty = pytest.importorskip("pty", reason="needs a POSIX terminal")
 
@@ -260,6 +261,22 @@ def test_time_left_is_what_is_to_come_at_the_pace_seen() -> None:
     assert outlook.seconds_left() == pytest.approx(90), "what nobody expected changes nothing"
     outlook.reach("recover", "row 2")  # from the store
     assert (outlook.place, outlook.seconds_left()) == ("row 2 of 2, seed 1 of 1", pytest.approx(50))
+
+
+def test_a_stage_of_many_pieces_says_which_it_is_at() -> None:
+    clock = Clock()
+    outlook = Outlook(clock)
+
+    def pieces(done: int) -> list[Work]:
+        return [Work("spread", "3 pieces", "", 100, f"{done} of 3 pieces")]
+
+    outlook.expect(pieces(0))
+    with outlook.running("spread", "3 pieces"):
+        assert outlook.line() == "0 of 3 pieces"
+        clock.now = 10.0
+        outlook.advance(0.25)
+        outlook.expect(pieces(1))
+        assert outlook.line() == "1 of 3 pieces, about 30 s left" and outlook.ahead == []
 
 
 def test_what_a_failed_row_leaves_undone_is_not_waited_for() -> None:

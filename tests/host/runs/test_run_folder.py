@@ -51,6 +51,20 @@ def test_the_same_recipe_goes_on_in_its_folder_and_another_is_refused(small_run:
     assert (small_run / "results.json").read_bytes() == before["results.json"]
 
 
+@pytest.mark.parametrize(("key", "value"), [("compile", "false"), ("strict", "false"), ("stack", "0")])
+def test_a_recipe_written_before_there_was_a_key_is_read_with_its_default(
+    small_run: Path, key: str, value: str
+) -> None:
+    recipe = small_run / "experiment.toml"
+    text = recipe.read_text()
+    assert f"\n{key} = {value}\n" in text
+    recipe.write_text(text.replace(f"\n{key} = {value}\n", "\n"))
+    call(*RUN, "--out", "made")
+    assert recipe.read_text() == text, "it is the same run"
+    recipe.write_text(text.replace(f"\n{key} = {value}\n", "\n"))
+    assert "ipc is 2 there" in refused(*[each if each != "2" else "1" for each in RUN], "--out", "made")
+
+
 def test_force_replaces_what_a_run_wrote_and_nothing_else(small_run: Path) -> None:
     call("evaluate", "made", "-e", "cost", "-q")
     (small_run / "delt" / "notes.txt").write_text("mine")

@@ -45,7 +45,7 @@ def test_a_set_that_could_not_be_written_is_tried_again(
     found = list(story.run(comparison, sets.add))
     assert [measured.failure for measured in found] == ["", ""]
     assert [each.parent.parent.name for each in path.glob("*/*/distilled.safetensors")] == ["random-real"]
-    results = folder.results_of(comparison.experiment, comparison.problem, found, host)
+    results = folder.results_of(comparison, found)
     full = until == "ever"
     if full:
         with pytest.raises(RunError, match="No space left"):

@@ -111,7 +111,7 @@ def test_each_run_lies_in_a_folder_of_its_own_and_all_are_in_one_table(tmp_path:
     swept = tmp_path / "swept"
     assert [row.ipc for name in ("ipc-1", "ipc-2") for row in whole(swept / name).rows] == [1, 2]
     assert (swept / "ipc-1" / "report.html").is_file()
-    assert " ".join(said).count("ipc method role hard n") == 1, "one table"
+    assert " ".join(said).count("ipc method role images hard n") == 1, "one table"
     found = read_sweep(swept)
     assert found is not None and [each.varied for each in found.points] == [{"ipc": 1}, {"ipc": 2}]
     assert tomllib.loads((swept / "sweep.toml").read_text())["ipc"] == [1, 2]

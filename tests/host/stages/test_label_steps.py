@@ -15,6 +15,9 @@ from delt_host.contracts.services import Services
 from delt_host.experiment.request import Request
 from delt_host.experiment.resolve import resolve
 from delt_host.plugins.registry import load_registry
+from delt_host.spread.task import Description
+from delt_host.spread.task import tasks as tasks_of
+from delt_host.spread.worker import Worker
 from delt_host.stages import story
 from delt_host.stages.course import Course
 from delt_host.stages.estimate import ENTRY, plan_run
@@ -22,7 +25,6 @@ from delt_host.stages.host import Host
 from delt_host.stages.step import Step, expected
 from delt_host.stages.stopwatch import Speed, Stopwatch
 from delt_host.store.store import Store
-from delt_plugins.engines import work
 
 SMALL = {"dataset.image_size": 8, "teacher.epochs": 4}
 VIEWS = (
@@ -112,9 +114,9 @@ def test_one_step_where_labels_are_not_kept_by_view(tmp_path: Path) -> None:
 def test_machines_share_the_blocks_of_one_student(tmp_path: Path) -> None:
     """Each worker makes one block and no other; a student elsewhere finds all of them."""
     comparison = comparison_of(tmp_path / "store", epochs=5)
-    description = work.Description(work.recipe_of(comparison.experiment), threads=1)
-    store, teachers = comparison.host.store, comparison.problem.teachers
-    tasks = work.tasks(comparison)
+    description = Description.of(comparison, threads=1)
+    store, teachers = comparison.host.store, (comparison.problem.teachers,)
+    tasks = tasks_of(comparison)
     assert [(task.stage, task.part) for task in tasks] == [*(("relabel", part) for part in range(3)), ("evaluate", 0)]
     for number, task in enumerate(tasks):
         there = Store(tmp_path / f"worker-{number}")
@@ -123,7 +125,7 @@ def test_machines_share_the_blocks_of_one_student(tmp_path: Path) -> None:
                 there.admit(*name, store.export(*name))
         for stage, key in task.needs:
             there.admit(stage, key, store.export(stage, key))
-        worker = work.Worker(description, there, comparison.problem.data, teachers)
+        worker = Worker(description, there, comparison.problem.data, teachers)
         there.made.clear()
         worker.do(task)
         assert [stage for stage, _ in there.made] == (
@@ -140,13 +142,13 @@ def test_a_student_elsewhere_is_sent_the_blocks_that_are_kept(tmp_path: Path) ->
     for step in course_of(comparison).steps:
         if step.stage != "evaluate":
             step.entry()
-    (task,) = work.tasks(comparison)
+    (task,) = tasks_of(comparison)
     assert [stage for stage, _ in task.needs].count("labels") == 3 and task.passes > 0
     there, store = Store(tmp_path / "worker"), comparison.host.store
     for stage, key in task.needs:
         there.admit(stage, key, store.export(stage, key))
-    description = work.Description(work.recipe_of(comparison.experiment), threads=1)
-    worker = work.Worker(description, there, comparison.problem.data, comparison.problem.teachers)
+    description = Description.of(comparison, threads=1)
+    worker = Worker(description, there, comparison.problem.data, (comparison.problem.teachers,))
     there.made.clear()
     worker.do(task)
     assert [stage for stage, _ in there.made] == ["evaluate"], "no block is made again"

@@ -27,6 +27,9 @@ from delt_host.experiment.request import Request
 from delt_host.experiment.resolve import resolve
 from delt_host.plugins.registry import load_registry
 from delt_host.runs.distilled import load
+from delt_host.spread.task import Description
+from delt_host.spread.task import tasks as tasks_of
+from delt_host.spread.worker import Worker
 from delt_host.stages import story
 from delt_host.stages.course import Course
 from delt_host.stages.host import Host
@@ -35,7 +38,6 @@ from delt_host.store.resume import Checkpoint
 from delt_host.store.store import Store
 from delt_plugins.delt.ranked import Ranked
 from delt_plugins.delt.true_class import true_class_scores
-from delt_plugins.engines import work
 from delt_plugins.gvbsm.real_moments import Asked, real_moments
 from delt_plugins.sre2l.batch_norm import BatchNormMatching
 
@@ -292,14 +294,14 @@ def test_relabelling_costs_what_goes_through_the_teacher(
 def test_a_worker_is_sent_all_that_its_piece_needs_and_makes_nothing_else(tmp_path: Path) -> None:
     """With a matcher that prepares: what it prepared is sent to whoever recovers, and what was finished to whoever labels."""
     comparison = comparison_of(tmp_path / "store", method=["gvbsm,matcher.patch=4,matcher.teachers=convnet3"])
-    description = work.Description(work.recipe_of(comparison.experiment), threads=1)
+    description = Description.of(comparison, threads=1)
     there = tmp_path / "store"
-    for number, task in enumerate(work.tasks(comparison)):
+    for number, task in enumerate(tasks_of(comparison)):
         worker_store = Store(tmp_path / f"worker-{number}")
         for stage, key in task.needs:
             worker_store.admit(stage, key, Store(there).export(stage, key))
-        teachers = comparison.problem.teachers
-        worker = work.Worker(description, worker_store, comparison.problem.data, teachers)
+        teachers = (comparison.problem.teachers,)
+        worker = Worker(description, worker_store, comparison.problem.data, teachers)
         worker_store.made.clear()
         worker.do(task)
         made = [name for name in worker_store.made if name[0] != "labels"]

@@ -94,8 +94,8 @@ def test_test_images_are_seen_as_rded_sees_them(shape: tuple[int, int]) -> None:
 
 def test_a_protocol_that_zooms_shows_students_other_test_images(tmp_path: Path) -> None:
     problem = of_files(tmp_path, [range(2), range(2, 4)], (64, 64), 64, ipc=1)
-    whole = problem.test.read(torch.arange(4))
-    seen = problem.under(Protocol(test_zoom=True)).test.read(torch.arange(4))
+    whole = problem.scored.read(torch.arange(4))
+    seen = problem.under(Protocol(test_zoom=True)).scored.read(torch.arange(4))
     assert torch.equal(whole, problem.data.test.read(torch.arange(4))) and torch.equal(seen, zoom(whole, 64))
     assert (seen.float() - whole.float()).abs().mean() > 5, "levels of 255"
 

@@ -32,8 +32,8 @@ from delt_host.store import sealed
 from delt_host.store.code_identity import GROUP
 from delt_host.store.entry import digest
 from delt_host.store.store import Store
+from delt_host.workshop import Description, Task
 from delt_plugins.engines.parcel import pack_data, pack_teachers, unpack_data, unpack_teachers
-from delt_plugins.engines.work import Description, Task
 from ones_own import write_own
 
 pytestmark = pytest.mark.long
@@ -181,14 +181,14 @@ def one_group(root: Path, iterations: int, strict: bool = False) -> tuple[str, T
     from delt_host.plugins.registry import load_registry
     from delt_host.stages.host import Host
     from delt_host.stages.story import prepare_run
-    from delt_plugins.engines import work
+    from delt_host.workshop import tasks
 
     registry = load_registry()
     options = {"dataset.image_size": 16, "teacher.epochs": 1, "scheduler.iterations": iterations}
     experiment = resolve(Request(method=["sre2l"], control=[], ipc=2, seeds=1, set=options, strict=strict), registry)
     host = Host(registry, Store(root, strict=strict), Observer())
-    description = Description(work.recipe_of(experiment), torch.get_num_threads())
-    found = work.tasks(prepare_run(experiment, host))
+    comparison = prepare_run(experiment, host)
+    description, found = Description.of(comparison, torch.get_num_threads()), tasks(comparison)
     assert [task.stage for task in found] == ["recover", "finish", *["relabel"] * 2, *["evaluate"] * 2], "two regimes"
     return description.to_json(), found[0]
 

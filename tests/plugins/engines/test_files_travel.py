@@ -6,6 +6,7 @@ Engines are given both by test_engines.py.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from delt_host.contracts.observer import Observer
 from delt_host.experiment.request import Request
 from delt_host.experiment.resolve import resolve
 from delt_host.plugins.registry import load_registry
+from delt_host.spread.task import Description
+from delt_host.spread.task import tasks as tasks_of
+from delt_host.spread.worker import Worker
 from delt_host.stages.host import Host
 from delt_host.stages.story import prepare_run
 from delt_host.store.store import Store
-from delt_plugins.engines import work
 from ones_own import write_own
 
 
@@ -38,13 +41,13 @@ def test_a_worker_without_the_files_makes_the_same(own: Path, tmp_path: Path) ->
     experiment = resolve(request, registry)
     here = Store(tmp_path / "here")
     comparison = prepare_run(experiment, Host(registry, here, Observer()))
-    tasks = work.tasks(comparison)
-    description = work.Description(work.recipe_of(experiment), 1, registry.files.sources())
+    tasks = tasks_of(comparison)
+    description = replace(Description.of(comparison, 1), files=registry.files.sources())
     assert sorted(description.files[f"{own}/mine.py"]) == ["helpers.py", "later.py", "mine.py"]
     there = Store(tmp_path / "there")
     shutil.copytree(tmp_path / "here", tmp_path / "there", dirs_exist_ok=True)
     shutil.rmtree(own)
-    worker = work.Worker(work.Description.from_json(description.to_json()), there)
+    worker = Worker(Description.from_json(description.to_json()), there)
     for task in tasks:
         worker.do(task)  # RunError where it would make another result
     assert {task.stage for task in tasks} >= {"recover", "evaluate"} and all(there.holds(*task.entry) for task in tasks)

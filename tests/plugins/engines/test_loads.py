@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from delt_host.workshop import Task
 from delt_plugins.engines.slurm import WORTH_A_JOB, SlurmEngine, loads_of
-from delt_plugins.engines.work import Task
 
 
 def task(stage: str, number: int, passes: float) -> Task:

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from conftest import lend, opened
 from delt_host.basics.errors import InputError, RunError
 from delt_host.cli import cli
+from delt_host.compare.answers import answers
 from delt_host.compare.lines import lines
 from delt_host.contracts.results import read_results
 from delt_host.recovery.history import averaged, load_history
@@ -103,7 +104,11 @@ def test_the_page_has_every_section_in_order_and_what_the_run_found(run: Path, p
     )]  # fmt: skip
     assert places == sorted(places)
     found = lines(read_results(run))
-    assert sum(len(line.differences) for line in found) == 2 * 4, "to all but the row that failed, in each regime"
+    assert sum(len(line.differences) for line in found) == 2 * (4 + 3), (
+        "the method to all that did not fail, these to one"
+    )
+    said = answers(read_results(run))
+    assert any(each.startswith("hard: ") for each in said) and all(each in unescape(page) for each in said)
     assert "convnet3, hard, top-1 (%)" in page and "convnet3, views, top-1 (%)" in page
     assert page.count("</strong> failed: ") == 1, "a reason is told once"
     for line in found:

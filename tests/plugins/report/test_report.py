@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from html import escape
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from delt_host.basics import escapes
 from delt_host.cli import cli
+from delt_host.compare.answers import answers
+from delt_host.compare.lines import Point
 from delt_host.contracts.results import (
     CostRecord,
     DataRecord,
@@ -24,6 +28,8 @@ from delt_host.contracts.results import (
     Score,
 )
 from delt_host.display import table
+from delt_host.display.text import Table
+from made_results import made_results
 
 LINES = {"delt": (62.38, 63.94, 65.5), "cda|50%_&": (65.0,), "broken": ()}
 
@@ -84,9 +90,38 @@ def runs(tmp_path: Path) -> Path:
 def test_markdown_and_latex_escape_what_comes_from_files(runs: Path) -> None:
     code, markdown = call("report", str(runs / "first"))
     assert code == 0 and r"cda\|50%\_\&" in markdown and "63.9 ± 1.6 %" in markdown and "1 min 13 s" in markdown
-    assert all(line.count(" | ") == 9 for line in markdown.splitlines() if not line.startswith("|-"))
+    assert all(line.count(" | ") == 9 for line in markdown.splitlines() if line.startswith("| "))
+    assert markdown.endswith("\n\n- One seed tells no rows apart: --seeds 3 or more shows by how much they vary.\n")
     code, latex = call("report", str(runs / "first"), "--format", "latex")
     assert code == 0 and r"50\%\_\&" in latex and r"\toprule" in latex
+    assert latex.endswith("--seeds 3 or more shows by how much they vary.\n\\end{itemize}\n")
+
+
+def test_what_a_table_answers_stands_below_it_in_every_format(tmp_path: Path) -> None:
+    rows = {
+        "delt": [5.0, 6.1, 7.0],
+        "cda_1 & <2>": [4.0, 4.1, 5.5],
+        "random-real": [1.0, 2.2, 3.0],
+        "rded": [1.0, 2.0, 1.0],
+    }
+    found = made_results({"hard": rows})
+    found.write(tmp_path)
+    said = answers(found)
+    assert said[0].startswith("Ahead of random-real: delt by 4.0 ± ") and "cda_1 & <2>" in said[0]
+    markdown, latex = (call("report", str(tmp_path), "--format", form)[1] for form in ("markdown", "latex"))
+    assert all(f"- {escapes.markdown(each)}\n" in markdown for each in said)
+    assert latex.count(r"\item") == len(said) and r"cda\_1 \& \textless{}2\textgreater{}" in latex
+    drawn = " ".join(shown(found).split())
+    assert all(each in drawn for each in said), "the terminal"
+    assert not any(each.sentence in drawn for each in found.differences), "four rows: pairs are on the page"
+    html = Table([Point({}, found)])._repr_html_()
+    assert all(escape(each) in html for each in said)
+    few = made_results({"hard": {label: rows[label] for label in ("delt", "random-real")}})
+    assert few.differences[0].sentence in " ".join(shown(few).split())
+    swept = [Point({"ipc": ipc}, found) for ipc in (1, 10)]
+    console = Console(file=io.StringIO(), width=300)
+    table.show(console, swept)
+    assert f"ipc 10: {said[0]}" in console.file.getvalue()
 
 
 def test_json_has_each_rows_figures_and_null_for_what_is_not_there(runs: Path) -> None:
@@ -173,6 +208,29 @@ def test_the_terminal_has_a_column_a_regime_and_never_breaks_a_figure() -> None:
     assert said.index("best epoch, chosen on the test set") > said.index("63.9")
 
 
+def test_bytes_of_images_and_labels_stand_beside_every_score() -> None:
+    """Once where all rows take alike: of images in the title, of labels below a regime's name; else beside each row."""
+    one = results("delt", "cda|50%_&")
+    regimes = tuple(one.regimes[0].model_copy(update={"name": name}) for name in ("hard", "fixed"))
+    scores = tuple(
+        score.model_copy(update={"regime": name, "label_bytes": 100 if name == "hard" else size})
+        for name in ("hard", "fixed")
+        for score in one.scores
+        for size in [2048 if score.row == "delt" else 4096]
+    )
+    one = one.model_copy(update={"regimes": regimes, "scores": scores, "recipe": {"ipc": 10, "seeds": [0, 1, 2]}})
+    said = shown(one).splitlines()
+    assert said[0].rstrip() == "folder, IPC 10, convnet3: top-1 %, images 300.0 KiB"
+    (heading,) = [line.split() for line in said if line.split()[:2] == ["method", "role"]]
+    assert heading == ["method", "role", "+", "100", "B", "fixed", "n"]
+    (of_delt,) = [place for place, line in enumerate(said) if "63.9" in line]
+    assert said[of_delt + 1].split() == ["+", "2.0", "KiB"] and said[of_delt + 3].split() == ["+", "4.0", "KiB"]
+    rows = (one.rows[0].model_copy(update={"image_bytes": 1024}), one.rows[1])
+    said = shown(one.model_copy(update={"rows": rows})).splitlines()
+    assert "images" not in said[0]
+    assert any("1.0 KiB" in line and "63.9" in line for line in said)
+
+
 def varied(*rows: tuple[str, str, str, dict[str, int]]) -> Results:
     """Results of rows as (label, name, role, options of the scheduler), whose label says the first of these."""
     one = results("delt")
@@ -206,7 +264,7 @@ def shown(found: Results) -> str:
 
 def test_options_that_differ_are_columns_and_others_stay_in_the_label() -> None:
     lines = [line.split() for line in shown(varied(*SWEPT)).splitlines()]
-    assert ["method", "iterations", "role", "views", "n"] in lines, "short, and no column that says one thing"
+    assert ["method", "iterations", "role", "+", "1.0", "MiB", "n"] in lines, "short, and no column that says one thing"
     assert [line[:3] for line in lines if line[:1] == ["delt"]][:2] == [
         ["delt", "500", "method"],
         ["delt", "1000", "method"],

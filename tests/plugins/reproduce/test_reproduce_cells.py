@@ -94,7 +94,10 @@ def test_a_table_grows_and_what_is_finished_is_not_run_again(first: Path) -> Non
 
 
 def test_a_smaller_scale_says_that_it_cannot_be_compared(first: Path) -> None:
-    output = reproduce(first, "own.toml", "--ipc", "2", "--only", "DELT", "--out", "small", "--scale", "cpu")
+    """And workers do it."""
+    asked = ["own.toml", "--ipc", "2", "--only", "DELT", "--scale", "cpu", "--workers", "2"]
+    output = reproduce(first, *asked, "--out", "small")
+    assert "by 2 workers" in output and "evaluate delt, seed 0, convnet3: from the store" in output
     assert "NOT COMPARABLE" in output and "iterations of recovery 8, epochs of students 2" in output
     (record,) = records(first / "small")
     assert (record["iterations"], record["epochs"]) == (8, 2)
