@@ -11,7 +11,7 @@ from typing import Any
 
 from delt_host.api import resolving
 from delt_host.api.comparing import compared
-from delt_host.api.engines import engine_of, filled, refused, share_of_threads
+from delt_host.api.engines import engine_of, filled, refused, with_threads
 from delt_host.api.outlook import Outlook, outlook
 from delt_host.api.result import Result
 from delt_host.basics import compute
@@ -99,6 +99,8 @@ class AskedRun:
     store: Path
     checkpoint_every: float
     """Seconds of an unfinished stage that a kill costs at most."""
+    threads: int
+    """Of the processor, for each process."""
 
     @classmethod
     def of(
@@ -111,10 +113,13 @@ class AskedRun:
         store: Path | None = None,
         checkpoint_every: float = CHECKPOINT_EVERY,
         workers: int = 1,
+        threads: int | None = None,
     ) -> AskedRun:
-        """InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
+        """`threads` are those that this call says, and not its recipe.
+
+        InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
         name, done_by = engine_of(engine, registry, address, workers)
-        request = request.model_copy(update={"threads": share_of_threads(request.threads, workers)})
+        request, share = with_threads(request, threads, workers)
         wanted = {each: registry.provider("observer", each) for each in observers}
         planned = tuple(points(request, registry))
         experiments = {each.name: _resolved(each, registry) for each in planned}
@@ -123,7 +128,7 @@ class AskedRun:
             raise InputError(refused(name, objects))
         request = request.model_copy(update={"objects": objects})
         there = store or default_store()
-        return cls(request, planned, experiments, registry, done_by, name, wanted, there, checkpoint_every)
+        return cls(request, planned, experiments, registry, done_by, name, wanted, there, checkpoint_every, share)
 
     @property
     def experiment(self) -> Experiment:
@@ -135,10 +140,6 @@ class AskedRun:
         return bool(self.planned[0].name)
 
     @property
-    def threads(self) -> int:
-        return self.experiment.threads
-
-    @property
     def name(self) -> str:
         """`delt-cda-digits-20260102-120000`: what its folder is called where nobody names one."""
         names = [short_name(row.method) for row in self.experiment.rows if row.role in ("method", "baseline")]
@@ -146,13 +147,17 @@ class AskedRun:
         moment = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
         return f"{slug('-'.join(dict.fromkeys(names)))}-{of}-{moment}"
 
-    def outlook(self, observer: Observer) -> Outlook:
-        """What it would do, how long that takes, by passes timed now, and what of it is in the store; nothing is computed."""
+    def outlook(self, observer: Observer, out: Path | None = None) -> Outlook:
+        """What it would do, in `out` or a new folder, how long that takes, by passes timed now, and what of it is in the store;
+        nothing is computed."""
         self._note(observer)
         kept = self._store(observer)
         hosts = {name: Host(self.registry, kept, observer) for name in self.experiments}
+        experiments = dict(self.experiments)
+        if out is not None:
+            experiments = {name: place.decided(out / name, each) for name, each in experiments.items()}
         with compute.threads(self.threads):
-            return outlook(self.experiments, hosts, self.engine)
+            return outlook(experiments, hosts, self.engine)
 
     def run(
         self,
@@ -235,14 +240,14 @@ class AskedRun:
                     host.observer.note(said)
                 comparison = story.prepare_run(experiment, host)
                 check_images(path, comparison.problem.data)
-                filled(self.engine, self.engine_name, comparison)
+                filled(self.engine, self.engine_name, comparison, self.threads)
                 return comparison
 
             def decide(comparison: story.Comparison, pilot: Results) -> story.Comparison:
                 found = resolving.decided(comparison, pilot, self.engine)
                 settle(replace(experiment, seeds=found.seeds, students=found.students, pilot=found.pilot))
                 comparison = replace(comparison, experiment=found)
-                filled(self.engine, self.engine_name, comparison)
+                filled(self.engine, self.engine_name, comparison, self.threads)
                 return comparison
 
             def partly(results: Results, whole: bool) -> None:

@@ -11,6 +11,7 @@ from delt_host.basics.settings import shown
 from delt_host.basics.traces import told
 from delt_host.contracts.engine import Engine
 from delt_host.experiment.engines import engine_for
+from delt_host.experiment.request import Request
 from delt_host.plugins.registry import Registry
 from delt_host.spread.workers import Workers
 from delt_host.stages.story import Comparison
@@ -39,9 +40,22 @@ def engine_of(
     return WORKERS, Workers(count=workers)
 
 
-def share_of_threads(threads: int | None, workers: int) -> int | None:
-    """Each worker's, where nobody says how many; None without workers: all that there are."""
-    return threads if workers == 1 or threads is not None else max(torch.get_num_threads() // workers, 1)
+def share_of_threads(threads: int | None, workers: int, there: int | None = None) -> int:
+    """Each process's: as many as are said, else its share of those that are `there`, by default all of the machine."""
+    if threads is not None:
+        return threads
+    return max((torch.get_num_threads() if there is None else there) // workers, 1)
+
+
+def with_threads(request: Request, threads: int | None, workers: int) -> tuple[Request, int]:
+    """The request, and how many threads each process has: what this call says, or its share of the recipe's.
+
+    The recipe keeps all of them, for calls without workers; a strict one says what its results were made with, and is kept to.
+    """
+    if not request.strict:
+        return request, share_of_threads(threads, workers, request.threads)
+    share = share_of_threads(request.threads, workers)
+    return request.model_copy(update={"threads": share}), share
 
 
 def refused(name: str, objects: Sequence[str]) -> str:
@@ -54,10 +68,13 @@ def refused(name: str, objects: Sequence[str]) -> str:
     )
 
 
-def filled(engine: Engine, name: str, comparison: Comparison) -> None:
-    """Have the engine do what it can. What nobody foresaw is its plugin's; what it sets of the process, Ray's is, stays."""
+def filled(engine: Engine, name: str, comparison: Comparison, threads: int) -> None:
+    """Have the engine do what it can, in so many threads for each piece.
+
+    What nobody foresaw is its plugin's; what it sets of the process, Ray's is, stays.
+    """
     try:
-        engine.fill(comparison, comparison.experiment.threads)
+        engine.fill(comparison, threads)
     except (InputError, RunError, KeyboardInterrupt):
         raise
     except BaseException as error:

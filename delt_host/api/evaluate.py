@@ -13,7 +13,7 @@ from typing import Any
 from delt_host.api import words
 from delt_host.api.asked import Unfinished
 from delt_host.api.comparing import compared
-from delt_host.api.engines import LOCAL, engine_of, filled, refused, share_of_threads
+from delt_host.api.engines import LOCAL, engine_of, filled, refused, with_threads
 from delt_host.api.result import Result
 from delt_host.api.telling import Kept, debugging, observer_of, reported
 from delt_host.api.words import Network, Part
@@ -80,7 +80,7 @@ def evaluate(
     request = asked_of(there, words.request_of(said, given))
     told = observer_of(quiet, given.registry)
     place_of_store = Path(store).absolute() if store is not None else None
-    asked = AskedEvaluation.of(path, request, given.registry, place_of_store, workers)
+    asked = AskedEvaluation.of(path, request, given.registry, place_of_store, workers, threads)
     kept = Kept()
     with debugging(debug):
         try:
@@ -117,19 +117,29 @@ class AskedEvaluation:
     store: Path
     engine: Engine
     engine_name: str
+    threads: int
+    """Of the processor, for each process."""
 
     @classmethod
     def of(
-        cls, run: Path, request: Request, registry: Registry, store: Path | None = None, workers: int = 1
+        cls,
+        run: Path,
+        request: Request,
+        registry: Registry,
+        store: Path | None = None,
+        workers: int = 1,
+        threads: int | None = None,
     ) -> AskedEvaluation:
-        """InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
+        """`threads` are those that this call says, and not the run's recipe.
+
+        InputError in one sentence for whatever is unknown, of the wrong type, or contradictory."""
         name, engine = engine_of(LOCAL, registry, workers=workers)
-        request = request.model_copy(update={"threads": share_of_threads(request.threads, workers)})
+        request, share = with_threads(request, threads, workers)
         experiment = resolve(request, registry, makes_images=False)
         if experiment.objects and name != LOCAL:
             raise InputError(refused(name, experiment.objects))
         engine.check(experiment.device)
-        return cls(run, experiment, registry, store or default_store(), engine, name)
+        return cls(run, experiment, registry, store or default_store(), engine, name, share)
 
     def run(self, observer: Observer, unfinished: Unfinished, out: Path | None = None) -> Result:
         """Do it, in `out` or a folder of the run's. Where it ends early `unfinished` gets what is finished.
@@ -140,7 +150,7 @@ class AskedEvaluation:
         if out is not None and os.path.realpath(out) == os.path.realpath(run):
             raise InputError(f"{run} is the folder of the run itself; choose another with --out")
         kept = Store(self.store, observer.note, strict=experiment.strict)
-        with compute.threads(experiment.threads), place.locked(run, shared=True):
+        with compute.threads(self.threads), place.locked(run, shared=True):
             saved = SavedSets(run, partial(self.registry.get, "form"))
             ours = saved.records(experiment)
             name = slug("-".join(named.name for named in experiment.evaluators))
@@ -150,7 +160,7 @@ class AskedEvaluation:
             def begin() -> story.Comparison:
                 comparison = story.prepare_run(experiment, host, saved=saved)
                 _note_others(run, comparison)
-                filled(self.engine, self.engine_name, comparison)
+                filled(self.engine, self.engine_name, comparison, self.threads)
                 return comparison
 
             def made(_course: Any) -> None:

@@ -95,16 +95,19 @@ def _looked(path: Path, experiment: Experiment) -> str:
 def _said(experiment: Experiment, needed: Wanted, found: Wanted, pilot: Results, workers: int) -> str:
     digits = decimals(pilot.evaluators[0].unit)
     expected = "" if math.isnan(found.resolution) else f"± {found.resolution:.{digits}f} expected"
-    ends = found.sets <= len(experiment.seeds)
+    ends = found.sets <= len(experiment.seeds) and found.students <= experiment.students
     left = _seconds_left(experiment, found, pilot)
     time = "" if left is None else roughly(left / workers)
     wants, teachers = experiment.resolve is not None, experiment.teacher_seeds
-    if wants and found.sets < needed.sets:
+    short = wants and not math.isnan(found.resolution) and found.resolution > (experiment.resolve or 0) * 1.05
+    if wants and (found.sets, found.students) != (needed.sets, needed.students):
         said = f"the budget allows {found.sets:,} of {needed.sets:,} sets, {_of(found.students)} each"
     elif wants and (needed.sets + teachers) * needed.students > MOST_SEEDS:
         said = f"decided: {found.sets:,} sets of {_of(found.students)}, as many as a run may have"
     else:
         said = f"decided: {found.sets:,} sets of {_of(found.students)}"
+    if short and teachers > 1:
+        expected += f", which {teachers} seeds of teachers leave"
     return ", ".join(filter(None, (said, expected, "the run ends with its pilot" if ends else time)))
 
 

@@ -203,6 +203,7 @@ class Result:
                 **{option: option_of(line.row, option) for option in varied},
                 "evaluator": line.evaluator.title,
                 "regime": line.column,
+                "split": line.scores[0].split,
                 "score": line.evaluator.headline,
                 "unit": line.evaluator.unit,
                 "mean": line.summary.mean,

@@ -129,9 +129,9 @@ def dry_run(*arguments: Any, **options: Any) -> Outlook:
     """
     bound = inspect.signature(run).bind(*arguments, **options)
     bound.apply_defaults()
-    asked, told, _ = _asked(bound.arguments)
+    asked, told, path = _asked(bound.arguments)
     with debugging(bound.arguments["debug"]):
-        return asked.outlook(told)
+        return asked.outlook(told, path)
 
 
 def _asked(arguments: Mapping[str, Any]) -> tuple[AskedRun, Observer, Path | None]:
@@ -145,7 +145,8 @@ def _asked(arguments: Mapping[str, Any]) -> tuple[AskedRun, Observer, Path | Non
     store = said.pop("store")
     out = Path(out).absolute() if out is not None else None
     former, given = _former(recipe, out, said)
-    request = former.put_over(words.request_of(said, given))
+    here = words.request_of(said, given)
+    request, how["threads"] = former.put_over(here), here.threads
     others = words.observers_of(observers, given)
     told = observer_of(quiet, given.registry)
     place = Path(store).absolute() if store is not None else None

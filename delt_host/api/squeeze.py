@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def squeeze(
     told = observer_of(quiet, given.registry)
     asked = AskedTeachers.of(request, given.registry, Path(store).absolute() if store is not None else None)
     with debugging(debug):
-        return list(asked.squeezed(told, asked.experiment.teachers))
+        return list(asked.squeezed(told, [*chain(*asked.experiment.teachers_by_seed)]))
 
 
 def check_sets(sets: Iterable[str]) -> None:
@@ -92,8 +93,8 @@ class AskedTeachers:
 
     @property
     def wanted(self) -> list[AskedTeacher]:
-        """Those to squeeze."""
-        return [asked for asked in self.experiment.teachers if isinstance(asked.made_by, Named)]
+        """Those to squeeze, of each seed of teachers."""
+        return [asked for asked in chain(*self.experiment.teachers_by_seed) if isinstance(asked.made_by, Named)]
 
     @property
     def files(self) -> list[Path]:

@@ -162,10 +162,10 @@ def command(
         several = {"dataset": list(dataset) or None, "ipc": None if ipc is None else parse_ipc(ipc)}
         request = Request(**said, **lists, **several, set=settings, control=controls)
         former = Former.of(recipe, out)
-        request = former.put_over(request)
+        threads, request = request.threads, former.put_over(request)
         notes: list[str] = []
         registry = options.loaded(request.plugins, request.prefer, notes.append)
-        asked = AskedRun.of(request, registry, engine, address, observers, store, checkpoint_every, workers)
+        asked = AskedRun.of(request, registry, engine, address, observers, store, checkpoint_every, workers, threads)
     observer = observer_for(errors, quiet)
     for note in notes:
         observer.note(note)
@@ -175,7 +175,7 @@ def command(
 
     compute.own_process(asked.threads)
     if dry_run:
-        outlook = asked.outlook(observer)
+        outlook = asked.outlook(observer, former.out)
         if as_json:
             terminal.say(json.dumps(outlook.to_dict(), indent=1))
         else:

@@ -98,6 +98,8 @@ def answers(results: Results) -> list[str]:
         alike = any(one.found.sets > 1 for regime in regimes for one in regime.compared.values())
         if alike:
             return ["All sets differ alike: no spread to judge by, so nothing is told."]
+        if not any(regime.compared for regime in regimes):
+            return ["No two rows have a set in common by which they could be compared."]
         return ["One seed tells no rows apart: --seeds 3 or more shows by how much they vary."]
     said = []
     for regime in regimes:
@@ -120,7 +122,12 @@ def _regimes(results: Results) -> Iterator[_Regime]:
         means = {label: fmean(fmean(each.values()) for each in values.values()) for label, values in own.items()}
         ranked = sorted(own, key=lambda label: means[label], reverse=evaluator.better == "higher")
         best, second = ranked[:2]
-        to_best = family(own, best, design).get(second)
+        if against in (best, second):  # the same words as the answer has
+            pair = compared.get(second if best == against else best)
+            between = pair and (pair.turned() if best == against else pair)
+        else:
+            pair = family(own, best, design).get(second)
+            between = pair and pair.turned()
         yield _Regime(
             name if several else "",
             evaluator,
@@ -130,7 +137,7 @@ def _regimes(results: Results) -> Iterator[_Regime]:
             compared,
             best,
             second,
-            to_best and to_best.turned(),
+            between,
         )
 
 
@@ -138,23 +145,19 @@ def _answer(regime: _Regime) -> str:
     """What the comparison with the reference says."""
     ahead = [f"{label} by {regime.plus_minus(one)}" for label, one in regime.told if regime.ahead(one)]
     behind = [f"{label} by {regime.plus_minus(one)}" for label, one in regime.told if not regime.ahead(one)]
-    left = [
-        f"{label} ({_seen(regime, one.found)})"
-        for label, one in regime.compared.items()
-        if not one.told and one.found.degrees
-    ]
+    left = [f"{label} ({_seen(regime, one.found)})" for label, one in regime.compared.items() if not one.told]
     parts = [f"ahead of {regime.reference}: {', '.join(ahead)}"] if ahead else []
     parts += [f"behind {regime.reference}: {', '.join(behind)}"] if behind else []
     parts += [f"not told from {regime.reference}: {', '.join(left)}"] if left else []
     if not parts:
         return ""
-    seeds = dict.fromkeys(counted(one) for _, one in regime.seen)
+    seeds = dict.fromkeys(counted(one.found) for one in regime.compared.values())
     return _sentence(f"{regime.name + ': ' if regime.name else ''}{'; '.join(parts)} (95 %, {' or '.join(seeds)}).")
 
 
 def _seen(regime: _Regime, found: Interval) -> str:
     if math.isnan(found.error):
-        return f"{regime.said(found.mean, sign=True)} in each set"
+        return f"{regime.said(found.mean, sign=True)} in {'each set' if found.sets > 1 else 'one set'}"
     return f"{regime.said(found.mean, sign=True)} ± {regime.said(found.half())}"
 
 
@@ -164,8 +167,10 @@ def _best(regime: _Regime) -> str:
     if len(regime.means) < 3 or between is None:
         return ""
     score = f"{regime.said(regime.means[regime.best])} {regime.evaluator.unit}".strip()
+    # Over the sets that both have it may be the other way round.
+    word = "told ahead of" if regime.ahead(between.found) else "though behind, where both have sets,"
     told = (
-        f"told ahead of {regime.second} by {regime.plus_minus(between.found)}"
+        f"{word} {regime.second} by {regime.plus_minus(between.found)}"
         if between.told
         else f"not told from {regime.second} ({_seen(regime, between.found)})"
     )
@@ -216,8 +221,9 @@ def _would_tell(results: Results, regime: _Regime) -> str:
     parts: list[str] = []
     for count, pair in within:
         named = f"{count} more set{'s' * (count != 1)}" if not parts else f"{count} more"
-        named += " of further seeds of teachers" * any(one.teachers > 1 for _, one in regime.seen)
-        if cost is not None:
+        if any(one.teachers > 1 for _, one in regime.seen):
+            named += " of further seeds of teachers"
+        elif cost is not None:
             students = max(one.students for _, one in regime.seen)
             named += f", {roughly(count * (cost.set + students * cost.student))},"
         parts.append(f"{named} would tell {pair}" if not parts else f"{named} {pair}")
@@ -225,6 +231,8 @@ def _would_tell(results: Results, regime: _Regime) -> str:
     if parts:
         seem = "differences are what they seem" if len(parts) > 1 else "difference is what it seems"
         said.append(f"{_and(parts)} four times in five, if the {seem}")
+        if any(one.teachers > 1 for _, one in regime.seen):
+            said.append("that is another run, with more --teacher-seeds")
     if beyond:
         said.append(f"more than {MOST_SETS:,} sets would be needed to tell {_and(beyond[:MOST_NAMED])}")
     return _sentence(f"{regime.name + ': ' if regime.name else ''}{'; '.join(said)}.") if said else ""

@@ -47,7 +47,8 @@ def counted(found: Interval) -> str:
 def compare(results: Results) -> tuple[Difference, ...]:
     """Each method's differences to all other rows, and every row's to the reference, by evaluator and within a regime.
 
-    Rows are held together by Holm's procedure where they are compared with one: with the reference, else with the method.
+    Rows are held together by Holm's procedure where they are compared with one: with the reference, else with the method, of
+    two methods the first of the table; so a pair is told both ways round or not at all.
     """
     design, evaluators = design_of(results), {each.title: each for each in results.evaluators}
     roles = {row.label: row.role for row in results.rows}
@@ -57,7 +58,9 @@ def compare(results: Results) -> tuple[Difference, ...]:
         families = {hub: family(rows, hub, design) for hub in rows if hub == against or roles[hub] == "method"}
         for label in rows:
             for other in rows if roles[label] == "method" else filter(None, (against,)):
-                hub = against if against in (label, other) else label
+                hub = (
+                    against if against in (label, other) else next(each for each in families if each in (label, other))
+                )
                 compared = families[hub or ""].get(label if hub == other else other)
                 if label == other or compared is None:
                     continue

@@ -70,7 +70,7 @@ def wanted(results: Results, points: float, *, pilot: int, seconds: float = math
                 if label != against:
                     found.append({n: d for n, d in deltas(values, regime[against]).items() if n in looked})
     found = [each for each in found if each]
-    if not found and points > 0:
+    if not found:
         raise RunError("there is no difference to resolve: fewer than two rows of the pilot have scores")
     return decide(found, points, design, costs(results), seconds * workers)
 
@@ -88,15 +88,28 @@ def decide(
     looked = sorted({number for each in found for number in each}) or list(design.order)
     before = max(len(looked), design.pilot * teachers)
     shown = [one for each in found if (one := _Shown.of(each, design)) is not None]
-    fewest = max((one.students for one in shown), default=1)
-    students = _students(shown, cost, fewest)
+    fewest = max((len(own) for each in found for own in each.values()), default=1)
     least = before + AFTER if teachers == 1 else -(-(before + 1) // teachers) * teachers
     if teachers > 1 and before % teachers == 0:
         least = before  # each teacher's sets stay alike in number; more are needed only where sets differ much
-    sets = max(least, -(-_needed(shown, points, students) // teachers) * teachers)
-    sets = min(sets, MOST_SETS // students)
+
+    def needed(students: int) -> int:
+        """Sets in all, for each teacher alike; as many as a run may have at the most."""
+        most = max(before, MOST_SETS // students // teachers * teachers)
+        sets = min(max(least, -(-_needed(shown, points, students, teachers) // teachers) * teachers), most)
+        return sets if sets >= least else before
+
+    students = _students(shown, cost, fewest)
+    while students > fewest and needed(students) * students > MOST_SETS:
+        students -= 1
+    sets = needed(students)
     if seconds < math.inf and cost is not None:
-        sets, students = _within(seconds, cost, sets, before, least, (students, fewest), teachers)
+        fitting = {  # first with the better number, then with the pilot's
+            number: _within(seconds, cost, needed(number), before, number - fewest, number, teachers)
+            for number in (students, fewest)
+        }
+        students = next((number for number, sets in fitting.items() if sets >= least), fewest)
+        sets = fitting[students] if fitting[students] >= least else before
     return Wanted(sets, students, _resolution(shown, sets, students, before, teachers))
 
 
@@ -147,30 +160,26 @@ def _students(shown: Sequence[_Shown], cost: Costs | None, fewest: int) -> int:
     return min(max(fewest, round(math.sqrt(cost.set * student / (cost.student * of_set)))), max(fewest, MOST_STUDENTS))
 
 
-def _needed(shown: Sequence[_Shown], points: float, students: int) -> int:
-    """Stein's number of sets."""
+def _needed(shown: Sequence[_Shown], points: float, students: int, teachers: int) -> int:
+    """Stein's number of sets; of several teachers by the quantile that their interval has, as if they did not differ."""
     if points <= 0:
         return MOST_SETS
     most = 0.0
     for one in shown:
-        quantile = float(stdtrit(one.degrees, (1 + CONFIDENCE) / 2))
+        quantile = float(stdtrit(one.degrees if teachers == 1 else teachers - 1, (1 + CONFIDENCE) / 2))
         most = max(most, quantile**2 * one.of_means(students) / points**2)
     return MOST_SETS if most > MOST_SETS else math.ceil(most)
 
 
-def _within(
-    seconds: float, cost: Costs, sets: int, before: int, least: int, students: tuple[int, int], teachers: int
-) -> tuple[int, int]:
-    """As many as the work that is left allows: first with the better number of students, then with the pilot's."""
-    pilots = students[1]
-    for number in dict.fromkeys(students):
-        left = seconds - before * (number - pilots) * cost.student
-        each = cost.set + number * cost.student
-        fitting = sets if each <= 0 else before + math.floor(min(max(left, 0) / each, MOST_SETS))
-        fitting = min(sets, fitting // teachers * teachers if teachers > 1 else fitting)
-        if left >= 0 and fitting >= least:
-            return fitting, number
-    return before, pilots
+def _within(seconds: float, cost: Costs, sets: int, before: int, more: int, students: int, teachers: int) -> int:
+    """As many sets of so many students, of all that are needed, as the work that is left allows; 0 where it does not even allow
+    so many more students for the sets before."""
+    left = seconds - before * more * cost.student
+    each = cost.set + students * cost.student
+    if left < 0:
+        return 0
+    fitting = sets if each <= 0 else before + math.floor(min(left / each, MOST_SETS))
+    return min(sets, fitting // teachers * teachers)
 
 
 def _resolution(shown: Sequence[_Shown], sets: int, students: int, before: int, teachers: int) -> float:
@@ -188,7 +197,7 @@ def costs(results: Results) -> Costs | None:
     made: dict[str, dict[int, float | None]] = {}
     scored: dict[tuple[str, str, str], list[float | None]] = {}
     for score in results.scores:
-        if not score.failure:
+        if not score.failure and per.get(score.evaluator) != "table":  # which take no time
             made.setdefault(score.row, {})[score.set] = score.set_seconds
             scored.setdefault((score.row, score.regime, score.evaluator), []).append(score.seconds)
     of_set = [_mean(list(own.values())) for own in made.values()]

@@ -42,7 +42,8 @@ def headline_rows(results: Results) -> dict[str, dict[str, dict[int, dict[int, f
 
 def design_of(results: Results, pilot: int | None = None) -> Design:
     """How its sets came about; `pilot` where the results do not say it yet."""
-    teachers = {score.set: score.teacher for score in results.scores}
+    worked_out = {evaluator.title for evaluator in results.evaluators if evaluator.per == "table"}
+    teachers = {score.set: score.teacher for score in results.scores if score.evaluator not in worked_out}
     order = results.recipe.get("seeds") or sorted(teachers)
     return Design(tuple(order), results.pilot if pilot is None else pilot, teachers)
 

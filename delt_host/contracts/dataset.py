@@ -33,6 +33,24 @@ class Split(ImageReader):
         """The indices (n,) of the images of one class, in the split's order."""
         return torch.nonzero(self.targets == label).flatten()
 
+    def part(self, places: Tensor, scored: bool = False) -> Split:
+        """The images at these `places` (n,), in this order, as a split; of what is `scored`, tests read all again and again."""
+        return PartOf(self, places)
+
+
+class PartOf(Split):
+    """The images of a split at these `places` (n,), in this order."""
+
+    def __init__(self, split: Split, places: Tensor) -> None:
+        self.split, self.places = split, places
+        self.targets = split.targets[places]
+
+    def read(self, indices: Tensor) -> Tensor:
+        return self.split.read(self.places[indices])
+
+    def original(self, index: int) -> Tensor:
+        return self.split.original(int(self.places[index]))
+
 
 class MemorySplit(Split):
     """A split that lies in memory: `images` (N, 3, S, S) uint8 RGB, and `targets` (N,), whole numbers.
@@ -50,6 +68,14 @@ class MemorySplit(Split):
 
     def read(self, indices: Tensor) -> Tensor:
         return self.images[indices]
+
+    def part(self, places: Tensor, scored: bool = False) -> Split:
+        """The images at `places` (n,), in memory likewise; a subclass without a part of its own keeps what it knows of them."""
+        return (
+            MemorySplit(self.images[places], self.targets[places])
+            if type(self) is MemorySplit
+            else super().part(places)
+        )
 
 
 class UnreadSplit(Split):

@@ -53,6 +53,8 @@ class Teacher(Brief):
     """Top-1 in percent on the test split of `dataset`, or on its validation images (`--validate`)."""
     dataset: str = ""
     """What `accuracy` was measured on."""
+    trained_on: str = ""
+    """The fingerprint of the data whose training images it was squeezed on; empty where that is not known."""
     plugin: str = ""
     """The distribution whose plugin provides its network, with its version; empty: ours, torchvision's or timm's."""
     name: str = ""
@@ -74,6 +76,15 @@ class Teacher(Brief):
         rest = (plain(self.architecture), self.class_names, self.mean, self.std, self.image_size)
         total.update(json.dumps(rest).encode())
         return total.hexdigest()
+
+    def may_have_seen(self, data: RealData) -> str:
+        """A sentence where images that are held out of these data may be among those that it was trained on; else empty."""
+        if data.validation is None or self.trained_on == data.fingerprint:
+            return ""
+        return (
+            f"the teacher {self.called} was not squeezed under this --validate: if it was trained on the images of "
+            f"{data.name}, it has seen those held out"
+        )
 
     @property
     def size_bytes(self) -> int:
@@ -187,6 +198,7 @@ class _Facts(Header):
     recipe: dict[str, Any] = Field(default_factory=dict)
     accuracy: float = float("nan")
     dataset: str = ""
+    trained_on: str = ""
     plugin: str = ""
 
 

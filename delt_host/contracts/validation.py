@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from delt_host.basics.errors import InputError, RunError
-from delt_host.contracts.dataset import MemorySplit, RealData, Split
+from delt_host.contracts.dataset import RealData, Split
 from delt_host.contracts.held_out import held_out
 from delt_host.contracts.in_memory import mean_and_std
 
@@ -40,20 +40,6 @@ class Sealed(Split):
         raise self._error(self._said)
 
 
-class PartOf(Split):
-    """The images of a split at these `places` (n,), in this order."""
-
-    def __init__(self, split: Split, places: Tensor) -> None:
-        self.split, self.places = split, places
-        self.targets = split.targets[places]
-
-    def read(self, indices: Tensor) -> Tensor:
-        return self.split.read(self.places[indices])
-
-    def original(self, index: int) -> Tensor:
-        return self.split.original(int(self.places[index]))
-
-
 def check_share(share: float) -> float:
     """InputError for a share of the training images that cannot be held out; 0 holds out none."""
     if not 0 <= share < 1:
@@ -76,7 +62,7 @@ def with_validation(data: RealData, share: float) -> RealData:
         kept, held = held_out(data.train.targets, share, class_names=data.class_names)
     except InputError as error:
         raise InputError(f"--validate {share:g} holds out images of every class of {data.name}: {error}") from None
-    train = _part(data.train, kept)
+    train = data.train.part(kept)
     # Of data that nobody has indexed no image is read.
     mean, std = (data.mean, data.std) if data.unread else mean_and_std(train)
     drawn = hashlib.sha256(f"{data.fingerprint} without {share!r} held out to validate".encode()).hexdigest()
@@ -90,14 +76,7 @@ def with_validation(data: RealData, share: float) -> RealData:
         std=std,
         train=train,
         test=Sealed(),
-        validation=_part(data.train, held),
+        validation=data.train.part(held, scored=True),
         fingerprint=drawn,
         notes=(*data.notes, note),
-    )
-
-
-def _part(split: Split, places: Tensor) -> Split:
-    # One that lies in memory as it is stays one, which engines can send; others know more of their images.
-    return (
-        MemorySplit(split.read(places), split.targets[places]) if type(split) is MemorySplit else PartOf(split, places)
     )

@@ -173,15 +173,20 @@ class Request(Validated):
         return [own.get(name, name) for name in names]
 
     def with_teachers(self, given: Sequence[Any]) -> Request:
-        """A run's recipe with `given` in place of as many of its first teachers, under the names that it gives those."""
+        """A run's recipe with `given` in place of as many of its first teachers, under the names that it gives those; there are
+        no other seeds of one that is given."""
+        if not given:
+            return self
+        seeds = self.teacher_seeds or 1
+        once = {"teacher_seeds": 1, "pilot": None if self.pilot is None else self.pilot * seeds}
         if NO_TEACHER in given:
-            return self.model_copy(update={"teacher": list(given)})
+            return self.model_copy(update={"teacher": list(given), **once})
         names = [each["name"] if isinstance(each, dict) and "name" in each else "" for each in self.teacher]
         tables = [
             teacher_table(word) | ({"name": name} if name else {}) if isinstance(word, str) else word
             for word, name in zip_longest(given, names[: len(given)], fillvalue="")
         ]
-        return self.model_copy(update={"teacher": [*tables, *self.teacher[len(given) :]]})
+        return self.model_copy(update={"teacher": [*tables, *self.teacher[len(given) :]], **once})
 
 
 def _with_parts(spec: str, parts: Mapping[str, str]) -> str:

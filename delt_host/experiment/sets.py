@@ -45,7 +45,10 @@ def sets_of(request: Request) -> Sets:
     if resolve is None and budget is None:
         raise InputError("pilot says how a run with --resolve or --budget has decided, and this recipe has neither")
     if not 1 <= request.pilot * teachers <= len(seeds):
-        raise InputError(f"pilot is the number of first sets that decided, of {len(seeds)}, not {shown(request.pilot)}")
+        raise InputError(
+            f"this recipe's first {shown(request.pilot * teachers)} sets decided how many there are: --seeds must be as many "
+            "or more, or give --resolve or --budget to decide anew"
+        )
     return Sets(seeds, students, resolve, budget, request.pilot)
 
 

@@ -106,6 +106,7 @@ def results_of(
     rows: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         rows.setdefault(measurement.row.label, []).append(measurement)
+    seen = (teacher.may_have_seen(data) for own in comparison.teachers for teacher in own)
     results = Results(
         made_by=made_by,
         recipe={**experiment.table(), "seeds": list(experiment.seeds)},  # a pilot's recipe does not say them
@@ -116,7 +117,7 @@ def results_of(
             training_images=len(data.train),
             test_images=len(data.test) if data.validation is None else 0,
             validation_images=len(data.validation) if data.validation is not None else 0,
-            notes=data.notes,
+            notes=tuple(filter(None, dict.fromkeys((*data.notes, *seen)))),
         ),
         teachers=tuple(
             TeacherRecord(name=each.called, seed=seed, **each.facts(), fingerprint=each.fingerprint)
@@ -146,7 +147,10 @@ def results_of(
         ),
     )
     more = derived(experiment, results, host) if whole else ()
-    more = tuple(score.model_copy(update={"split": data.split}) for score in more)
+    teachers = {score.set: score.teacher for score in results.scores}
+    more = tuple(
+        score.model_copy(update={"split": data.split, "teacher": teachers.get(score.set, 0)}) for score in more
+    )
     for score in more:
         host.observer.scored(score, None)
     results = results.model_copy(update={"scores": results.scores + more})

@@ -248,7 +248,7 @@ def _compared(path: Path, experiment: Experiment) -> tuple[dict[str, Any], dict[
     there = _recipe(path)
     here = with_decision(experiment.recipe(), there)
     for each in fields(Experiment):  # what it was written before had this value
-        if each.name in here and isinstance(each.default, int | str):
+        if each.name in here and isinstance(each.default, int | float | str):
             there.setdefault(each.name, each.default)
     if not there.get("strict"):  # the number of threads is the machine's, not the results'
         there["threads"] = here["threads"] = None

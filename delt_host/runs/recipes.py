@@ -43,10 +43,14 @@ def adds_to(recipe: Mapping[str, Any], former: Mapping[str, Any]) -> bool:
 
 
 def with_decision(recipe: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe that has not decided how many sets and students there are, as `there`, the same run's, has decided."""
+    """A recipe that has not decided how many sets and students there are, as `there`, the same run's, has decided; with more
+    students where it says so."""
     asks = "resolve" in recipe or "budget" in recipe
     decided = DECIDED if asks and "pilot" not in recipe and "pilot" in there else ()
-    return {**recipe, **{name: there[name] for name in decided if name in there}}
+    found = {**recipe, **{name: there[name] for name in decided if name in there}}
+    if decided and isinstance(found["students"], int):
+        found["students"] = max(found["students"], recipe["students"])
+    return found
 
 
 def _out_of_place(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

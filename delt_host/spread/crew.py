@@ -111,6 +111,11 @@ class Crew:
         self.members.append(member)
         member.send(self.begin)
 
+    def dismiss(self, member: Member) -> None:
+        """It is no member any more."""
+        self.members.remove(member)
+        member.end()
+
     def answers(self) -> Iterator[tuple[Member, Answer | None]]:
         """What is heard, as long as somebody lives; None of one that has ended, who is no member any more."""
         while self.members:
@@ -124,6 +129,5 @@ class Crew:
             if answer is None:
                 if member not in self.members:
                     continue
-                self.members.remove(member)
-                member.end()
+                self.dismiss(member)
             yield member, answer

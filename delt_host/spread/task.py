@@ -78,9 +78,9 @@ def tasks(comparison: Comparison, here: bool = False) -> list[Task]:
     """What is not in the store yet, needs first; of processes on this machine (`here`), which have its store, all of it.
 
     Otherwise the steps that stay on this machine and that others wait for are done now. What needs one of these that fails is
-    no task: the run comes to it and says so. Nor is what is kept in this process alone.
+    no task: the run comes to it and says so. Nor is what failed before, or is kept in this process alone.
     """
-    missing = dict[Name, Task]()
+    missing, failed = dict[Name, Task](), comparison.host.store.failed
     for course in comparison.courses():
         broken = set[Name]()
         for bunch in bunches(step for step in course.steps if not here and _stays(step)):
@@ -92,7 +92,7 @@ def tasks(comparison: Comparison, here: bool = False) -> list[Task]:
             alone = any(key.startswith(UNKEPT) for _, key in (task.entry, *task.needs))
             if step.kept:
                 continue
-            if not broken.isdisjoint(need.name for need in step.needs):
+            if step.name in failed or not broken.isdisjoint(need.name for need in step.needs):
                 broken.add(step.name)
             elif not alone:
                 missing.setdefault(task.entry, task)

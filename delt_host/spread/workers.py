@@ -114,6 +114,7 @@ class _Spread:
                 member.ready = True
             case {"refused": why}:
                 host.say(f"workers cannot begin, and the run does all of its work itself: {why}")
+                self.crew.dismiss(member)
             case {"note": note}:
                 host.say(note)
             case {"trace": text} if traces.show is not None:

@@ -92,12 +92,8 @@ def _settled(experiment: Experiment, data: RealData, asked: AskedTeacher, teache
         with step.host.running("squeezer", asked.made_by):
             advice = asked.made_by.component.advice(data)
     check_accuracy(teacher, data, teacher.accuracy, advice)
-    if ready and data.validation is not None:
-        origin = f"comes from {'a file' if isinstance(asked.made_by, Path) else 'Python'}"
-        observer.note(
-            f"teacher {short_name(asked.name)} {origin}: if it was trained on the images of {data.name}, "
-            "it has seen those held out"
-        )
+    if warning := teacher.may_have_seen(data):
+        observer.note(warning)
     if ready and teacher.class_names != data.class_names:
         observer.note(f"the teacher's classes are in another order than {data.name}'s; mapped by name")
     hint = f"; {advice}" if advice and is_poor(data.num_classes, teacher.accuracy) else ""

@@ -51,6 +51,7 @@ def awaited(data: RealData, squeezer: Squeezer) -> Awaited:
         std=normalization.std,
         image_size=data.image_size,
         recipe=squeezer.model_dump(mode="json"),
+        trained_on=data.fingerprint,
     )
 
 

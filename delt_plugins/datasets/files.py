@@ -54,6 +54,12 @@ class FileSplit(Split):
             check_still(self.contents, place, self.paths[place])
         return images
 
+    def part(self, places: Tensor, scored: bool = False) -> FileSplit:
+        """Read from files likewise; what is scored once, where it fits."""
+        kind = OnceSplit if scored and _fits(len(places), self.size) else FileSplit
+        paths = [self.paths[place] for place in places.tolist()]
+        return kind(paths, self.targets[places], self.size, self.contents.at(places), self.levels, self.upright)
+
     def original(self, index: int) -> Tensor:
         image = decode(self.paths[index], ReadingReport(levels=self.levels, upright=self.upright))
         check_still(self.contents, index, self.paths[index])
@@ -86,6 +92,11 @@ class OriginalsSplit(MemorySplit):
     ) -> None:
         super().__init__(images, targets)
         self.paths, self.contents, self.white, self.upright = list(paths), contents, white, upright
+
+    def part(self, places: Tensor, scored: bool = False) -> OriginalsSplit:
+        """In memory likewise, with their files."""
+        paths, found = [self.paths[place] for place in places.tolist()], self.contents.at(places)
+        return OriginalsSplit(self.images[places], self.targets[places], paths, found, self.white, self.upright)
 
     def original(self, index: int) -> Tensor:
         image = decode(self.paths[index], ReadingReport(levels=Levels(self.white), upright=self.upright))
@@ -158,8 +169,7 @@ def _on_demand(
         paths, targets = files.paths, torch.tensor(files.targets)
         good = [place for place, path in enumerate(paths) if not skip_bad_images or _readable(path, report, size)]
         found = found.at(torch.tensor(good, dtype=torch.int64))
-        kept = splits and len(good) * 3 * size**2 <= max(ONCE, SHARE * _memory())  # the test split
-        kind = OnceSplit if kept else FileSplit
+        kind = OnceSplit if splits and _fits(len(good), size) else FileSplit  # the test split is the second
         splits.append(kind([paths[i] for i in good], targets[good], size, found, report.levels, upright))
         parts += [targets[good].tolist(), found.digest()]
     if not skip_bad_images:  # else all were decoded
@@ -169,6 +179,11 @@ def _on_demand(
     for split in splits:
         split.levels = report.levels.settle()
     return (splits[0], splits[1]), key_of(parts), report
+
+
+def _fits(images: int, size: int) -> bool:
+    """Whether so many images that are scored stay in memory."""
+    return images * 3 * size**2 <= max(ONCE, SHARE * _memory())
 
 
 def _memory() -> int:

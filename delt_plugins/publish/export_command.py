@@ -185,7 +185,10 @@ class _Labels:
         registry = options.loaded(request.plugins, request.prefer)
         experiment = resolve(request, registry)
         row = next(row for row in experiment.rows if row.label == self.label)
-        experiment = replace(experiment, rows=(row,), seeds=(self.seed,), students=1, match=None)
+        teachers = experiment.teachers_by_seed[experiment.teacher_seed(self.seed)]
+        experiment = replace(
+            experiment, rows=(row,), teachers=teachers, teacher_seeds=1, seeds=(self.seed,), students=1, match=None
+        )
         observer = observer_for(terminal.errors(), self.quiet)
         compute.own_process(experiment.threads)
         kept = Store(self.store or default_store(), observer.note, strict=experiment.strict)

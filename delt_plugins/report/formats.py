@@ -53,7 +53,9 @@ def render(runs: Sequence[Path], form: Format) -> str:
     headings = [*["run"] * several, *named, *HEADINGS, *["figure"] * whence]
     if form == "csv":
         text = io.StringIO()
-        csv.writer(text).writerows([[*headings, "mean", "std"], *([cell(text) for text in row] for row in rows)])
+        csv.writer(text).writerows(
+            [[*headings, "mean", "std", "split"], *([cell(text) for text in row] for row in rows)]
+        )
         return text.getvalue()
     if form == "markdown":
         rows = [[markdown(text) for text in row] for row in rows]
@@ -112,7 +114,7 @@ def _cells(line: Line, names: Naming, whence: bool, form: Format) -> list[str]:
     costs = (row.cost.image_iterations, line.recover_seconds, row.image_bytes, line.label_bytes)
     if form == "csv":
         figures = [_number(value) for value in (*costs, _known(summary.mean), _known(summary.std))]
-        return [*cells, *figures[: len(costs)], *last, *figures[len(costs) :]]
+        return [*cells, *figures[: len(costs)], *last, *figures[len(costs) :], line.scores[0].split]
     iterations, seconds, *sizes = costs
     return [*cells, f"{iterations:,}", duration(seconds), *map(size, sizes), *last]
 

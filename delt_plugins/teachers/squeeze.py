@@ -77,8 +77,9 @@ def command(
         terminal.say(f"{file}: a file already")
     if out is not None and len(asked.wanted) > 1:
         raise InputError(f"--out names one file, and these are {len(asked.wanted)} teachers: leave it out")
-    names = distinct(each.name for each in asked.wanted)  # `:` and `/` of networks' names have no place in a file's
-    files = [out or Path(f"{names[each.name]}.teacher.safetensors").absolute() for each in asked.wanted]
+    called = [f"{each.name}-seed-{each.seed}" if each.seed else each.name for each in asked.wanted]
+    names = distinct(called)  # `:` and `/` of networks' names have no place in a file's
+    files = [out or Path(f"{names[name]}.teacher.safetensors").absolute() for name in called]
     for path in files:
         options.check_new(path)
     compute.own_process(asked.experiment.threads)

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 import delt_host
-from asking import tiny
+from asking import TINY, tiny
 from delt_host import InputError, Observer, Result, Score
 from delt_host.api import resolving
 from delt_host.compare.power import Wanted
+from delt_host.experiment.request import Request
+from delt_host.experiment.sets import sets_of
 from running import call, refused
 
 GOAL: dict[str, Any] = {"seeds": None, "baseline": "random-real,initializer=noise", "resolve": 3.0}
@@ -120,6 +122,18 @@ def test_after_a_kill_nothing_is_decided_again(tmp_path: Path, decisions: list[f
     assert len(decisions) == 4, "elsewhere it is decided anew"
 
 
+def test_what_is_asked_of_a_folder_that_has_decided(tmp_path: Path, decisions: list[float]) -> None:
+    """A dry run shows what is left of it, and more students are added."""
+    tiny(tmp_path, **GOAL)
+    places = {"store": tmp_path / "store", "out": tmp_path / "run"}
+    seen = delt_host.dry_run(method="random-real", **{**TINY, **GOAL, **places})
+    assert (len(seen.experiment.seeds), seen.experiment.students, seen.experiment.pilot) == (7, 3, 3)
+    assert all(line.done for line in seen.steps) and "pilot" not in " ".join(seen.advice)
+    grown = tiny(tmp_path, **GOAL, students=4)
+    assert len(decisions) == 1 and len(grown.results.scores) == 2 * 7 * 4
+    assert recipe(tmp_path / "run")["students"] == 4
+
+
 def test_a_row_that_fails_and_several_seeds_of_teachers(tmp_path: Path) -> None:
     told = Told()
     sets = {"teacher.epochs": 4, "relabeler.bogus": 1}
@@ -154,6 +168,11 @@ def test_a_dry_run_says_what_is_decided_later(tmp_path: Path) -> None:
 )
 def test_mistakes_are_one_sentence(words: list[Any], said: str) -> None:
     assert said in refused(*WORDS, *words)
+
+
+def test_a_pilot_has_no_more_sets_than_the_recipe() -> None:
+    with pytest.raises(InputError, match=r"first 3 sets decided how many there are: --seeds must be as many or more"):
+        sets_of(Request(resolve=3.0, pilot=3, seeds=2))
 
 
 def test_a_row_alone_has_nothing_to_be_told_from() -> None:

@@ -119,6 +119,7 @@ def test_a_data_frame(tmp_path: Path) -> None:
     frame = made.to_pandas()
     (line,) = frame.to_dict("records")
     assert (line["row"], line["regime"], line["n"], line["unit"]) == ("random-real", "hard", 2, "%")
+    assert line["split"] == "test"
     scores = made.to_pandas(scores=True)
     assert list(scores["set"]) == [0, 1] and line["mean"] == pytest.approx(scores["top1"].mean())
 

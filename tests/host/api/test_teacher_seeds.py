@@ -10,8 +10,8 @@ from torch import equal
 
 import delt_host
 from asking import tiny
-from delt_host import InputError, Result
-from running import refused
+from delt_host import InputError, Result, Teacher
+from running import call, refused
 
 TWO: dict[str, Any] = {
     "teacher": "convnet3", "teacher_seeds": 2, "seeds": 3, "regime": ["hard", "views"], "baseline": "sre2l", "ipc": 1,
@@ -71,6 +71,24 @@ def test_sets_come_behind_those_that_are_there(made: Result) -> None:
         delt_host.run(made, teacher_seeds=3, store=store, quiet=True)
     grown = delt_host.run(made, seeds=4, store=store, quiet=True)
     assert {(score.set, score.teacher) for score in grown.results.scores} == {(0, 0), (1, 1), (2, 0), (3, 1)}
+
+
+def test_a_teacher_that_is_given_has_one_seed(made: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store, recipe = made.folder.parent / "store", made.folder / "experiment.toml"
+    theirs = [teacher.fingerprint for teacher in delt_host.squeeze(recipe, store=store, quiet=True)]
+    assert theirs == [teacher.fingerprint for teacher in made.teachers]
+    call("squeeze", recipe, "--store", store, "-q")
+    files = ["convnet3.teacher.safetensors", "convnet3-seed-1.teacher.safetensors"]
+    assert [Teacher.load(tmp_path / file).fingerprint for file in files] == theirs
+    for teacher in (files[1], "none"):
+        scored = delt_host.evaluate(made, teacher=teacher, regime="hard", store=store, quiet=True)
+        assert {each.teacher for each in scored.results.scores} == {0}
+        assert not any(each.failure for each in scored.results.scores)
+    for more in ([], ["--teacher", files[1]]):
+        out = tmp_path / f"exported-{len(more)}"
+        call("export", made.folder, "--row", "sre2l", "--seed", 1, "--labels", "--store", store, "--to", out, *more)
+        assert list(out.glob("labels-*"))
 
 
 @pytest.mark.parametrize(

@@ -64,3 +64,27 @@ def test_no_table_mixes_splits(tmp_path: Path) -> None:
     assert "validation" not in render([plain.folder], "markdown")
     again = delt_host.evaluate(held, students=2, quiet=True, store=TINY.get("store", tmp_path / "store"))
     assert {score.split for score in again.results.scores} == {"validation"}
+
+
+def test_a_teacher_that_was_not_squeezed_under_it_is_told_of_in_the_results(tmp_path: Path) -> None:
+    """It may have been trained on what is held out; one that `squeeze(validate=…)` made was not."""
+    options = {"dataset.image_size": 8, "teacher.epochs": 4}
+    for share, files in ((0.2, "held.safetensors"), (0.0, "all.safetensors")):
+        (made,) = delt_host.squeeze(teacher="convnet3", validate=share, set=options, quiet=True, store=tmp_path / "s")
+        made.save(tmp_path / files)
+    noted = {
+        name: " ".join(
+            tiny(
+                tmp_path, method="sre2l", teacher=str(tmp_path / name), validate=0.2, out=tmp_path / f"run-{name}",
+                set={"dataset.image_size": 8, "scheduler.iterations": 2},
+            ).results.data.notes
+        )
+        for name in ("held.safetensors", "all.safetensors")
+    }  # fmt: skip
+    warning = (
+        "was not squeezed under this --validate: if it was trained on the images of digits, it has seen those held out"
+    )
+    assert {name: warning in said for name, said in noted.items()} == {
+        "held.safetensors": False,
+        "all.safetensors": True,
+    }

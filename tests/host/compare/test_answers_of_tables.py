@@ -6,6 +6,7 @@ import pytest
 
 from delt_host.compare.answers import answers, more_sets
 from delt_host.compare.intervals import Design, interval
+from delt_host.contracts.results import EvaluatorRecord, Score
 from made_results import made_results
 
 HARD = {
@@ -48,6 +49,59 @@ def test_where_nothing_is_told_it_is_said_how_much_may_be_missed() -> None:
         "Whether the images matter is told under no regime; what they are worth cannot be told to less"
     )
     assert "do not matter" not in " ".join(said)
+
+
+def test_the_best_row_may_be_behind_where_both_have_sets() -> None:
+    """One set of the better row was bad, and the other row has none in its place."""
+    said = answers(
+        made_results({"hard": {"delt": [90.0, 91.0, 90.2, None], "rded": [92.0, 93.1, 92.3, 10.0], "cda": [1.0] * 4}})
+    )
+    (best,) = [each for each in said if each.startswith("Best")]
+    assert best.startswith("Best: delt (90.4 %), though behind, where both have sets, rded by 2.1 ± ")
+
+
+def test_the_best_is_told_from_the_reference_as_the_answer_tells_it() -> None:
+    said = answers(
+        made_results(
+            {
+                "hard": {
+                    "delt": [52.0, 53.1, 52.4, 54.2],
+                    "random-real": [50.0, 50.1, 49.9, 50.2],
+                    "cda": [20.0, 49.0, 31.0, 24.0],
+                }
+            }
+        )
+    )
+    told = "ahead of random-real: delt" in said[0].lower()
+    assert told == ("told ahead of random-real" in said[1]), said
+
+
+def test_sets_that_two_rows_have_not_in_common() -> None:
+    said = answers(made_results({"hard": {"delt": [None, None, 5.0, 6.0], "random-real": [1.0, 2.0, None, None]}}))
+    assert said == ["No two rows have a set in common by which they could be compared."]
+    one = answers(
+        made_results({"hard": {"delt": [5.0, None, None], "rded": [1.0, 3.0, 2.5], "random-real": [1.0, 2.0, 4.0]}})
+    )
+    assert "delt (+4.0 in one set)" in one[0] and "(95 %, 1 seed or 3 seeds)" in one[0]
+
+
+def test_of_two_methods_a_pair_is_told_both_ways_round_or_not_at_all() -> None:
+    rows = {
+        "delt": [52.0, 53.0, 52.0, 54.0], "rded": [50.0, 50.2, 49.9, 51.0],
+        "cda": [50.4, 49.0, 51.0, 50.0], "random-real": [50.3, 50.1, 49.9, 50.2],
+    }  # fmt: skip
+    results = made_results({"hard": rows})
+    told = {(one.row, one.other): one.told for one in results.differences}
+    assert told["delt", "rded"] == told["rded", "delt"]
+
+
+def test_scores_worked_out_of_others_say_nothing_of_teachers() -> None:
+    six = {"delt": [5.0, 9.0, 6.0, 10.0, 5.5, 9.4], "random-real": [1.0, 1.2, 0.9, 1.1, 1.0, 1.3]}
+    results = made_results({"hard": six}, teachers=2)
+    per_table = EvaluatorRecord(name="x", title="x", headline="x", unit="", better="higher", per="table", options={})
+    more = tuple(Score(row="delt", evaluator="x", set=number, scores={"x": 1.0}) for number in range(6))
+    changed = {"evaluators": (*results.evaluators, per_table), "scores": (*results.scores, *more)}
+    assert answers(results.model_copy(update=changed)) == answers(results)
 
 
 def test_lower_is_better() -> None:

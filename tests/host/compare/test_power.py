@@ -62,9 +62,37 @@ def test_the_budget_cuts() -> None:
 def test_several_teachers_have_as_many_sets_each() -> None:
     six = {"delt": [4.0, 9.0, 5.0, 10.0, 6.0, 11.0], "cda": [0.0] * 6}
     found = wanted(made_results({"hard": six}, teachers=2), 1.0, pilot=3)
-    needed = math.ceil(stats.t.ppf(0.975, 4) ** 2)  # within teachers the variance is 1, whatever the teachers are
-    assert found.sets == needed + needed % 2 == 8
-    assert found.resolution == pytest.approx(stats.t.ppf(0.975, 1) / math.sqrt(8))
+    # Within teachers the variance is 1, whatever the teachers are; the interval has one degree of freedom.
+    needed = math.ceil(stats.t.ppf(0.975, 1) ** 2)
+    assert found.sets == needed + needed % 2 == 162 and found.resolution <= 1.0
+    assert found.resolution == pytest.approx(stats.t.ppf(0.975, 1) / math.sqrt(162))
+
+
+def test_the_budget_with_fewer_students_is_for_as_many_sets_as_these_need() -> None:
+    """Students are cheap and differ much, so eight are best; where the budget has none for them, two, and more sets."""
+    of_sets = [[1.0, 9.0], [2.0, 8.5], [4.0, 6.5]]
+    pilot = {"delt": of_sets, "random-real": [[0.0, 0.0]] * 3}
+    needed = wanted(made_results({"hard": pilot}, seconds=(1.0, 1.0)), 3.0, pilot=3)
+    assert needed.students == 8
+    found = [
+        wanted(made_results({"hard": pilot}, seconds=(1.0, 1.0)), 3.0, pilot=3, seconds=seconds).sets
+        for seconds in (20.0, 30.0)
+    ]
+    assert found[0] < found[1], "more time, more sets"
+
+
+def test_no_cap_leaves_fewer_sets_than_there_are_or_teachers_with_more_than_others() -> None:
+    noisy = {"delt": [float(value) for value in range(0, 900, 10)], "random-real": [0.0] * 90}
+    found = wanted(made_results({"hard": noisy}, teachers=30), 0.01, pilot=3)
+    assert found.sets >= 90 and found.sets % 30 == 0 and found.sets * found.students <= 1000
+    many = {"delt": [[float(s % 7) for s in range(250)]] * 3, "random-real": [[0.0] * 250] * 3}
+    assert wanted(made_results({"hard": many}), 0.01, pilot=3).sets == 3, "one set more would be worse than none"
+
+
+def test_rows_that_failed_leave_nothing_to_spend_a_budget_on() -> None:
+    alone = made_results({"hard": {"random-real": [1.0, 2.0, 3.0], "delt": [None] * 3}}, seconds=(1.0, 1.0))
+    with pytest.raises(RunError, match="fewer than two rows of the pilot have scores"):
+        wanted(alone, 0, pilot=3, seconds=7200.0)
 
 
 def test_what_cannot_be_told_is_said() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from delt_host import InputError, RealData, RunError
-from delt_host.contracts.dataset import MemorySplit, UnreadSplit
-from delt_host.contracts.validation import PartOf, with_validation
+from delt_host.contracts.dataset import MemorySplit, PartOf, UnreadSplit
+from delt_host.contracts.validation import with_validation
 from delt_plugins.engines.parcel import pack_data, unpack_data
 
 

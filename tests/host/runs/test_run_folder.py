@@ -51,7 +51,9 @@ def test_the_same_recipe_goes_on_in_its_folder_and_another_is_refused(small_run:
     assert (small_run / "results.json").read_bytes() == before["results.json"]
 
 
-@pytest.mark.parametrize(("key", "value"), [("compile", "false"), ("strict", "false"), ("stack", "0")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("compile", "false"), ("stack", "0"), ("teacher_seeds", "1"), ("validate", "0.0")]
+)
 def test_a_recipe_written_before_there_was_a_key_is_read_with_its_default(
     small_run: Path, key: str, value: str
 ) -> None:

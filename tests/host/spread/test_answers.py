@@ -72,3 +72,16 @@ def test_entries_made_with_other_threads_are_told_of(tmp_path: Path) -> None:
     used.look(("evaluate", "ab"), {"threads": 1024})
     used.look(("evaluate", "cd"), {})
     assert told == [{"used": ("evaluate", "ab"), "made": {"threads": 1024}}]
+
+
+def test_what_failed_before_is_no_piece_nor_what_needs_it(tmp_path: Path) -> None:
+    asked = {"control": [], "ipc": 1, "seeds": 1, "regime": ["hard"], "teacher": ["none"]}
+    rows = {"method": ["random-real"], "baseline": ["random-real,initializer=noise"]}
+    registry = load_registry()
+    experiment = resolve(Request(**rows, **asked, set={"dataset.image_size": 8, "protocol.epochs": 1}), registry)
+    comparison = prepare_run(experiment, Host(registry, Store(tmp_path), Observer()))
+    found = tasks(comparison, here=True)
+    first = next(task for task in found if task.row == "random-real")
+    assert first.stage == "initialize" and len({task.row for task in found}) == 2
+    comparison.host.store.failed[first.entry] = "2 workers died at it"
+    assert tasks(comparison, here=True) == [task for task in found if task.row != "random-real"]

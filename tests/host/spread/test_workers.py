@@ -17,11 +17,22 @@ import delt_host
 from commands import MAIN, Process, start
 from commands import delt_host as command
 from conftest import SQUEEZED
+from delt_host import Observer
+from delt_host.api.asked import AskedRun
+from delt_host.api.evaluate import AskedEvaluation
 from delt_host.basics.errors import InputError
 from delt_host.contracts.results import read_results
+from delt_host.experiment.request import Request
+from delt_host.experiment.resolve import resolve
+from delt_host.plugins.registry import load_registry
+from delt_host.spread import workers
+from delt_host.spread.task import tasks
 from delt_host.spread.workers import Workers, crowded
+from delt_host.stages.host import Host
+from delt_host.stages.story import prepare_run
 from delt_host.store import sealed
 from delt_host.store.entry import digest
+from delt_host.store.store import Store
 from ones_own import write_own
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(os.name != "posix", reason="looks at processes as POSIX has them")]
@@ -47,6 +58,16 @@ class Deadly(Matcher):
 """
 
 
+class Told(Observer):
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 def entries(store: Path) -> dict[str, str]:
     """The checksum of every finished entry's tensors."""
     found = {}
@@ -60,8 +81,9 @@ def scores(run: Path) -> list[tuple[object, ...]]:
     return [(s.row, s.regime, s.set, s.student, s.scores, bool(s.failure)) for s in read_results(run).scores]
 
 
-def made_at(store: Path) -> dict[str, float]:
-    return {str(path): path.stat().st_ctime for path in store.glob("[!.]*/*")}
+def made_at(store: Path) -> dict[str, int]:
+    """What the file system calls each entry: one that is made again has another number, and one that is used has not."""
+    return {str(path): path.stat().st_ino for path in store.glob("[!.]*/*")}
 
 
 @pytest.mark.usefixtures("with_teacher")
@@ -161,12 +183,12 @@ def at_work(process: Process | Popen[str], folder: Path) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_its_run(tmp_path: Path, number: signal.Signals) -> None:
     process = start(*MAIN, *ENDLESS, "--workers", "2", "--checkpoint-every", "0.1", cwd=tmp_path)
-    workers = at_work(process, tmp_path)
+    there = at_work(process, tmp_path)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     end = time.monotonic() + 10
-    while any(map(alive, workers)):
-        assert time.monotonic() < end, f"{workers} are left after {number.name}"
+    while any(map(alive, there)):
+        assert time.monotonic() < end, f"{there} are left after {number.name}"
         time.sleep(0.05)
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number and "the same command goes on from there" in errors, errors
@@ -185,6 +207,37 @@ def test_what_workers_cannot_do_is_said_at_once(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match="side by side on cuda were never measured: leave --workers out"):
         Workers(count=2).check("cuda")
     Workers(count=2).check("cpu")
+
+
+def test_a_refusal_is_no_death(tmp_path: Path) -> None:
+    told = Told()
+    asked = {"control": [], "ipc": 1, "seeds": 1, "regime": ["hard"], "teacher": ["none"], "method": ["random-real"]}
+    registry = load_registry()
+    experiment = resolve(Request(**asked, set={"dataset.image_size": 8}), registry)
+    comparison = prepare_run(experiment, Host(registry, Store(tmp_path), told))
+    spread = workers._Spread(comparison, tasks(comparison, here=True), threads=1, count=2)
+    spread.crew.begin["description"]["recipe"]["bogus"] = 1
+    told.notes.clear()
+    spread.run()
+    assert told.notes and not spread.crew.members
+    assert all(note.startswith("workers cannot begin") and "bogus" in note for note in told.notes), told.notes
+
+
+@pytest.mark.parametrize(
+    ("there", "said", "strict", "recipe", "each"),
+    [(4, None, False, 4, 2), (1, None, False, 1, 1), (4, 4, False, 4, 4), (4, None, True, 4, 4)],
+)
+def test_workers_share_the_threads_of_a_recipe(
+    there: int, said: int | None, strict: bool, recipe: int, each: int
+) -> None:
+    request, registry = Request(method=["random-real"], threads=there, strict=strict), load_registry()
+    run = AskedRun.of(request, registry, workers=2, threads=said)
+    scored = AskedEvaluation.of(Path("made"), request, registry, workers=2, threads=said)
+    for asked in (run, scored):
+        assert (asked.experiment.threads, asked.threads) == (recipe, each)
+    begun = AskedRun.of(Request(method=["random-real"]), registry, workers=2)
+    assert begun.experiment.threads == torch.get_num_threads(), "for calls without workers"
+    assert begun.threads == max(torch.get_num_threads() // 2, 1)
 
 
 def test_threads_that_have_no_processor_are_told_of() -> None:

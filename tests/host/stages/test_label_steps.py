@@ -136,6 +136,14 @@ def test_machines_share_the_blocks_of_one_student(tmp_path: Path) -> None:
     assert all(step.kept for step in course_of(comparison).steps)
 
 
+def test_what_failed_before_is_no_task_again_nor_what_needs_it(tmp_path: Path) -> None:
+    """As in the pilot of a run that decides how many sets it has."""
+    comparison = comparison_of(tmp_path / "store", epochs=5)
+    before = tasks_of(comparison)
+    comparison.host.store.failed[before[0].entry] = "two workers died at it"
+    assert tasks_of(comparison) == before[1:-1], "neither that block of labels nor the student"
+
+
 def test_a_student_elsewhere_is_sent_the_blocks_that_are_kept(tmp_path: Path) -> None:
     """Of an interrupted run: the labels themselves beside the marks that they were made."""
     comparison = comparison_of(tmp_path / "store", epochs=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import Callable
@@ -16,14 +17,17 @@ from PIL import Image
 from conftest import DATASETS
 from delt_host.basics.errors import InputError
 from delt_host.basics.seeding import generator
+from delt_host.contracts import in_memory
 from delt_host.contracts.dataset import RealData
 from delt_host.contracts.services import Services
+from delt_host.contracts.validation import with_validation
 from delt_host.store.entry import default_store, file_digest
 from delt_host.store.store import Store
 from delt_plugins.datasets import decode as decode_module
 from delt_plugins.datasets import files as files_module
 from delt_plugins.datasets import index as index_module
 from delt_plugins.datasets.index import index
+from delt_plugins.engines.parcel import pack_data
 
 LONG_AGO = 1_000_000_000 * 10**9  # nanoseconds
 PLACES = ("train/ant/0", "train/ant/1", "train/bee/0", "test/ant/0", "test/bee/0")
@@ -315,6 +319,39 @@ def test_test_images_are_decoded_once(tmp_path: Path, monkeypatch: pytest.Monkey
     for _ in range(2):
         large.test.read(torch.tensor([0]))
     assert len(decoded) >= 6, "nor do more than there is room for"
+
+
+def test_what_is_held_out_of_a_folder_is_as_its_split_is(
+    tmp_path: Path, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory engines can send it, and read from files it is decoded once; each image keeps its file."""
+    root = tmp_path / "set"
+    for level, (split, label, name) in enumerate(itertools.product(("train", "test"), ("ant", "bee"), "012")):
+        (root / split / label).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 16), (20 * level, 0, level)).save(root / split / label / f"{name}.png")
+    whole = load(root)
+    data = with_validation(whole, 0.34)
+    assert len(data.train) == 4 and len(data.scored) == 2
+    assert bool(pack_data(data)) == (held == "in memory")
+    every = [*whole.train.read(torch.arange(6))]
+    for split in (data.train, data.scored):
+        for place, image in enumerate(split.read(torch.arange(len(split)))):
+            (there,) = (nth for nth, one in enumerate(every) if torch.equal(one, image))
+            assert torch.equal(split.original(place), whole.train.original(there))
+            assert split.targets[place] == whole.train.targets[there]
+    if held == "on demand":
+        monkeypatch.setattr(files_module, "decode_all", None)
+        assert len(data.scored.read(torch.arange(2))) == 2, "they stay in memory"
+
+
+def test_mean_and_std_of_what_is_left_in_memory_are_of_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_memory, "SAMPLE", 2)
+    images = torch.arange(0, 250, 10, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2).contiguous()
+    contents = index_module.Index(torch.zeros(25, 32, dtype=torch.uint8), torch.zeros(25, 4, dtype=torch.int64))
+    split = files_module.OriginalsSplit(images, torch.zeros(25), ["a.png"] * 25, contents, 0.0, False)
+    kept = torch.tensor([0, 1, 2, 3, 24])
+    mean, _ = in_memory.mean_and_std(split.part(kept))
+    assert mean[0] == pytest.approx(float(images[kept].double().mean()) / 255)
 
 
 def test_threads_that_decode_are_as_many_as_may_compute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

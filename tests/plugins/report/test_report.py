@@ -139,6 +139,7 @@ def test_csv_has_plain_numbers_and_all_runs(runs: Path) -> None:
     assert (float(rows[0]["mean"]), float(rows[0]["std"])) == (pytest.approx(63.94), pytest.approx(1.56))
     assert (rows[0]["image-iterations"], rows[0]["images"], rows[1]["std"]) == ("63750", "307200", "")
     assert rows[2]["mean"] == "" and rows[2]["score"].startswith("–")
+    assert {row["split"] for row in rows} == {"test"}
 
 
 @pytest.mark.parametrize(
