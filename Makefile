@@ -39,6 +39,8 @@ bench:  ## every stage against a plain reference, paired, and memory and bytes o
 	$(PYTHON) benchmarks/loading.py
 	$(PYTHON) benchmarks/overhead.py
 	$(PYTHON) benchmarks/students.py
+	$(PYTHON) benchmarks/batch_matching.py --json docs/results/batch-matching.json
+	$(PYTHON) benchmarks/second_order.py
 	$(PYTHON) benchmarks/size.py build/size
 
 fix:  ## what lint can mend by itself

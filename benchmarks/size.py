@@ -115,7 +115,7 @@ def prepare(folder: Path) -> None:
     if not (teacher := folder / "teacher.safetensors").is_file():
         words = ["squeeze", "--dataset", f"folder:{folder / 'data'}", "--teacher", NETWORK, "--out", str(teacher)]
         words += ["--set", "dataset.image_size=224", "--set", "teacher.epochs=2", "--store", str(folder / "store")]
-        subprocess.run([sys.executable, "-m", "delt_host.cli", *words], check=True)
+        subprocess.run([sys.executable, "-c", "from delt_host.cli import main; main()", *words], check=True)
 
 
 def line(found: dict[str, Any]) -> str:

@@ -58,10 +58,10 @@ def channels_last(images: torch.Tensor, problem: Problem) -> torch.Tensor:
     return images.to(problem.compute.device).contiguous(memory_format=torch.channels_last)
 
 
-def recover(model: str, pairs: int, iterations: int, other: Executor) -> Iterator[Ratio]:
-    """A group of 100 images; on a GPU five groups in one pass, as the host does it there."""
-    groups = Compute.choose().groups_at_once(100, 32) if torch.cuda.is_available() else 1
-    problem = noise_problem(model, ipc=10 * groups)
+def recover(model: str, pairs: int, iterations: int, other: Executor, size: int = 32) -> Iterator[Ratio]:
+    """A group of 100 images; on a GPU as many groups in one pass as the host takes there, five at 32 px."""
+    groups = Compute.choose().groups_at_once(100, size) if torch.cuda.is_available() else 1
+    problem = noise_problem(model, size, ipc=10 * groups)
     scheduler = REGISTRY.get("scheduler", "constant")(iterations=iterations, order="class")
     matcher = REGISTRY.get("matcher", "batch-norm")()
     start = Latents.of(problem, REGISTRY.get("initializer", "noise")().initialize(problem, range(problem.num_classes)))
@@ -81,8 +81,9 @@ def recover(model: str, pairs: int, iterations: int, other: Executor) -> Iterato
 
     seconds = seconds_of({"host": host, "plain": published, "bare": bare}, pairs)
     units = (problem.num_images * iterations, "image-its/s")
-    yield ratio(f"recover, {model}", "plain loop", RECOVER_TARGETS[model], seconds, ("host", "plain"), *units)
-    yield ratio(f"recover, {model}", "bare forward + backward", 0.85, seconds, ("host", "bare"), *units)
+    work = f"recover, {model}, {size} px"
+    yield ratio(work, "plain loop", RECOVER_TARGETS[model], seconds, ("host", "plain"), *units)
+    yield ratio(work, "bare forward + backward", 0.85, seconds, ("host", "bare"), *units)
 
 
 def early_late(model: str, pairs: int, iterations: int) -> Iterator[Ratio]:
@@ -250,6 +251,9 @@ def measure(arguments: argparse.Namespace) -> Iterator[Ratio]:
         for model, iterations in (("resnet18", 5), ("convnet3", 15)):
             with worker() as other:
                 yield from recover(model, pairs, iterations * arguments.scale, other)
+    if "photographs" in wanted:  # by itself only: minutes an iteration on a processor
+        with worker() as other:
+            yield from recover("resnet18", pairs, arguments.scale, other, size=224)
     if "early-late" in wanted:
         yield from early_late("resnet18", pairs, 8 * arguments.scale)
         yield from early_late("convnet3", pairs, 32 * arguments.scale)
@@ -278,7 +282,7 @@ def main() -> None:
         "--only",
         nargs="+",
         metavar="STAGE",
-        help="recover, early-late, student, labels, squeeze, compiled, randaugment",
+        help="recover, photographs, early-late, student, labels, squeeze, compiled, randaugment",
     )
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()

@@ -17,6 +17,10 @@ pytestmark = pytest.mark.long
 TUTORIAL = Path(__file__).parents[1] / "docs" / "tutorial.md"
 needs = ("pip", "setuptools")
 SMALLER = {"scheduler.iterations=40": "scheduler.iterations=8", "protocol.epochs=15": "protocol.epochs=2"}
+SMALLER_NETWORK = (
+    '"model": "convnet3_in", "max_age": 20, "steps": 5',
+    '"model": "convnet3_in_w32", "steps": 1, "batch": 32',
+)
 """What its reader waits for, and a test need not."""
 
 
@@ -39,14 +43,18 @@ def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path)
         "COLUMNS": "200",
     }
     script = ["set -e"]
+    said_by_the_host = []
     for language, text in re.findall(r"^```(\w*)\n(.*?)^```", TUTORIAL.read_text(), flags=re.MULTILINE | re.DOTALL):
-        if language == "python":
+        if language == "text":
+            said_by_the_host.append(text.strip())
+        elif language == "python":
             name = text.splitlines()[0].removeprefix("# ")
             script.append(f"cat > {name} <<'END'\n{text}END")
         else:
             for said, smaller in SMALLER.items():
                 assert text.count(said) == text.count("delt-host run")
                 text = text.replace(said, smaller)
+            text = text.replace(*SMALLER_NETWORK)
             script.append(text)
     done = shell("\n".join(script), cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -58,3 +66,12 @@ def test_the_tutorial_from_an_empty_folder_to_a_row_in_the_table(tmp_path: Path)
         assert line.row.components["matcher"]["name"] == "smooth"
         assert line.summary.n == 2 and line.differences[0].other == "delt"
     assert "recover delt, seed 1: from the store" in done.stderr
+    assert len(said_by_the_host) == 2 and [each for each in said_by_the_host if each not in done.stderr] == []
+    matched = lines_of(tmp_path / "smooth" / "gradients")
+    forms = {label: line.row.components["form"]["name"] for label, line in matched.items()}
+    assert forms == {
+        "dm (form=mosaic, matcher=gradients.py:Gradients)": "mosaic",
+        "dm (form=mosaic)": "mosaic",
+        "random-real (form=mosaic)": "mosaic",
+        "random-real": "pixels",
+    }

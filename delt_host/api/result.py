@@ -17,6 +17,7 @@ from delt_host.basics.errors import InputError, unknown
 from delt_host.basics.folder_names import shown_path
 from delt_host.compare.lines import Point, lines_over
 from delt_host.compare.naming import option_of
+from delt_host.compare.shares import called
 from delt_host.contracts.results import Results, RowRecord, read_results
 from delt_host.contracts.sweep import read_sweep
 from delt_host.contracts.teacher import Teacher
@@ -104,10 +105,11 @@ class Result:
     @property
     def differences(self) -> list[str]:
         """What can be told of each method beside every other row, a sentence each."""
-        found = self.results.differences
+        found, rows = self.results.differences, {row.label: row for row in self.results.rows}
         several = len({each.regime for each in found}) > 1
         return [
-            f"{each.row}{f' under {each.regime}' * (several and bool(each.regime))}: {each.sentence}" for each in found
+            f"{called(rows[each.row], each.regime)}{f' under {each.regime}' * (several and bool(each.regime))}: {each.sentence}"
+            for each in found
         ]
 
     def to_pandas(self, scores: bool = False) -> pandas.DataFrame:
@@ -212,6 +214,9 @@ class Result:
                 "image_iterations": line.row.cost.image_iterations,
                 "recover_seconds": line.recover_seconds,
                 "train_seconds": line.train_seconds,
+                "of": line.row.of,
+                "share_of_iterations": line.row.share_of_iterations,
+                "share_of_steps": line.share_of_steps,
                 "image_bytes": line.row.image_bytes,
                 "label_bytes": line.label_bytes,
             }

@@ -18,6 +18,7 @@ from delt_host.compare.differences import counted
 from delt_host.compare.intervals import LEVEL, Compared, Design, Interval, Values, family
 from delt_host.compare.power import MOST_SETS, costs
 from delt_host.compare.records import design_of, headline_rows, reference
+from delt_host.compare.shares import called, note
 from delt_host.contracts.results import EvaluatorRecord, Results
 
 POWER = 0.8
@@ -89,7 +90,11 @@ class _Regime:
 
 
 def answers(results: Results) -> list[str]:
-    """Sentences for every display, without markup; none where there is nothing to compare."""
+    """Sentences for every display, without markup, and what marks say; none where there is nothing to compare or marked."""
+    return [*_answers(results), *filter(None, [note(results)])]
+
+
+def _answers(results: Results) -> list[str]:
     regimes = list(_regimes(results))
     several = len(regimes) > 1
     if not regimes:
@@ -117,8 +122,11 @@ def _regimes(results: Results) -> Iterator[_Regime]:
         against = reference(results, own)
         if against is None or len(own) < 2:
             continue
+        control, named = roles[against] == "control", {row.label: called(row, name) for row in results.rows}
+        every, own = ({named[label]: values for label, values in each.items()} for each in (rows, own))
+        against = named[against]
         evaluator = results.evaluators[0]
-        compared = {label: one for label, one in family(rows, against, design).items() if label in own}
+        compared = {label: one for label, one in family(every, against, design).items() if label in own}
         means = {label: fmean(fmean(each.values()) for each in values.values()) for label, values in own.items()}
         ranked = sorted(own, key=lambda label: means[label], reverse=evaluator.better == "higher")
         best, second = ranked[:2]
@@ -133,7 +141,7 @@ def _regimes(results: Results) -> Iterator[_Regime]:
             evaluator,
             {label: means[label] for label in ranked},
             against,
-            roles[against] == "control",
+            control,
             compared,
             best,
             second,

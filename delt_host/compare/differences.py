@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from delt_host.basics.units import decimals
 from delt_host.compare.intervals import CONFIDENCE, Compared, Interval, family
 from delt_host.compare.records import design_of, reference, tables
+from delt_host.compare.shares import called
 from delt_host.contracts.results import Difference, Results, Spreads
 
 
@@ -51,7 +52,7 @@ def compare(results: Results) -> tuple[Difference, ...]:
     two methods the first of the table; so a pair is told both ways round or not at all.
     """
     design, evaluators = design_of(results), {each.title: each for each in results.evaluators}
-    roles = {row.label: row.role for row in results.rows}
+    roles, rows_by_label = {row.label: row.role for row in results.rows}, {row.label: row for row in results.rows}
     found = []
     for (title, regime), rows in tables(results).items():
         against, evaluator = reference(results, rows), evaluators[title]
@@ -82,7 +83,7 @@ def compare(results: Results) -> tuple[Difference, ...]:
                     told=compared.told,
                     spreads=Spreads(set=one.spreads.set, student=one.spreads.student, teacher=one.spreads.teacher),
                     method=one.method,
-                    sentence=verdict(compared, other, evaluator.better, evaluator.unit),
+                    sentence=verdict(compared, called(rows_by_label[other], regime), evaluator.better, evaluator.unit),
                 )
                 found.append(difference)
     return tuple(found)

@@ -11,6 +11,7 @@ from typing import Any
 
 from delt_host.basics.errors import InputError
 from delt_host.basics.units import decimals
+from delt_host.compare import shares
 from delt_host.contracts.results import Difference, EvaluatorRecord, RegimeRecord, Results, RowRecord, Score
 
 
@@ -90,6 +91,20 @@ class Line:
     def summary(self) -> Summary:
         """Over sets."""
         return Summary.of(list(self.headline.values()))
+
+    @property
+    def called(self) -> str:
+        """The row's label, marked where its scores are of less than a fifth of the published budget."""
+        return shares.called(self.row, self.column)
+
+    @property
+    def share_of_steps(self) -> float | None:
+        """Its students' steps over the published ones; None where there are none."""
+        return self.row.shares_of_steps.get(self.column)
+
+    def shown(self, summary: Summary) -> str:
+        """Its scores, or those of its best epochs, as tables show them: `64.5 ± 1.6`, marked likewise."""
+        return summary.shown(self.digits) + (shares.mark(self.row, self.column) if summary.n else "")
 
     @property
     def best(self) -> Summary:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from delt_host.compare.lines import Line
+from delt_host.compare.shares import mark
 from delt_host.contracts.results import RowRecord
 from delt_host.contracts.varied import labelled, value_shown
 
@@ -41,14 +42,15 @@ class Naming:
 
     def cells(self, line: Line) -> list[str]:
         """What stands in these columns."""
-        return [*self.point(line), self.name(line.row), *(option_of(line.row, option) for option in self.options)]
+        name = self.name(line.row) + mark(line.row)
+        return [*self.point(line), name, *(option_of(line.row, option) for option in self.options)]
 
     def point(self, line: Line) -> list[str]:
         """What stands in those of the points."""
         return [_shown(line.point, option) for option in self.points]
 
     def name(self, row: RowRecord) -> str:
-        """The row's label without what has a column."""
+        """The row's label without what has a column, and without its mark."""
         left = [option for option in row.varied if option not in self.options]
         if row.label in self.whole or len(left) == len(row.varied):
             return row.label

@@ -169,6 +169,8 @@ class Dataset(Component):
 
     location: ClassVar[str] = ""
     """The option that ``--dataset NAME:VALUE`` sets; empty where there is none."""
+    reported: ClassVar[bool] = True
+    """Whether papers report on it, or on the like, so that tables say which share of a published budget was spent."""
 
     @property
     def published_as(self) -> str:

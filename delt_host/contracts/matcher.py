@@ -56,7 +56,10 @@ class Views(Brief):
 
 
 Match = Callable[[Views], Mapping[str, "Tensor"]]
-"""Named loss terms, each of shape (G,): one value a group. Their sum is minimised, each is logged."""
+"""Named loss terms, each of shape (G,): one value a group. Their sum is minimised, each is logged.
+
+What it computes may depend on `views`, and on what `bind` found, alone: on CUDA a step that asks for no more than images,
+classes and network is recorded and repeated, so that Python runs in the first steps only."""
 
 
 class Matcher(Asking, Preparing):
@@ -71,8 +74,9 @@ class Matcher(Asking, Preparing):
     networks: SerializeAsAny[NetworkSource] = Frozen()
     """Where `views.network` comes from: a name, or a table of the name and its options."""
     balance: Literal["given", "first step"] = "given"
-    """`first step`: the host weighs terms so that at the first step each has as long a gradient to the images as the first
-    term, and keeps these weights; `given`: terms count as the matcher gives them."""
+    """`first step`: the host weighs terms so that in the first iteration each has as long a gradient to the images as the first
+    term, and keeps these weights; where it has several turns, each of them is weighed by all so far. The matcher's own weights
+    then say nothing of one term beside another. `given`: terms count as the matcher gives them."""
 
     @field_validator("networks")
     @classmethod

@@ -51,7 +51,10 @@ class Method(BaseModel):
     summary: str
     """One line for listings."""
     source: str = ""
-    """Paper, venue, number."""
+    """Paper, venue, number. Where there is one, a row's iterations and its students' steps are held against those that the
+    method was published with."""
+    of: str = ""
+    """The installed method whose cheaper preset this one is, ``ncfm``: what its rows are held against in place of its own."""
     initializer: Choice
     """Where recovery starts."""
     scheduler: Choice | None = None

@@ -7,14 +7,14 @@ that is not finite is null: JSON has none. Nothing that can be worked out is in 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from delt_host.basics.errors import InputError
 from delt_host.basics.options import build
+from delt_host.contracts.record import Amount, Json, Number, Record
 from delt_host.contracts.sweep import refuse_sweep
 from delt_host.store import files
 
@@ -23,34 +23,7 @@ RESULTS_FILE = "results.json"
 FORMAT = 1
 
 
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _plain(value: Any) -> Any:
-    """What JSON would give back: components of others may say anything."""
-    return json.loads(json.dumps(_finite(value), default=str))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return _number(value)
-
-
-Number = Annotated[FiniteFloat | None, BeforeValidator(_number)]
-Amount = Annotated[Annotated[FiniteFloat, Field(ge=0)] | None, BeforeValidator(_number)]
-Json = Annotated[dict[str, Any], BeforeValidator(_plain)]
-
-
-class _Record(BaseModel):
-    # A newer delt-host of the same format may write more than is known here.
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, from_attributes=True)
-
-
-class DataRecord(_Record):
+class DataRecord(Record):
     """The dataset."""
 
     name: str
@@ -69,7 +42,7 @@ class DataRecord(_Record):
     """Sentences on how it was read, such as images that were skipped."""
 
 
-class TeacherRecord(_Record):
+class TeacherRecord(Record):
     """A network that images and labels were made with."""
 
     name: str
@@ -96,7 +69,7 @@ class TeacherRecord(_Record):
     """SHA-256 of its weights."""
 
 
-class ProtocolRecord(_Record):
+class ProtocolRecord(Record):
     """How students are trained; all of its settings are in `recipe`."""
 
     title: str
@@ -107,7 +80,7 @@ class ProtocolRecord(_Record):
     """Eight hexadecimal digits that differ whenever a setting does."""
 
 
-class RegimeRecord(_Record):
+class RegimeRecord(Record):
     """What students are told, and how they are trained."""
 
     name: str
@@ -117,7 +90,7 @@ class RegimeRecord(_Record):
     protocol: ProtocolRecord
 
 
-class EvaluatorRecord(_Record):
+class EvaluatorRecord(Record):
     """What every row is scored by."""
 
     name: str
@@ -136,7 +109,7 @@ class EvaluatorRecord(_Record):
     """All of the component's."""
 
 
-class CostRecord(_Record):
+class CostRecord(Record):
     """What making one set of the row takes; the seconds of each set are beside its scores."""
 
     image_iterations: NonNegativeInt
@@ -147,7 +120,7 @@ class CostRecord(_Record):
     """The most memory in use while any of its sets was recovered; null where the system does not tell."""
 
 
-class RowRecord(_Record):
+class RowRecord(Record):
     """A row of the comparison."""
 
     label: str
@@ -175,9 +148,15 @@ class RowRecord(_Record):
     image_bytes: NonNegativeInt
     """Bytes of its images; 0 where every set failed."""
     cost: CostRecord
+    of: str = ""
+    """The method whose published budget the shares are of: its own, or the one that this is a preset of; empty without one."""
+    share_of_iterations: Amount = None
+    """Its iterations a stored unit, over those of `of` for this dataset and IPC; null where either optimises nothing."""
+    shares_of_steps: dict[str, Annotated[FiniteFloat, Field(ge=0)]] = Field(default_factory=dict)
+    """By regime, its students' optimiser steps over those of the regime that `of` is published with; empty without one."""
 
 
-class Score(_Record):
+class Score(Record):
     """What one evaluator found for one set of a row, or why it found nothing."""
 
     row: str
@@ -215,7 +194,7 @@ class Score(_Record):
     """Where the scores are from: `measured`, by this run or by an earlier one whose scores were in the store."""
 
 
-class SetRecord(_Record):
+class SetRecord(Record):
     """A distilled set that scores are of."""
 
     row: str
@@ -228,7 +207,7 @@ class SetRecord(_Record):
     """SHA-256 of its images, as its file says: a set with another one is not what was scored."""
 
 
-class Spreads(_Record):
+class Spreads(Record):
     """Standard deviations of a difference, told apart; null where the run has too few to tell."""
 
     set: Number = None
@@ -239,7 +218,7 @@ class Spreads(_Record):
     """From teacher to teacher."""
 
 
-class Difference(_Record):
+class Difference(Record):
     """A row's headline scores minus another's, paired by set: of each method with every other row, and of every row with the
     reference, which is the first control, else the first baseline, else the first method."""
 
@@ -278,7 +257,7 @@ class Difference(_Record):
     """What can be told from it."""
 
 
-class Environment(_Record):
+class Environment(Record):
     """On what and with what it was run."""
 
     device: str
@@ -299,7 +278,7 @@ class Environment(_Record):
     """Sentences on what was used although it was made under other conditions."""
 
 
-class PluginRecord(_Record):
+class PluginRecord(Record):
     """An installed plugin, or a file of which something was used."""
 
     name: str
@@ -318,7 +297,7 @@ class PluginRecord(_Record):
     """Of a file, a digest of its code and of all that this imports from beside it."""
 
 
-class Results(_Record):
+class Results(Record):
     """A run, or an evaluation of its sets."""
 
     format: Literal[1] = 1

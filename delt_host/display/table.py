@@ -16,6 +16,7 @@ from delt_host.basics.units import duration, size, spans
 from delt_host.compare.answers import answers
 from delt_host.compare.lines import Line, Point, lines_over, not_measured
 from delt_host.compare.naming import ABSENT, Naming, naming
+from delt_host.compare.shares import called, percent
 from delt_host.contracts.results import EvaluatorRecord, Results
 from delt_host.contracts.varied import value_shown
 
@@ -119,12 +120,13 @@ def _columns(chosen: Iterable[Line]) -> list[str]:
 
 def _sentences(row: Sequence[Line], several: bool, pairs: bool) -> list[str]:
     """What can be told of a row and of `pairs`, and why it failed where it did; with the regime where there are several."""
-    label, found = escape(": ".join(filter(None, _key(row[0])))), []
+    where, found = "".join(f"{escape(point)}: " for point in filter(None, [_where(row[0].point)])), []
+    label = where + escape(called(row[0].row))
     if row[0].row.matched:
         found.append(f"{label}: {escape(row[0].row.matched)}")
     for line in row:
         under = f" under {escape(line.column)}" if several and line.column else ""
-        found += [f"{label}{under}: {escape(each.sentence)}" for each in line.differences if pairs]
+        found += [f"{where}{escape(line.called)}{under}: {escape(each.sentence)}" for each in line.differences if pairs]
     failed: dict[str, list[str]] = {}
     for line in row:
         for failure in line.failures:
@@ -149,7 +151,7 @@ def _scores(heading: str, chosen: Sequence[Line]) -> list[Table]:
 
 def _named(table: Table, names: Naming, chosen: Sequence[Line]) -> None:
     """The columns that say which row is which."""
-    longest = max(len(names.name(line.row)) for line in chosen)
+    longest = max(len(names.cells(line)[len(names.points)]) for line in chosen)
     for place, heading in enumerate(names.headings(short=True)):
         least = min(longest, 11) if place == len(names.points) else None
         table.add_column(escape(heading), overflow="fold", min_width=least)
@@ -174,7 +176,7 @@ def _table(title: str, chosen: Sequence[Line], with_best: bool = False, of_best:
         for line in own:
             summary = line.best if of_best else line.summary
             beneath = "" if alike or not line.done else f"\n+ {size(line.label_bytes)}"
-            shown[column, _key(line)] = summary.shown(line.digits) + beneath
+            shown[column, _key(line)] = line.shown(summary) + beneath
         name = escape(column) or (score(chosen[0].evaluator) if len(columns) == 1 else "set")
         if stored and column and alike:
             name += f"\n+ {size(max(line.label_bytes for line in own))}"
@@ -189,7 +191,7 @@ def _table(title: str, chosen: Sequence[Line], with_best: bool = False, of_best:
         record = row[0].row
         cells = [*map(escape, names.cells(row[0])), record.role, *[size(record.image_bytes)] * apart]
         cells += [shown.get((column, _key(row[0])), ABSENT) for column in columns]
-        cells += [row[0].best.shown(row[0].digits)] if with_best else []
+        cells += [row[0].shown(row[0].best)] if with_best else []
         cells.append("/".join(dict.fromkeys(str(line.summary.n) for line in row)))
         if elsewhere:
             cells.append(", ".join(dict.fromkeys(line.provenance for line in row if line.provenance)))
@@ -208,12 +210,16 @@ def _costs(chosen: Sequence[Line]) -> Table:
     table = Table(title="cost of one set", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     names = naming(chosen)
     _named(table, names, chosen)
-    for heading in ("image-its", "recover"):
+    held = any(line.row.of for line in chosen)
+    for heading in ("image-its", *["of published\nits", "of published\nsteps"] * held, "recover"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for line, *_ in _rows(chosen):
+    for row in _rows(chosen):
+        line = row[0]
+        steps = [percent(each.share_of_steps) for each in row if each.share_of_steps is not None]
         table.add_row(
             *map(escape, names.cells(line)),
             f"{line.row.cost.image_iterations:,}",
+            *[percent(line.row.share_of_iterations), "\n".join(steps) or ABSENT] * held,
             duration(line.recover_seconds),
             style=ROLE_STYLE[line.row.role],
         )
@@ -236,7 +242,7 @@ def _students(chosen: Sequence[Line]) -> Table:
     for place, groups in alike.items():
         most = max(map(len, groups.values()))
         for steps, group in groups.items():
-            named = ", ".join(line.row.label for line in group)
+            named = ", ".join(line.called for line in group)
             of = named if len(group) < most else "every row" if len(groups) == 1 else "other rows"
             seconds = fmean(line.train_seconds for line in group)
             table.add_row(*map(escape, place), escape(of), f"{steps:,}", duration(seconds))

@@ -55,7 +55,7 @@ def _scores(chosen: Sequence[Line]) -> str:
     names, columns = naming(chosen), list(dict.fromkeys(line.column for line in chosen))
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for line in chosen:
-        rows.setdefault((*names.cells(line), line.row.role), {})[line.column] = line.summary.shown(line.digits)
+        rows.setdefault((*names.cells(line), line.row.role), {})[line.column] = line.shown(line.summary)
     head = _cells("th", [*names.headings(short=True), "role", *(column or "set" for column in columns)])
     body = [_cells("td", [*cells, *(found.get(column, ABSENT) for column in columns)]) for cells, found in rows.items()]
     return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>"
@@ -72,7 +72,7 @@ def _sentences(chosen: Sequence[Line], answers: Sequence[str]) -> str:
     said = []
     for line in chosen:
         under = f" under {line.column}" if len(columns) > 1 and line.column else ""
-        said += [f"{line.row.label}{under}: {each.sentence}" for each in line.differences if pairs]
-        said += [f"{line.row.label} failed{under}: {failure}" for failure in line.failures]
+        said += [f"{line.called}{under}: {each.sentence}" for each in line.differences if pairs]
+        said += [f"{line.called} failed{under}: {failure}" for failure in line.failures]
     said += answers
     return f"<ul>{''.join(f'<li>{html.escape(each)}</li>' for each in said)}</ul>" if said else ""

@@ -125,6 +125,18 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Published:
+    """What a row's method is published with, for this dataset and IPC."""
+
+    method: str
+    """Its own, or the one that this is a preset of."""
+    scheduler: Named[Scheduler] | None
+    form: Named[Form]
+    protocol: Protocol | None
+    """None where its regime is not known here."""
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the comparison: a method with its components."""
 
@@ -143,6 +155,8 @@ class Row:
     """What of the label is no option's; empty: all of it."""
     varied: tuple[str, ...] = ()
     """The components, by stage, and options, by dotted name, that were asked for beside its method."""
+    published: Published | None = field(default=None, compare=False)
+    """What its iterations and its students' steps are held against; None where there is nothing."""
 
     def stages(self) -> dict[str, Named[Component]]:
         """The components by stage, without those that are not used."""

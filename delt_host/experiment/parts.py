@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -47,6 +48,12 @@ class Parts:
         self.dataset = self._dataset(dataset)
         self.suggested = dict(self.dataset.component.suggested)
         self.published_as = self.dataset.component.published_as or self.dataset.name
+
+    def bare(self) -> Parts:
+        """The same without what ``--set`` says and the dataset suggests: what is published is left."""
+        parts = copy.copy(self)
+        parts.sets, parts.suggested, parts.used, parts.options, parts.objects = {}, {}, set(), {}, []
+        return parts
 
     def make(
         self,

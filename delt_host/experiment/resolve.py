@@ -26,6 +26,7 @@ from delt_host.experiment.asked_teachers import check_teacher_seeds, given_teach
 from delt_host.experiment.columns import ColumnMaker, evaluators
 from delt_host.experiment.experiment import AskedTeacher, Budget, Experiment, Named
 from delt_host.experiment.parts import Parts
+from delt_host.experiment.published import with_published
 from delt_host.experiment.request import Request
 from delt_host.experiment.rows import PARTS, RowMaker
 from delt_host.experiment.sets import check_comparable, sets_of
@@ -56,6 +57,7 @@ def resolve(request: Request, registry: Registry, makes_images: bool = True) -> 
     trained = dict.fromkeys(model for named in scorers for model in named.component.trainings)
     maker = ColumnMaker(parts, ipc, tuple(trained))
     regimes = maker.columns(request.regime, bool(given))
+    rows = with_published(rows, parts, ipc, tuple(trained))
     asking: list[tuple[str, Named[Any]]] = [p for row in rows if makes_images for p in row.stages().items()]
     asking += [("relabeler", column.relabeler) for column in regimes]
     asking += [("evaluator", each) for each in scorers]

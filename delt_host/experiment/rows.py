@@ -85,7 +85,9 @@ class RowMaker:
             return self.from_table(table, role)
         name, assignments = split_spec(spec)
         name = self.parts.registry.called("method", name)
-        method: Method = self.parts.provider("method", name).thing
+        method: Method = self.parts.registry.get("method", name)
+        if method.of:
+            self._check_preset(name, method.of)
         swapping = [each for each in assignments if "=" in each and each.partition("=")[0] in PARTS]
         chosen: dict[str, Any] = dict(self.swaps) if role == "method" else {}
         chosen |= {stage: parse_value(given) for stage, _, given in (each.partition("=") for each in swapping)}
@@ -177,6 +179,13 @@ class RowMaker:
                 )
             )
         return rows
+
+    def _check_preset(self, name: str, of: str) -> None:
+        """InputError for a preset of a method which nobody provides: nothing could tell its share of the budget."""
+        try:
+            self.parts.registry.get("method", of)
+        except InputError as error:
+            raise InputError(f"method {short_name(name)} is a preset: {error}") from None
 
     def from_table(self, table: Mapping[str, Any], role: Role | None = None) -> list[Row]:
         """The row of a recipe's ``[[row]]`` table, every component with its own options, but for those swapped by flag;

@@ -46,15 +46,15 @@ def draw_offsets(rng: torch.Generator, count: int, size: int) -> Tensor:
 def crop_matrix(start: Tensor, length: Tensor, size: int) -> Tensor:
     """(B, size, size): row o holds the bilinear weights of output pixel o of the crop [start, start + length).
 
-    `start` and `length` are (B,), in whole pixels.
+    `start` and `length` are (B,), in whole pixels. It lies where they do.
     """
-    position = start[:, None] + (torch.arange(size) + 0.5) * length[:, None] / size - 0.5
+    position = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * length[:, None] / size - 0.5
     position = torch.minimum(position.clamp_min(start[:, None].float()), (start + length - 1)[:, None].float())
     low = position.floor()
     weight = (position - low).unsqueeze(-1)
     low = low.long().unsqueeze(-1)
     high = torch.minimum(low + 1, (start + length - 1)[:, None, None])
-    matrix = torch.zeros(len(start), size, size)
+    matrix = torch.zeros(len(start), size, size, device=start.device)
     matrix.scatter_add_(2, low, 1 - weight)
     matrix.scatter_add_(2, high, weight)
     return matrix
@@ -65,14 +65,14 @@ def shift_matrix(offset: Tensor, size: int) -> Tensor:
 
     `offset` is (B,), in whole pixels.
     """
-    index = torch.arange(size)
+    index = torch.arange(size, device=offset.device)
     return (index[None, :, None] + offset[:, None, None] == index[None, None, :]).float()
 
 
 def roll_matrix(matrix: Tensor, shift: Tensor) -> Tensor:
     """The matrix followed by a circular shift of each output by its `shift` (B,) in pixels."""
     size = matrix.shape[-1]
-    source = (torch.arange(size) - shift[:, None]) % size
+    source = (torch.arange(size, device=shift.device) - shift[:, None]) % size
     return matrix.gather(1, source[:, :, None].expand_as(matrix))
 
 

@@ -145,8 +145,13 @@ class Registry:
         return "" if plugin is HOST or plugin.here or plugin.path else f"{plugin.distribution} {plugin.version}"
 
     def dangling(self) -> list[str]:
-        """A sentence for each method and regime that names a component which nobody provides."""
+        """A sentence for each method and regime that names a component, or a method, which nobody provides."""
+        methods = self.provided["method"].items()
         return [
+            f"method {name} of {entry.plugin} is a preset of {entry.thing.of!r}, which nobody provides"
+            for name, entry in methods
+            if entry.thing.of and entry.thing.of not in self.names("method")
+        ] + [
             f"{kind} {name} of {entry.plugin} names the {of} {choice.name!r}, which nobody provides"
             for kind in ("method", "regime")
             for name, entry in self.provided[kind].items()

@@ -19,7 +19,7 @@ from delt_host.contracts.plan import Group, Plan
 from delt_host.contracts.prepared import Passes
 from delt_host.contracts.problem import Problem
 from delt_host.recovery.latents import Latents
-from delt_host.recovery.loop import recover_group
+from delt_host.recovery.loop import recover_stack
 
 
 def passes_of(problem: Problem, groups: Sequence[Group], matcher: Matcher) -> tuple[Passes, ...]:
@@ -54,7 +54,7 @@ def multiply_adds(problem: Problem, start: Latents, plan: Plan, matcher: Matcher
         last = group.phases[-1].model_copy(update={"iterations": iterations})
         short = plan.model_copy(update={"groups": (Group(images=group.images, phases=(last,)),)})
         with FlopCounterMode(display=False) as counter:
-            recover_group(problem, start, short, 0, matcher, lambda _done, _terms: None)
+            recover_stack(problem, start, short, (0,), matcher, lambda _done, _terms: None, record=False)
         return counter.get_total_flops() / 2
 
     several = max(len(problem.teachers), 1)

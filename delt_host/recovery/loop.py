@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
@@ -24,6 +25,7 @@ from delt_host.contracts.problem import Problem
 from delt_host.contracts.squeezer import OnProgress
 from delt_host.recovery.latents import Latents, with_learned
 from delt_host.recovery.learning import Learning
+from delt_host.recovery.recorded import Recorded
 from delt_host.recovery.views import draws
 from delt_host.store.resume import Checkpoint
 
@@ -58,21 +60,27 @@ def recover_stack(
     matcher: Matcher,
     progress: OnProgress,
     checkpoint: Checkpoint | None = None,
+    *,
+    record: bool = True,
 ) -> list[Recovered]:
     """Run several groups of the same phases in one forward pass an iteration.
 
     Statistics are taken for each group, draws are each group's own and Adam works on each pixel by itself, so the
-    mathematics is that of one group after the other; only the rounding of larger batches differs.
+    mathematics is that of one group after the other; only the rounding of larger batches differs. `record`: whether a device
+    may repeat steps from a recording, in which nobody can count operators.
     """
     group, count = plan.groups[indices[0]], len(indices)
     learning = Learning(problem, start, plan, indices)
     match, networks = matcher.bind(problem), matcher.networks.bind(problem, indices[0])
+    if record and torch.device(problem.compute.device).type == "cuda" and matcher.balance == "given":
+        match = Recorded(match)
     every = max(group.iterations // LOG_POINTS, 1)
     curves: Curves = [{"iteration": []} for _ in indices]
     phases = [phase for phase in group.phases for _ in range(phase.iterations)]
     checkpoint = checkpoint or Checkpoint(None)
     memory: dict[str, Tensor] = {}
     balance: dict[str, Tensor] = {}
+    squares: dict[str, Tensor] = {}
     first = 0
     if found := checkpoint.load():
         tensors, facts = found
@@ -108,11 +116,15 @@ def recover_stack(
                 turn=turn,
                 known_targets=learning.known_targets_of(where),
             )
-            terms = dict(match(views))
+            # A network in train mode may drop out, by torch's global generator alone.
+            dropout = problem.isolated("match", indices[0], *place, "dropout") if network.training else nullcontext()
+            with dropout:
+                terms = dict(match(views))
             if iteration == 0:
                 _check_terms(terms, count)
-                if turn == 0 and matcher.balance == "first step":
-                    balance |= balanced(terms, views.images, count)
+                if matcher.balance == "first step":
+                    squares = squared_lengths(terms, views.images, count, squares)
+                    balance |= balanced(squares)
             terms = {name: term * balance[name] if name in balance else term for name, term in terms.items()}
             loss = torch.stack([term.sum() for term in terms.values()]).sum()
             learning.step(loss, leaves, where, phase, (iteration, turn))
@@ -136,17 +148,29 @@ def recover_stack(
     return [Recovered(latents, curve) for latents, curve in zip(learning.results(), curves, strict=True)]
 
 
-def balanced(terms: Mapping[str, Tensor], images: Tensor, groups: int) -> dict[str, Tensor]:
-    """For each term, weights (G,) that make its gradient to the images as long as the first term's; 1 where it has none."""
-    norms = {}
+def squared_lengths(
+    terms: Mapping[str, Tensor], images: Tensor, groups: int, before: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """(G,) of each term that has a gradient to the images: its squared length, with those of the turns `before`."""
+    squares = dict(before)
     for name, term in terms.items():
         if term.requires_grad:
             (gradient,) = torch.autograd.grad(term.sum(), images, retain_graph=True, allow_unused=True)
             if gradient is not None:
-                norms[name] = gradient.reshape(groups, -1).norm(dim=1)
-    reference = next((norm for norm in norms.values()), torch.ones(()))
-    usable = {name: (norm > 0) & (reference > 0) for name, norm in norms.items()}
-    return {name: torch.where(usable[name], reference / norm, torch.ones_like(norm)) for name, norm in norms.items()}
+                own = gradient.reshape(groups, -1).square().sum(dim=1)
+                squares[name] = squares[name] + own if name in squares else own
+    return squares
+
+
+def balanced(squares: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """For each term, weights (G,) that make its gradient to the images as long as the first term's, given their squared
+    lengths; 1 where it has none."""
+    reference = next(iter(squares.values()), torch.ones(()))
+    usable = {name: (square > 0) & (reference > 0) for name, square in squares.items()}
+    return {
+        name: torch.where(usable[name], (reference / square).sqrt(), torch.ones_like(square))
+        for name, square in squares.items()
+    }
 
 
 def _mean_over_turns(logged: Sequence[Mapping[str, Tensor]]) -> dict[str, list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,35 +63,57 @@ def draws(
     problem: Problem, plan: Plan, groups: Sequence[int], place: tuple[int, ...], min_crop: float, images: int
 ) -> Draws:
     """What the groups draw at `place`, the iteration and, where there are several turns, the turn; of `images` images each."""
-    still = plan.crop == "none" and not plan.flip and plan.roll == (0, 0)
-    pairs = [] if still else [view_matrices(problem, plan, (group, *place), min_crop, images) for group in groups]
+    of_groups = [drawn_views(problem, plan, (group, *place), min_crop, images) for group in groups]
+    numbers = {name: torch.cat([each[name] for each in of_groups]) for name in of_groups[0]}
     operations = [
         siamese.draw(problem.generator("siamese", group, *place), 1, plan.siamese) for group in groups if plan.siamese
     ]
-    matrices = [torch.stack(each) for each in zip(*pairs, strict=True)]
-    on = moved(problem.compute.device, *matrices, *(drawn for _, drawn in operations))
+    on = moved(problem.compute.device, *numbers.values(), *(drawn for _, drawn in operations))
+    matrices: tuple[Tensor, ...] = ()
+    if numbers:
+        pair = view_matrices(plan, dict(zip(numbers, on, strict=False)), problem.image_size)
+        matrices = tuple(each.unflatten(0, (len(groups), -1)) for each in pair)
     names = [operation for operation, _ in operations]
-    of_operations = list(zip(names, on[len(matrices) :], strict=True))
-    return Draws(len(groups), tuple(on[: len(matrices)]), of_operations, plan.views == "image")
+    of_operations = list(zip(names, on[len(numbers) :], strict=True))
+    return Draws(len(groups), matrices, of_operations, plan.views == "image")
 
 
-def view_matrices(
+def drawn_views(
     problem: Problem, plan: Plan, place: tuple[int, ...], min_crop: float, images: int
-) -> tuple[Tensor, Tensor]:
-    """Row and column matrices (1 or `images`, S, S) of one step's views: roll of flip of random resized crop."""
+) -> dict[str, Tensor]:
+    """What one step of a group draws for its views, a row for the group or for each of its `images`: `crop`, offsets (…, 2) or
+    boxes (…, 4), `flip` (…,) and `roll` (…, 2), each where the plan has it. Nothing where it has none of them."""
     rng = problem.generator("view", *place)
     size, count = problem.image_size, 1 if plan.views == "group" else images
+    found: dict[str, Tensor] = {}
     if plan.crop == "pad":
-        down, right = draw_offsets(rng, count, size)
-        rows, columns = shift_matrix(down, size), shift_matrix(right, size)
+        found["crop"] = draw_offsets(rng, count, size).T
     elif plan.crop == "resized":
-        box = draw_crops(rng, count, size, (min_crop, 1.0))
-        rows, columns = crop_matrix(box[:, 0], box[:, 2], size), crop_matrix(box[:, 1], box[:, 3], size)
-    else:
-        rows = columns = torch.eye(size).expand(count, -1, -1)
+        found["crop"] = draw_crops(rng, count, size, (min_crop, 1.0))
     if plan.flip:
-        columns = mirror(columns, torch.rand(count, generator=rng) < 0.5)
+        found["flip"] = torch.rand(count, generator=rng) < 0.5
     if plan.roll != (0, 0):
-        down, right = torch.randint(plan.roll[0], plan.roll[1] + 1, (2, count), generator=rng)
+        found["roll"] = torch.randint(plan.roll[0], plan.roll[1] + 1, (2, count), generator=rng).T
+    return found
+
+
+def view_matrices(plan: Plan, drawn: Mapping[str, Tensor], size: int) -> tuple[Tensor, Tensor]:
+    """Row and column matrices (n, S, S) of what `drawn_views` gave, of n rows, where that lies: roll of flip of crop.
+
+    A photograph's matrices are a thousand times the bytes of the numbers that they are made from, which are what goes to a
+    device.
+    """
+    if plan.crop == "pad":
+        rows, columns = (shift_matrix(each, size) for each in drawn["crop"].T)
+    elif plan.crop == "resized":
+        top, left, height, width = drawn["crop"].T
+        rows, columns = crop_matrix(top, height, size), crop_matrix(left, width, size)
+    else:
+        one = next(iter(drawn.values()))
+        rows = columns = torch.eye(size, device=one.device).expand(len(one), -1, -1)
+    if plan.flip:
+        columns = mirror(columns, drawn["flip"])
+    if plan.roll != (0, 0):
+        down, right = drawn["roll"].T
         rows, columns = roll_matrix(rows, down), roll_matrix(columns, right)
     return rows, columns

@@ -29,6 +29,7 @@ from delt_host.contracts.results import (
     ProtocolRecord,
     RegimeRecord,
     Results,
+    RowRecord,
     Score,
     SetRecord,
     TeacherRecord,
@@ -36,7 +37,9 @@ from delt_host.contracts.results import (
 )
 from delt_host.experiment.experiment import Column, Experiment
 from delt_host.runs.place import PAGE_FILE, MadeBy
+from delt_host.runs.saved_sets import SavedSets
 from delt_host.stages.derived import derived
+from delt_host.stages.given import Saved
 from delt_host.stages.measurement import Measurement, row_record
 from delt_host.stages.story import Comparison
 from delt_host.store import files
@@ -137,7 +140,9 @@ def results_of(
             )
             for named in evaluators
         ),
-        rows=tuple(row_record(experiment, own) for own in rows.values()),
+        rows=tuple(
+            _as_made(row_record(experiment, comparison.problem, host, own), comparison.saved) for own in rows.values()
+        ),
         scores=tuple(measurement.score for measurement in measurements),
         differences=(),
         pilot=experiment.pilot,
@@ -155,6 +160,17 @@ def results_of(
         host.observer.scored(score, None)
     results = results.model_copy(update={"scores": results.scores + more})
     return results.model_copy(update={"differences": compare(results)})
+
+
+def _as_made(row: RowRecord, saved: Saved | None) -> RowRecord:
+    """The row with what its sets took, as the run says that made them: an evaluation's recipe has schedules before a budget."""
+    found = saved.results.rows if isinstance(saved, SavedSets) and saved.results else ()
+    made = next((each for each in found if each.label == row.label), None)
+    if made is None:
+        return row
+    cost = row.cost.model_copy(update={"image_iterations": made.cost.image_iterations})
+    share = {"of": made.of, "share_of_iterations": made.share_of_iterations}
+    return row.model_copy(update={"matched": made.matched, "cost": cost, **share})
 
 
 def _regime(column: Column) -> RegimeRecord:

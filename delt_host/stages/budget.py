@@ -24,6 +24,7 @@ from delt_host.stages.step import Made, Step, do
 from delt_host.store.resume import Checkpoint
 
 PROBE_ITERATIONS, TIMED_STEPS = 16, 3
+PROBE_ITERATIONS_ON_CUDA = 800  # of up to eight phases, most of each repeated from a recording as in the whole plan
 
 
 def with_budget(experiment: Experiment, problem: Problem, plans: Mapping[str, Plan], host: Host) -> tuple[Row, ...]:
@@ -83,7 +84,8 @@ def _pace_step(problem: Problem, row: Row, plan: Plan, host: Host) -> Step | Non
     problem = problem.in_form(row.form.component)
     seen = problem.seen_by(matcher.component)
     with host.running("scheduler", scheduler):
-        short = scheduler.component.stretched(PROBE_ITERATIONS / plan.groups[0].iterations).plan(seen)
+        count = PROBE_ITERATIONS_ON_CUDA if torch.device(seen.compute.device).type == "cuda" else PROBE_ITERATIONS
+        short = scheduler.component.stretched(count / plan.groups[0].iterations).plan(seen)
 
     def make(_checkpoint: Checkpoint) -> Made:
         side = problem.image_size

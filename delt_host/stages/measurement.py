@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from delt_host.contracts.evaluator import Evaluation
 from delt_host.contracts.plan import Plan
+from delt_host.contracts.problem import Problem
 from delt_host.contracts.results import CostRecord, RowRecord, Score
 from delt_host.contracts.sets import Cost, Distilled
 from delt_host.experiment.experiment import Experiment, Named, Row
+from delt_host.stages.host import Host
+from delt_host.stages.shares import shares
 from delt_host.store.entry import UNKEPT
 
 
@@ -73,7 +76,7 @@ class Measurement:
         )
 
 
-def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> RowRecord:
+def row_record(experiment: Experiment, problem: Problem, host: Host, measurements: Sequence[Measurement]) -> RowRecord:
     """The record of the row that all of these are of."""
     first = measurements[0]
     row, costs = first.row, [measured.cost for measured in measurements if measured.cost is not None]
@@ -97,4 +100,5 @@ def row_record(experiment: Experiment, measurements: Sequence[Measurement]) -> R
             multiply_adds=costs[0].multiply_adds if costs else None,
             peak_bytes=max(peaks, default=None),
         ),
+        **shares(row, first.plan, problem, experiment.regimes, host),
     )

@@ -22,6 +22,7 @@ from delt_host.contracts.zoomed import Zoomed as Zoomed
 from delt_host.images import siamese as siamese
 from delt_host.images.augment import apply_view as apply_view
 from delt_host.images.augment import crop_matrix as crop_matrix
+from delt_host.images.augment import cutmix_box as cutmix_box
 from delt_host.images.augment import draw_crops as draw_crops
 from delt_host.images.augment import draw_offsets as draw_offsets
 from delt_host.images.augment import mirror as mirror
@@ -45,6 +46,7 @@ from delt_host.store.entry import key_of as key_of
 from delt_host.store.sealed import Damaged as Damaged
 from delt_host.toolbox.batches import RealBatch as RealBatch
 from delt_host.toolbox.batches import RealBatches as RealBatches
+from delt_host.toolbox.batches import by_class as by_class
 from delt_host.toolbox.calls import drawn_network as drawn_network
 from delt_host.toolbox.calls import features as features
 from delt_host.toolbox.calls import logits as logits

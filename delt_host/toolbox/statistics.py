@@ -20,11 +20,25 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
         mean, variance = x.new_zeros(x.shape[1], dtype=torch.float32), x.new_zeros(x.shape[1], dtype=torch.float32)
         torch.batch_norm_update_stats(x, mean, variance, 1.0)  # the running statistics become the batch's
         return mean, variance * ((count - 1) / count) if count > 1 else torch.zeros_like(variance)
-    _, mean, inverse_std = torch.native_batch_norm(x, None, None, None, None, True, 0.0, EPSILON)
-    return mean.float(), (inverse_std.float().pow(-2) - EPSILON).clamp_min(0)
+    mean, inverse_std = _mean_and_inverse_std(x)
+    return mean, (inverse_std.pow(-2) - EPSILON).clamp_min(0)
 
 
 EPSILON = 1e-12  # keeps the inverse of a zero variance finite
+
+
+def _mean_and_inverse_std(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (C,), float32, on an accelerator."""
+    if x.is_cuda:  # what BatchNorms that share their statistics take them by: it writes no normalised map
+        mean, inverse_std = torch.batch_norm_stats(x, EPSILON)
+    else:
+        _, mean, inverse_std = torch.native_batch_norm(x, None, None, None, None, True, 0.0, EPSILON)
+    return mean.float(), inverse_std.float()
+
+
+def _final(x: Tensor) -> bool:
+    """Whether kernels will do that CUDA alone has, and that have no gradient."""
+    return x.is_cuda and not torch.is_grad_enabled()
 
 
 def affine(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
@@ -32,19 +46,32 @@ def affine(x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
 
     BatchNorm in eval mode with mean 0 and variance 1: one pass, where broadcasting in bf16 takes longer and rounds more.
     """
-    zero, one = torch.zeros_like(scale), torch.ones_like(scale)
+    zero = torch.zeros_like(scale)
+    if _final(x):
+        return torch.batch_norm_elemt(x, None, offset, zero, scale, 0.0)
+    one = torch.ones_like(scale)
     return torch.native_batch_norm(x, scale, offset, zero, one, False, 0.0, 0.0)[0]
 
 
 def _moments_of_groups(x: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    found = [moments(part) for part in x.chunk(groups)]
-    return torch.stack([mean for mean, _ in found]), torch.stack([variance for _, variance in found])
+    if x.device.type == "cpu":
+        found = [moments(part) for part in x.chunk(groups)]
+        return torch.stack([mean for mean, _ in found]), torch.stack([variance for _, variance in found])
+    both = [_mean_and_inverse_std(part) for part in x.chunk(groups)]
+    inverse_std = torch.stack([each for _, each in both])
+    return torch.stack([mean for mean, _ in both]), (inverse_std.pow(-2) - EPSILON).clamp_min(0)
 
 
 def _gradient_of_groups(x: Tensor, mean: Tensor, grad_mean: Tensor, grad_variance: Tensor) -> Tensor:
     """What gradients (G, C) of mean and biased variance are for x: of each value, an affine function."""
     count = x.numel() // x.shape[1] // len(mean)
     scale = 2 * grad_variance / count
+    if _final(x):  # the same, its parts written where they belong
+        found = torch.empty_like(x)
+        pieces = zip(x.chunk(len(mean)), found.chunk(len(mean)), grad_mean / count, mean, scale, strict=True)
+        for part, out, bias, middle, slope in pieces:
+            torch.batch_norm_elemt(part, None, bias, middle, slope, 0.0, out=out)
+        return found
     offset = grad_mean / count - scale * mean
     parts = [affine(part, *of) for part, *of in zip(x.chunk(len(mean)), scale, offset, strict=True)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

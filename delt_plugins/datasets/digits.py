@@ -23,6 +23,7 @@ class Digits(Dataset):
     """Ten classes; grey, enlarged to `image_size` and repeated over three channels; every fourth image tests."""
 
     location: ClassVar[str] = ""
+    reported: ClassVar[bool] = False
 
     image_size: int = Field(16, ge=8, le=512)
     """Pixels a side that the images of 8 px are enlarged to."""

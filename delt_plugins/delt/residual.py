@@ -1,6 +1,7 @@
 """DELT for small networks and few iterations: a view of each image, smaller steps, and half of the real start kept.
 
-A recipe of ours, chosen on held-out training images of CIFAR-10; docs/results/cifar10-recipe.md has what each part gives.
+A recipe of ours, from DELT (arXiv 2411.19946) and FADRM's residuals (arXiv 2506.24125), chosen on held-out training images of
+CIFAR-10; docs/results/cifar10-recipe.md has what each part gives.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from delt_host import Method, hookimpl, use
 
 DELT_RESIDUAL = Method(
     summary="EarlyLate with a view of each image and smaller steps, half blended with its real start",
-    source="ours, from DELT (arXiv 2411.19946) and FADRM's residuals (arXiv 2506.24125); docs/results/cifar10-recipe.md",
     initializer=use("ranked", selection="random"),
     scheduler=use(
         "early-late",

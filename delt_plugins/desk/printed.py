@@ -66,6 +66,8 @@ def _print(record: Record) -> None:
 
 def _made_of_choices(record: Record) -> None:
     terminal.say(f"  {record['summary']}\n  source: {record['source']}")
+    if record.get("of"):
+        terminal.say(f"  preset of: {record['of']}, whose published budget its rows are held against")
     for stage in CHOICES:
         if stage in record:
             _choice(stage, record[stage])

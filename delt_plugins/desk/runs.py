@@ -95,7 +95,7 @@ def _summary(path: Path) -> dict[str, Any] | None:
         if scored:
             pick = max if scored[0].evaluator.better == "higher" else min
             best = pick(scored, key=lambda line: line.summary.mean)
-            about["best"] = f"{best.row.label}: {best.summary.mean:.1f} {best.evaluator.unit}".strip()
+            about["best"] = f"{best.called}: {best.summary.mean:.1f} {best.evaluator.unit}".strip()
             about["best"] += f" ({best.column})" if best.column and len(results.regimes) > 1 else ""
         else:
             about["best"] = "every row failed"

@@ -25,6 +25,7 @@ from delt_host.workshop import (
     naming,
     not_measured,
     option_of,
+    percent,
     plain,
     read_results,
     short_name,
@@ -37,6 +38,8 @@ Format = Literal["markdown", "latex", "csv", "json"]
 _LATEX = {each: rf"\{each}" for each in "&%$#_{}"} | {"<": r"\textless{}", ">": r"\textgreater{}"}
 _LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
 HEADINGS = ("role", "score", "n", "image-iterations", "recover", "images", "labels")
+SHARES = ("of published iterations", "of published steps")
+"""Of its method's published budget, where a row has one; CSV has these columns always."""
 
 
 def render(runs: Sequence[Path], form: Format) -> str:
@@ -48,13 +51,19 @@ def render(runs: Sequence[Path], form: Format) -> str:
         return json.dumps([{"run": name, **_record(line)} for name, line in found], indent=1) + "\n"
     several, names = len({name for name, _ in found}) > 1, naming([line for _, line in found])
     whence = not_measured(line for _, line in found)
-    rows = [[plain(text) for text in ([name] * several + _cells(line, names, whence, form))] for name, line in found]
+    held = form != "csv" and any(line.row.of for _, line in found)
+    rows = [
+        [plain(text) for text in ([name] * several + _cells(line, names, whence, held, form))] for name, line in found
+    ]
     named = [*names.points, "evaluator", "regime", *names.headings()[len(names.points) :]]
-    headings = [*["run"] * several, *named, *HEADINGS, *["figure"] * whence]
+    headings = [*["run"] * several, *named, *HEADINGS, *(SHARES if held else ()), *["figure"] * whence]
     if form == "csv":
         text = io.StringIO()
         csv.writer(text).writerows(
-            [[*headings, "mean", "std", "split"], *([cell(text) for text in row] for row in rows)]
+            [
+                [*headings, "mean", "std", "split", "published method", *SHARES],
+                *([cell(text) for text in row] for row in rows),
+            ]
         )
         return text.getvalue()
     if form == "markdown":
@@ -97,6 +106,9 @@ def _record(line: Line) -> dict[str, Any]:
         "n": summary.n,
         "by_set": line.headline,
         "image_iterations": row.cost.image_iterations,
+        "of": row.of,
+        "share_of_iterations": row.share_of_iterations,
+        "share_of_steps": line.share_of_steps,
         "recover_seconds": line.recover_seconds,
         "image_bytes": row.image_bytes,
         "label_bytes": line.label_bytes,
@@ -105,18 +117,21 @@ def _record(line: Line) -> dict[str, Any]:
     }
 
 
-def _cells(line: Line, names: Naming, whence: bool, form: Format) -> list[str]:
+def _cells(line: Line, names: Naming, whence: bool, held: bool, form: Format) -> list[str]:
     row, evaluator, summary = line.row, line.evaluator, line.summary
-    score = f"{summary.shown(line.digits)} {evaluator.unit}".strip()
+    score = " ".join(filter(None, (line.shown(summary), evaluator.unit)))
     own = names.cells(line)[len(names.points) :]
     cells = [*names.point(line), short_name(evaluator.title), line.column, *own, row.role, score, str(summary.n)]
     last = [line.provenance] if whence else []
+    shares = (row.share_of_iterations, line.share_of_steps)
     costs = (row.cost.image_iterations, line.recover_seconds, row.image_bytes, line.label_bytes)
     if form == "csv":
         figures = [_number(value) for value in (*costs, _known(summary.mean), _known(summary.std))]
-        return [*cells, *figures[: len(costs)], *last, *figures[len(costs) :], line.scores[0].split]
+        of = [row.of, *map(_number, shares)]
+        return [*cells, *figures[: len(costs)], *last, *figures[len(costs) :], line.scores[0].split, *of]
     iterations, seconds, *sizes = costs
-    return [*cells, f"{iterations:,}", duration(seconds), *map(size, sizes), *last]
+    told = map(percent, shares) if held else ()
+    return [*cells, f"{iterations:,}", duration(seconds), *map(size, sizes), *told, *last]
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from delt_host import RunError, __version__
-from delt_host.workshop import PAGE_FILE, Line, check_one_split, duration, files, size
+from delt_host.workshop import PAGE_FILE, Line, called, check_one_split, duration, files, percent, size
 from delt_plugins.report import figures, sections
 from delt_plugins.report.images import PER_CLASS, Encoding, Picture, Strip, encode
 from delt_plugins.report.run import Run, each_run
@@ -63,7 +63,7 @@ def template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size, "duration": duration}
+    environment.filters |= {"size": size, "duration": duration, "percent": percent}
     return environment.get_template("report.html")
 
 
@@ -151,9 +151,9 @@ def _coded(pictures: Sequence[Picture], budget: int) -> tuple[Any, Encoding | No
 
 def _title(runs: Sequence[Run]) -> str:
     """Who is compared with whom."""
-    rows = [row for run in runs for row in run.results.rows]
+    rows = [(row.role, called(row)) for run in runs for row in run.results.rows]
     methods, baselines = (
-        list(dict.fromkeys(row.label for row in rows if row.role == role)) for role in ("method", "baseline")
+        list(dict.fromkeys(label for its, label in rows if its == role)) for role in ("method", "baseline")
     )
     against = f" against {', '.join(baselines)}" if baselines and methods else ""
     return (", ".join(methods or baselines) or "Controls") + against

@@ -58,7 +58,7 @@ class ShownRow:
         return self._shown(self.line.best)
 
     def _shown(self, summary: Summary) -> str:
-        return "failed" if not summary.n and self.line.failures else summary.shown(self.line.digits)
+        return "failed" if not summary.n and self.line.failures else self.line.shown(summary)
 
     def mark(self, at: float = 0.0) -> Mark:
         values, unit = list(self.line.headline.values()), self.line.evaluator.unit
@@ -96,6 +96,11 @@ class ScoreTable:
     def whence(self) -> bool:
         """Whether it has to say where its figures are from."""
         return not_measured(row.line for row in self.rows)
+
+    @property
+    def held(self) -> bool:
+        """Whether it says which share of a published budget was spent: where some row has one."""
+        return any(row.line.row.of for row in self.rows)
 
     @property
     def heading(self) -> str:
@@ -156,11 +161,11 @@ def tables(runs: Sequence[Run]) -> list[ScoreTable]:
     several = len({run.home for run in runs}) > 1
     found = []
     for (title, column), own in by_table.items():
-        labels = [f"{line.row.label} · {run.home.name}" if several else line.row.label for run, line in own]
+        labels = [f"{line.called} · {run.home.name}" if several else line.called for run, line in own]
         often = Counter(labels)
         rows = []
         for (run, line), label in zip(own, labels, strict=True):
-            label = label if often[label] == 1 else f"{line.row.label} · {run.path}"
+            label = label if often[label] == 1 else f"{line.called} · {run.path}"
             rows.append(ShownRow(run, line, label, numbers[key(run, line)]))
         found.append(ScoreTable(f"{title}, {column}" if column and len(columns) > 1 else title, rows))
     return found

@@ -3,7 +3,7 @@ first and last weights of experts, before."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -16,9 +16,11 @@ from delt_host import Checkpoint, Current, Networks, Passes, Phase, Prepared, Pr
 from delt_host.toolbox import (
     RealBatch,
     RealBatches,
+    cutmix_box,
     drawn_network,
     generator,
     isolated_rng,
+    moved,
     network_identity,
     outlined_network,
     siamese,
@@ -39,6 +41,8 @@ class _Training(Built):
     """SGD's weight decay."""
     siamese: str = ""
     """DSA's operations, as in color_crop_cutout_flip_scale_rotate, one of them drawn for a batch; empty: none."""
+    cutmix: float = Field(0.0, ge=0, le=1)
+    """The share of batches that are mixed by CutMix, with a box of uniform area (IDC)."""
 
     @field_validator("siamese")
     @classmethod
@@ -61,12 +65,23 @@ class _Training(Built):
     ) -> None:
         """One step on images (n, 3, S, S) and their classes (n,) or logits (n, C)."""
         images, labels = batch
+        labels = labels if labels.ndim == 1 else labels.softmax(dim=1)
+        share, within = 1.0, None
         if self.siamese:
-            images = siamese.augment(images, *siamese.draw(rng, len(images), self.siamese))
+            operation, drawn = siamese.draw(rng, len(images), self.siamese)
+            images = siamese.augment(images, operation, *moved(problem.compute.device, drawn))
+        if self.cutmix and float(torch.rand(1, generator=rng)) < self.cutmix:
+            share, (top, left, bottom, right) = cutmix_box(rng, 1.0, images.shape[-1])
+            (within,) = moved(problem.compute.device, torch.randperm(len(images), generator=rng))
+            images = images.clone()
+            images[:, :, top:bottom, left:right] = images[within, :, top:bottom, left:right]
         with problem.compute.autocast():
             logits = network(images.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits.float(), labels)
+        if within is not None:
+            loss = share * loss + (1 - share) * F.cross_entropy(logits.float(), labels[within])
         optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits.float(), labels if labels.ndim == 1 else labels.softmax(dim=1)).backward()
+        loss.backward()
         optimizer.step()
 
 
@@ -88,14 +103,24 @@ class Pool(_Training):
     trained_on: Literal["real", "current"] = "real"
     """`real`: the training set; `current`: the group's images as they stand, with their learned labels where there are any."""
     steps: int = Field(10, ge=0)
-    """Training steps before each visit but the first."""
+    """Training steps before each visit but the first, each on images drawn anew; they say nothing beside `epochs`."""
+    epochs: int = Field(0, ge=0)
+    """Epochs before each visit but the first, over all that it is trained on, in place of `steps`; 0: there are none."""
 
     def bind(self, problem: Problem, group: int) -> Networks:
         return _Pool(self, problem, group)
 
     def passes(self, problem: Problem, phase: Phase) -> float:
-        most = self.batch if self.trained_on == "real" else min(self.batch, problem.num_images)
-        return float(phase.iterations * self.steps * most)
+        images = len(problem.data.train) if self.trained_on == "real" else problem.num_images
+        each = self.epochs * images if self.epochs else self.steps * min(self.batch, images)
+        return float(phase.iterations * each)
+
+    def batches(self, images: int, rng: torch.Generator) -> Iterator[Tensor]:
+        """Which of so many images each training step of a visit takes: places (n,) on the CPU, drawn when asked for."""
+        for _ in range(self.epochs):
+            yield from torch.randperm(images, generator=rng).split(self.batch)
+        for _ in range(0 if self.epochs else self.steps):
+            yield torch.randperm(images, generator=rng)[: self.batch]
 
 
 class _Pool(Networks):
@@ -124,13 +149,15 @@ class _Pool(Networks):
     def _train(self, place: int, current: Current, rng: torch.Generator) -> None:
         network, optimizer = self.members[place]
         network.train().requires_grad_(True)
-        for _ in range(self.options.steps):
-            if self.options.trained_on == "real":
-                batch = self.real.of_all(self.options.batch, rng)
+        # the set stands still during a visit: decoded once
+        images, labels = current() if self.options.trained_on == "current" else (None, None)
+        count = len(self.problem.data.train) if images is None else len(images)
+        for chosen in self.options.batches(count, rng):
+            if images is None or labels is None:
+                batch = self.real.at(chosen)
             else:
-                images, labels = current()
-                chosen = torch.randperm(len(images), generator=rng)[: self.options.batch].to(images.device)
-                batch = images[chosen], labels[chosen]
+                (places,) = moved(images.device, chosen)
+                batch = images[places], labels[places]
             self.options.step(self.problem, network, optimizer, batch, rng)
         network.requires_grad_(False)
 
@@ -159,6 +186,18 @@ class Interpolated(_Training):
     """Networks that are trained, once for the data."""
     epochs: int = Field(3, ge=1)
     """Epochs of each."""
+    decay: Literal["constant", "linear", "steps"] = "constant"
+    """Of their rate: `linear` to 0 at the last step, `steps`: a fifth after two thirds, a fifth of that after five sixths."""
+
+    def share_of_rate(self, done: int, steps: int) -> float:
+        """In 0..1: of the rate, when so many of all steps are done.
+
+        >>> [round(Interpolated(decay="steps").share_of_rate(done, 6), 2) for done in range(6)]
+        [1.0, 1.0, 1.0, 1.0, 0.2, 0.04]
+        """
+        if self.decay == "steps":
+            return 0.2 ** ((3 * done >= 2 * steps) + (6 * done >= 5 * steps))
+        return 1 - done / steps if self.decay == "linear" else 1.0
 
     def prepares(self, problem: Problem) -> list[Prepared]:
         batch = self._batch(problem)
@@ -207,12 +246,25 @@ class Interpolated(_Training):
             rng = generator(0, *draw, epoch)
             order = torch.randperm(len(problem.data.train), generator=rng)[: steps * batch]
             with isolated_rng(0, *draw, epoch, "dropout"):
-                for chosen in order.split(batch):
+                for nth, chosen in enumerate(order.split(batch)):
+                    share = self.share_of_rate(epoch * steps + nth, self.epochs * steps)
+                    optimizer.param_groups[0]["lr"] = self.learning_rate * share
                     self.step(problem, network, optimizer, real.at(chosen), rng)
                     problem.advance(batch)
             if checkpoint.due:
                 checkpoint.save(_kept(network, optimizer), {"epochs": epoch + 1})
         return {**first, **{f"last.{name}": tensor.cpu() for name, tensor in network.state_dict().items()}}
+
+    def trained(self, problem: Problem) -> list[nn.Module]:
+        """The experts with their last weights, in train mode, their parameters without gradient."""
+        found = []
+        for what in self.prepares(problem):
+            network = drawn_network(problem, self.architecture(problem), "networks", "trained")
+            kept = problem.prepared(what)
+            last = {name.removeprefix("last."): each for name, each in kept.items() if name.startswith("last.")}
+            network.load_state_dict({name: each.to(problem.compute.device) for name, each in last.items()})
+            found.append(network)
+        return found
 
     def bind(self, problem: Problem, group: int) -> Networks:
         return _Interpolated(self, problem, group)

@@ -59,6 +59,7 @@ def plain(problem: Problem, x: Tensor, iterations: int) -> tuple[Tensor, list[di
     low, high = bounds(problem)
     pool: dict[int, tuple[nn.Module, torch.optim.SGD]] = {}
     ages, weight, history = [0, 0], 0.0, []
+    lengths = [0.0, 0.0]
     for t in range(iterations):
         rng = draws_of(problem, "networks", 0, t)
         place = int(torch.randint(2, (1,), generator=rng))
@@ -88,11 +89,10 @@ def plain(problem: Problem, x: Tensor, iterations: int) -> tuple[Tensor, list[di
             entropy = F.cross_entropy(net(own), torch.full((4,), label))
             (given,) = torch.autograd.grad(entropy, kernel, create_graph=True)
             distance = (given - wanted).square().sum()
-            if t == label == 0:
-                long, short = (
-                    torch.autograd.grad(each, own, retain_graph=True)[0].norm() for each in (distance, entropy)
-                )
-                weight = float(long / short)
+            if t == 0:  # the lengths of all classes so far
+                for nth, each in enumerate((distance, entropy)):
+                    lengths[nth] += float(torch.autograd.grad(each, own, retain_graph=True)[0].square().sum())
+                weight = (lengths[0] / lengths[1]) ** 0.5
             step.zero_grad()
             (distance + weight * entropy).backward(inputs=[unit])
             step.step()

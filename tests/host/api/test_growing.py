@@ -117,3 +117,12 @@ def test_an_evaluation_asks_the_teacher_that_was_given(tmp_path: Path) -> None:
     )
     again = delt_host.evaluate(made, teacher=network, store=tmp_path / "store", quiet=True, out=tmp_path / "given")
     assert not again.failures
+
+
+def test_an_evaluation_tells_the_budget_that_its_sets_were_brought_to(tmp_path: Path) -> None:
+    made = tiny(tmp_path, method="sre2l", match="image-iterations=200", teacher="convnet3", set={"teacher.epochs": 1})
+    scored = delt_host.evaluate(made, students=2, store=tmp_path / "store", quiet=True)
+    assert not scored.failures and made.results.rows[0].matched
+    for mine, theirs in zip(scored.results.rows, made.results.rows, strict=True):
+        assert (mine.matched, mine.cost.image_iterations) == (theirs.matched, theirs.cost.image_iterations)
+        assert (mine.of, mine.share_of_iterations) == (theirs.of, theirs.share_of_iterations)

@@ -24,7 +24,7 @@ from delt_host.experiment.resolve import resolve
 from delt_host.plugins.registry import load_registry
 from delt_host.recovery.cost import passes_of
 from delt_host.recovery.latents import Latents
-from delt_host.recovery.loop import balanced, recover_group, stacks
+from delt_host.recovery.loop import balanced, recover_group, squared_lengths, stacks
 from delt_host.recovery.views import draws
 from delt_host.toolbox import RealBatches, drawn_network, logits, parameters, with_gradient
 from delt_plugins.controls.real import Real
@@ -124,8 +124,30 @@ def test_real_images_and_the_training_of_networks_count_as_cost(problem: Problem
     cost = passes_of(
         problem, [group], DistributionMatching(real_batch=5, networks=Pool(steps=2, batch=7, model="wrn_16_2"))
     )
-    expected = Passes("wrn_16_2", "pixels", 400 + 10 * 10 * 5), Passes("wrn_16_2", "training", 10 * 2 * 7)
+    of_set = Pool(epochs=2, batch=7, trained_on="current")
+    assert of_set.passes(problem, group.phases[0]) == 10 * 2 * problem.num_images
+    expected = Passes("wrn_16_2", "pixels", 400 + 10 * 10 * 5 / 3), Passes("wrn_16_2", "training", 10 * 2 * 7)
     assert [each[:3] for each in cost] == [each[:3] for each in expected]
+
+
+def test_an_experts_rate_falls_as_it_is_asked(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    monkeypatch.setattr(
+        Interpolated,
+        "step",
+        lambda _self, _problem, _network, optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]),
+    )
+    steps = 3 * (len(problem.data.train) // 64)
+    for decay, wanted in {
+        "linear": [0.02 * (1 - done / steps) for done in range(steps)],
+        "steps": [
+            0.02 * (1 if done < steps * 2 / 3 else 0.2 if done < steps * 5 / 6 else 0.04) for done in range(steps)
+        ],
+    }.items():
+        rates.clear()
+        (what,) = Interpolated(experts=1, epochs=3, batch=64, learning_rate=0.02, decay=decay).prepares(problem)
+        problem.prepared(what)
+        assert rates == pytest.approx(wanted)
 
 
 class AsksForTheSame(Matcher):
@@ -162,7 +184,7 @@ def test_balanced_terms_have_gradients_of_one_length() -> None:
         "second": torch.stack([100 * half.sum() for half in halves]),
         "flat": images.detach().sum().expand(2),
     }
-    weights = balanced(terms, images, 2)
+    weights = balanced(squared_lengths(terms, images, 2, {}))
     lengths = {
         name: torch.autograd.grad((weights[name] * terms[name]).sum(), images, retain_graph=True)[0]
         .flatten(1)

@@ -8,6 +8,7 @@ from delt_host.basics.version import STAGES
 from delt_host.contracts.problem import Problem
 from delt_host.plugins.registry import load_registry
 from delt_plugins.kit import check, small_problem
+from small_options import SMALL
 
 pytestmark = pytest.mark.long
 
@@ -39,7 +40,7 @@ def shared() -> Problem:
 
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS, ids=[f"{kind} {name}" for kind, name in COMPONENTS])
 def test_our_own_components_keep_their_contracts(shared: Problem, kind: str, name: str) -> None:
-    check(load_registry().get(kind, name)(**OPTIONS.get(name, {})), shared)
+    check(load_registry().get(kind, name)(**SMALL.get((kind, name), OPTIONS.get(name, {}))), shared)
 
 
 VALUES = [(kind, name) for kind in ("method", "regime") for name in load_registry().names(kind)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import to_pil_image
 
 from delt_host import Checkpoint, Compute, InputError, Labels, MemorySplit, Problem, Protocol
+from delt_host.contracts.network_source import Frozen
 from delt_host.images.randaugment import OPERATIONS, apply_operations, parse_randaugment
 from delt_host.plugins.registry import load_registry
 from delt_host.recovery import loop
@@ -25,13 +26,15 @@ from delt_plugins.kit.small import OneHot, problem_for, real_distilled, real_sta
 from delt_plugins.publish.release import read_release
 from delt_plugins.squeezers import ordinary
 from pretended import KIND, pretended_accelerator
+from small_options import SMALL
 
 CONTRACTS: dict[str, Any] = {
     "initializer": initializer, "matcher": matcher, "relabeler": relabeler,
     "protocol": protocol, "evaluator": evaluator, "form": form, "squeezer": squeezer,
 }  # fmt: skip
 REGISTRY = load_registry()
-SMALL: dict[tuple[str, str], dict[str, Any]] = {
+QUICK: dict[tuple[str, str], dict[str, Any]] = {
+    **SMALL,
     ("evaluator", "cross-architecture"): {"models": ("convnet3", "convnet3_in")},
     ("evaluator", "pruning"): {"network": "convnet3"},  # its own takes no images as small as these
     ("squeezer", "ordinary"): {"epochs": 1},
@@ -43,7 +46,7 @@ EVERYTHING = [(kind, name) for kind in CONTRACTS for name in REGISTRY.names(kind
 def made_small(kind: str, name: str, folder: Path) -> Any:
     """The component, with options that make it quick; the published set of `imported` is written into the folder."""
     if (kind, name) != ("initializer", "imported"):
-        return REGISTRY.get(kind, name)(**SMALL.get((kind, name), {}))
+        return REGISTRY.get(kind, name)(**QUICK.get((kind, name), {}))
     small = problem_for(None)
     images = real_start(small).images
     for place, (image, target) in enumerate(zip(images, small.targets().tolist(), strict=True)):
@@ -96,18 +99,38 @@ def test_the_same_on_an_accelerator(kind: str, name: str, tmp_path: Path) -> Non
     assert flat(found) == pytest.approx(flat(on_cpu), rel=1e-3, abs=1e-3, nan_ok=True)
 
 
+COPIES = {
+    "distribution": 2,
+    "classified-means": 2,
+    "pairs": 2,
+    "characteristic": 3,  # of frequencies, as large as a batch, one of their own
+    "gradients": 1 + 5,  # of real images one for each class of the group, as memory is of one class
+}
+"""To the device, an iteration: one of draws, and of matchers of real images one of these, whatever network is asked."""
+
+
 @pytest.mark.parametrize("name", REGISTRY.names("matcher"))
-def test_recovery_waits_for_nothing_between_readings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most one copy to the device an iteration, and one more of real images; networks that are drawn anew come besides."""
+def test_recovery_waits_for_nothing_between_readings(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor with networks that are trained meanwhile."""
     monkeypatch.setattr(loop, "LOG_POINTS", 1)  # read in the first and the last iteration, however many there are
-    made = REGISTRY.get("matcher", name)()
-    per_iteration = (recovered(made, 6) - recovered(made, 2))["waits"] / 4
-    assert per_iteration == 0
-    fresh = made.networks.name == "fresh"
-    several = recovered(made, 6)["copies"] - recovered(made, 2)["copies"]
-    assert several / 4 <= (3 if fresh else 1), (
-        "one of draws; of a fresh network one, and one of the real batch beside it"
-    )
+    made = made_small("matcher", name, tmp_path)
+    few, many = recovered(made, 2), recovered(made, 4)
+    assert many["waits"] == few["waits"]
+    if made.networks.name != "frozen":
+        made = made.model_copy(update={"networks": Frozen()})
+        few, many = recovered(made, 2), recovered(made, 4)
+    assert (many["copies"] - few["copies"]) / 2 <= COPIES.get(name, 1)
+
+
+def test_only_the_choice_of_clusters_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DREAM's, which k-means makes on the processor."""
+    monkeypatch.setattr(loop, "LOG_POINTS", 1)
+    made = made_small("matcher", "gradients", tmp_path)
+    made = made.model_copy(update={"networks": Frozen(), "clustered_every": 4, "clustered_from": 12})
+    chosen, kept, anew = (recovered(made, iterations)["waits"] for iterations in (2, 4, 5))
+    assert chosen == kept < anew
 
 
 def recovered(made: Any, iterations: int, problem: Problem | None = None, **more: Any) -> Counter[str]:
