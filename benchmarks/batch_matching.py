@@ -3,7 +3,7 @@
 CIFAR-10's published settings at IPC 10, with noise for images. An iteration is the whole set once at one network, with what
 trains networks meanwhile, by parts that are measured apart: matching; a step of training, times the steps of a visit and the
 share of visits that train; DREAM's choice of real images, by its interval. Core-hours are seconds times threads. DCC's
-iterations are those after its warm-up, in which gradients are summed; DM has its paper's settings, not the method's.
+iterations are those after its warm-up, in which gradients are summed; DM has the family's network.
 """
 
 from __future__ import annotations
