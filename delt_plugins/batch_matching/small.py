@@ -1,4 +1,4 @@
-"""The same methods within 15 minutes of one core for a set of CIFAR-10 at IPC 10, with `--compile`.
+"""The same methods meant for some 15 minutes of one core for a set of CIFAR-10 at IPC 10, with `--compile`.
 
 None is its paper's: iterations are an eighth to a thousandth, batches smaller and networks fewer; Adam with a falling rate
 takes the place of SGD, which needs the published number of steps to get anywhere.
@@ -28,7 +28,7 @@ def small(of: str, words: str, scheduler: Choice, matcher: Choice, form: str = "
     """On the digits as the method itself, but for the schedule."""
     published = {**METHODS, "dm": DM}[of]
     return Method(
-        summary=f"{of} within 15 minutes of one core: {words}",
+        summary=f"{of} for some 15 minutes of one core: {words}",
         of=of,
         initializer=use("clustered", candidates=500) if of == "dream" else use("real"),
         scheduler=scheduler,
