@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from delt_host.api.resolving import foreseen
 from delt_host.basics.units import roughly
+from delt_host.compare.shares import Spent, note
 from delt_host.contracts.engine import Engine, Local
 from delt_host.contracts.observer import Observer
 from delt_host.display import dry_run
@@ -20,6 +21,7 @@ from delt_host.experiment.experiment import Experiment
 from delt_host.spread.workers import Workers
 from delt_host.stages import estimate, footprint, story
 from delt_host.stages.host import Host
+from delt_host.stages.shares import shares
 from delt_host.stages.stopwatch import Stopwatch
 
 PATIENCE = 2.5
@@ -116,6 +118,7 @@ def outlook(experiments: Mapping[str, Experiment], hosts: Mapping[str, Host], en
     spread = not isinstance(engine, Local)
     advice = (
         foreseen(first) if first.undecided else "",
+        note(spent for name, comparison in outlined.items() for spent in _spent(name, comparison)),
         watch.by_rule,
         watch.busy,
         first.compute.compiling,
@@ -132,6 +135,14 @@ def outlook(experiments: Mapping[str, Experiment], hosts: Mapping[str, Host], en
         watch.slowed,
         " ".join(unread),
     )
+
+
+def _spent(name: str, comparison: story.Comparison) -> Iterator[Spent]:
+    """What the rows of a run get of published budgets; of iterations it is not known before `--match` is done."""
+    experiment, plans = comparison.experiment, {} if comparison.experiment.match else comparison.plans
+    for row in comparison.rows:
+        told = shares(row, plans.get(row.label), comparison.problem, experiment.regimes, comparison.host)
+        yield Spent(f"{name}: {row.label}".removeprefix(": "), **told)
 
 
 def _shared(lines: Iterable[estimate.Upcoming], engine: Engine) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from delt_host.basics import norm_relu_pool
+from delt_host.basics import instance_norm, norm_relu_pool
 from delt_host.basics.accelerator import TESTED, accelerator, moved, multiplies_bf16
 from delt_host.basics.errors import InputError
 from delt_host.basics.units import duration
@@ -162,10 +162,15 @@ class Compute:
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The model on the device, moved in one copy, in channels_last, in which convolutions are fastest on CPU and GPU; where
-        compiled operators are asked for, with them in place of the layers that they fit."""
+        """The model itself on the device, moved in one copy, in channels_last, in which convolutions are fastest anywhere.
+
+        On a CPU its instance norms become `ByChannel`; compiled operators, where they are asked for, take the place of the
+        layers that they fit.
+        """
         if self.compiled:
             norm_relu_pool.fuse(model)
+        if torch.device(self.device).type == "cpu":
+            instance_norm.lay_out(model)
         if self.device != "cpu":
             tensors = {id(each): each.detach() for each in (*model.parameters(), *model.buffers()) if each.is_cpu}
             there = dict(zip(tensors, moved(self.device, *tensors.values()), strict=True))

@@ -74,6 +74,8 @@ void forward(const T* in, const A* weight, const A* bias, A eps, T* out, A* mean
     T* o = out + image * h * w * C + first;
     for (int64_t y = 0; y < h; y++) for (int64_t at = 0; at < w; at++) {
       const T *p = x + (2 * y * W + 2 * at) * C, *q = p + W * C; T* r = o + (y * w + at) * C;
+      // Asked for, since gcc 12 finds the four places of p and q too complicated to do it by itself, and takes five times as long.
+#pragma omp simd
       for (int64_t c = 0; c < n; c++) {
         const A z0 = (get(p[c]) - m[c]) * a[c] + b[c], z1 = (get(p[c + C]) - m[c]) * a[c] + b[c];
         const A z2 = (get(q[c]) - m[c]) * a[c] + b[c], z3 = (get(q[c + C]) - m[c]) * a[c] + b[c];

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as modules
 
 from delt_host.basics import compiler
+from delt_host.basics.instance_norm import ByChannel
 
 SOURCE = "norm_relu_pool.cpp"
 LAST = torch.channels_last
@@ -156,9 +157,11 @@ def _has_three(layers: nn.Sequential) -> bool:
 
 
 def _is_fusable(layers: list[nn.Module]) -> bool:
-    if [type(each) for each in layers] != [nn.GroupNorm, nn.ReLU, nn.AvgPool2d] or modules._has_any_global_hook():
+    if len(layers) != 3 or modules._has_any_global_hook():
         return False
-    norm, _, pool = layers
+    norm, relu, pool = layers
+    if type(norm) not in (nn.GroupNorm, ByChannel) or type(relu) is not nn.ReLU or type(pool) is not nn.AvgPool2d:
+        return False
     return (
         norm.num_groups == norm.num_channels
         and (pool.kernel_size, pool.stride, pool.padding) in ((2, 2, 0), ((2, 2), (2, 2), (0, 0)))

@@ -61,16 +61,14 @@ def build(settings: type[Model], options: Mapping[str, Any], where: str, registr
     """The settings with these options; InputError naming the option, the value and what would be right.
 
     `where` ends in a colon where its options are not written after a dot. With a registry, options that are components may be
-    given by name, or as a table of the name and their options.
+    given by name, or as a table of the name and their options; `networks.size` is the option of one, whatever it is given as.
     """
     if not isinstance(options, Mapping):
         raise InputError(f"{where.removesuffix(':')} must be a table of options, not {shown(options)}")
     if registry is not None:
-        options = {
-            **options,
-            **_networks(settings, options, registry),
-            **_components(settings, options, where, registry),
-        }
+        components = _components(settings, options, where, registry)
+        whole = {option: value for option, value in options.items() if option.partition(".")[0] not in components}
+        options = {**whole, **_networks(settings, options, registry), **components}
     try:
         return settings(**options)
     except ValidationError as error:
@@ -106,13 +104,19 @@ def _components(
 ) -> dict[str, BaseModel]:
     found: dict[str, BaseModel] = {}
     for option, info in settings.model_fields.items():
-        kind, given = registry.kind_of(info.annotation), options.get(option)
-        if kind is None or not isinstance(given, str | Mapping):
+        if (kind := registry.kind_of(info.annotation)) is None:
             continue
-        name, more = named_table(given, f"{where}.{option}", known=registry.names(kind))
-        name, cls = registry.called(kind, name), registry.get(kind, name)
-        told = {"name": name} if "name" in cls.model_fields else {}
-        found[option] = build(cls, {**more, **told}, f"{where}.{option}", registry)
+        place, inner = f"{where}.{option}", f"{option}."
+        own = {key.removeprefix(inner): value for key, value in options.items() if key.startswith(inner)}
+        given = options.get(option, info.get_default(call_default_factory=True) if own else None)
+        if isinstance(given, BaseModel) and own:
+            told = {name: getattr(given, name) for name in given.model_fields_set}
+            found[option] = build(type(given), {**told, **own}, place, registry)
+        elif isinstance(given, str | Mapping):
+            name, more = named_table(given, place, known=registry.names(kind))
+            name, cls = registry.called(kind, name), registry.get(kind, name)
+            named = {"name": name} if "name" in cls.model_fields else {}
+            found[option] = build(cls, {**more, **own, **named}, place, registry)
     return found
 
 

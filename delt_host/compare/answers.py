@@ -91,7 +91,7 @@ class _Regime:
 
 def answers(results: Results) -> list[str]:
     """Sentences for every display, without markup, and what marks say; none where there is nothing to compare or marked."""
-    return [*_answers(results), *filter(None, [note(results)])]
+    return [*_answers(results), *filter(None, [note(results.rows)])]
 
 
 def _answers(results: Results) -> list[str]:

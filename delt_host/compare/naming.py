@@ -78,8 +78,10 @@ def _differing(rows: Sequence[RowRecord]) -> tuple[str, ...]:
 
 def option_of(row: RowRecord, option: str) -> str:
     """A row's component of a stage, or option by its dotted name, asked for or not."""
-    stage, _, name = option.partition(".")
-    found = row.components.get(stage, {}).get(name or "name")
+    stage, *names = option.split(".")
+    found: Any = row.components.get(stage)
+    for name in names or ["name"]:
+        found = found.get(name) if isinstance(found, Mapping) else None
     if isinstance(found, Mapping):
         found = found.get("name", found)
     return ABSENT if found is None else value_shown(found)

@@ -6,13 +6,24 @@ Who sees a marked row of a comparison is not to take it for what a paper reports
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from delt_host.contracts.results import Results, RowRecord
+from delt_host.contracts.results import RowRecord
 
 LEAST = 0.2
 """The share from which on a score may be called the method's."""
 MARK = "†"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a row is going to be given; fields as `RowRecord` has them."""
+
+    label: str
+    of: str = ""
+    share_of_iterations: float | None = None
+    shares_of_steps: Mapping[str, float] = field(default_factory=dict)
 
 
 def mark(row: RowRecord, *regimes: str) -> str:
@@ -42,14 +53,14 @@ def percent(share: float | None) -> str:
     return f"{100 * share:{'.2g' if share < 0.1 else '.0f'}} %"
 
 
-def note(results: Results) -> str:
+def note(rows: Iterable[RowRecord | Spent]) -> str:
     """What the mark says, in a sentence with the shares of each marked row; empty where there is none."""
-    told = [f"{row.label} ({'; '.join(below)})" for row in results.rows if (below := [*_below(row)])]
+    told = [f"{row.label} ({'; '.join(below)})" for row in rows if (below := [*_below(row)])]
     spent = "of less than a fifth of the published budget, so no figure of the published method"
     return f"{MARK} {spent}: {', '.join(told)}." if told else ""
 
 
-def _below(row: RowRecord) -> Iterator[str]:
+def _below(row: RowRecord | Spent) -> Iterator[str]:
     of = f"{row.of}'s"
     if _known(row.share_of_iterations) < LEAST:
         yield f"{percent(row.share_of_iterations)} of {of} iterations"

@@ -91,6 +91,10 @@ class Matcher(Asking, Preparing):
         must last from iteration to iteration belongs into ``views.memory``."""
 
     def passes(self, problem: Problem, phase: Phase) -> float:
-        """How many images, real ones included, go through a network in a phase of a group: what a dry run and the time left
-        count."""
+        """How many images, real ones included, go through a network and back in a phase of a group: what a dry run and the time
+        left count. What takes longer counts as several, one that goes forward alone as a third."""
         return float(phase.active * phase.iterations * problem.form.cells)
+
+    def at_once(self, problem: Problem, phase: Phase) -> float:
+        """How many images have what they left in a network kept at once: what a dry run tells the memory by."""
+        return self.passes(problem, phase) / phase.iterations

@@ -131,6 +131,8 @@ class Parts:
             if stage not in KIND_OF_STAGE:
                 raise InputError(f"{unknown('stage', stage, KIND_OF_STAGE)}{f'; use {way}' if way else ''}")
             known = sorted(self.options.get(stage, ()))
+            if option.partition(".")[0] in known:
+                raise InputError(f"{key}: --set has whole options alone; write --method NAME,{key}={text}")
             others = lookup.with_option(found, option, [stage]).get(stage, [])
             if others:
                 meant = f", as {' and '.join(record['name'] for record in others)} would have"

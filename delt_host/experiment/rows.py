@@ -166,7 +166,7 @@ class RowMaker:
                 stage: self.parts.make(stage, component, options, of_stage(stage, said), unset=of_stage(stage, unset))
                 for stage, (component, options) in choices.items()
             }
-            keys = tuple(dict.fromkeys((*varied, *said)))
+            keys = tuple(key for key in dict.fromkeys((*varied, *said)) if _has(made, key))
             called = "" if point else label
             rows.append(
                 Row(
@@ -228,12 +228,27 @@ class RowMaker:
         return added
 
 
+def _has(made: Mapping[str, Named[Any]], key: str) -> bool:
+    """False for an option of an option's component where another component is in its place."""
+    stage, *options = key.split(".")
+    if len(options) < 2:
+        return True
+    value = made[stage].component if stage in made else None
+    for option in options:
+        if not hasattr(value, option):
+            return False
+        value = getattr(value, option)
+    return True
+
+
 def _value(key: str, made: Mapping[str, Named[Any]], said: Mapping[str, Any] = NOTHING) -> Any:
     """What a row has as a component or an option of its; of an option that is a component, what was said."""
     stage, _, option = key.partition(".")
     if stage not in made:
         return NO_COMPONENT
-    value = getattr(made[stage].component, option, None) if option else made[stage].name
+    value: Any = made[stage].component if option else made[stage].name
+    for part in option.split(".") if option else ():
+        value = getattr(value, part, None)
     return said.get(key, made[stage].name) if isinstance(value, BaseModel) else to_jsonable_python(value)
 
 

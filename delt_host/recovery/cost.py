@@ -31,10 +31,7 @@ def passes_of(problem: Problem, groups: Sequence[Group], matcher: Matcher) -> tu
         return ()
     matched = sum(matcher.passes(problem, phase) for phase in phases) / len(names)
     trained = sum(matcher.networks.passes(problem, phase) for phase in phases) / len(names)
-    at_once = sum(
-        max((matcher.passes(problem, phase) / phase.iterations for phase in group.phases), default=0.0)
-        for group in together
-    )
+    at_once = sum(max((matcher.at_once(problem, phase) for phase in group.phases), default=0.0) for group in together)
     costs = [(Passes(name, "pixels", matched, at_once), Passes(name, "training", trained)) for name in names]
     return tuple(passes for pair in costs for passes in pair if passes.images)
 

@@ -177,6 +177,7 @@ def pack(course: Course) -> Iterator[Step]:
     if not course.distils:
         return
     host, problem, left = course.host, course.problem, course.left
+    plan = course.plan.model_dump(mode="json") if course.plan.groups else None
 
     def make(units: Tensor, _checkpoint: Checkpoint) -> Made:
         start = course.start(units)
@@ -191,7 +192,7 @@ def pack(course: Course) -> Iterator[Step]:
             "code": host.code_of(Latents, with_learned),
             "starts": step.key,
             "units": units.tolist(),
-            "plan": course.plan.model_dump(mode="json") if course.plan.groups else None,
+            "plan": plan,
             "form": host.identity("form", course.row.form),
         }
         if len(units):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import cast
 
 from delt_host.basics import batching
@@ -41,10 +41,6 @@ def relabel(course: Course) -> Iterator[Step]:
             labels.prepare(block)
         return {}, {BESIDE: labels.kept_as(block)}
 
-    def size_bytes(column: Column, share: float) -> int:
-        with host.running("relabeler", column.relabeler):
-            return round(share * label_bytes(column.relabeler.component, course.under(column), course.stores))
-
     def failing(error: RunError, _checkpoint: Checkpoint) -> Made:
         raise error
 
@@ -57,6 +53,15 @@ def relabel(course: Course) -> Iterator[Step]:
             passes = 0.0 if while_training(named.component, course.stores) else named.component.passes(seen)
             epochs = own_epochs(named.component, protocol.epochs_of(seen, seen.num_images))
             blocks = blocks_of(named.component, seen, epochs, course.stores)
+
+        @cache
+        def whole_bytes() -> float:
+            with host.running("relabeler", named):
+                return label_bytes(named.component, problem, course.stores)
+
+        def size_bytes(share: float) -> int:
+            return round(share * whole_bytes())
+
         inputs = {
             "code": host.code_of(Problem, Labels),
             **seen.inputs(),
@@ -89,7 +94,7 @@ def relabel(course: Course) -> Iterator[Step]:
                     if passes
                 ),
                 like=f"{named.name}, {column.protocol.name}",
-                size_bytes=partial(size_bytes, column, share),
+                size_bytes=partial(size_bytes, share),
                 travels=True,
             )
 

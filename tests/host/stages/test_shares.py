@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from delt_host.api.outlook import outlook
 from delt_host.basics.errors import InputError
+from delt_host.contracts.engine import Local
 from delt_host.contracts.methods import Method, use
 from delt_host.contracts.observer import Observer
 from delt_host.experiment.request import Request
@@ -130,6 +132,26 @@ def test_a_recipe_repeats_the_shares_and_does_without_a_method_that_is_gone(tmp_
     gone = registry()
     del gone.provided["method"]["full-small"]
     assert resolve(Request.from_table(first.recipe(), "the recipe"), gone).rows[0].published is None
+
+
+def test_a_dry_run_says_which_rows_will_be_no_figure_of_their_method(tmp_path: Path) -> None:
+    def told(**said: Any) -> tuple[str, ...]:
+        asked = Request(
+            **{"method": ["full-small"], "control": [], "dataset": "reported", "ipc": 2, "regime": ["hard"], **said}
+        )
+        host = Host(registry(), Store(tmp_path / "store"), Observer())
+        return tuple(
+            each for each in outlook({"": resolve(asked, host.registry)}, {"": host}, Local()).advice if "†" in each
+        )
+
+    spent = "† of less than a fifth of the published budget, so no figure of the published method: full-small "
+    steps = "students' steps under hard"
+    assert told() == (spent + f"(12 % of full's iterations; 2.5 % of its {steps}).",)
+    assert told(set={"scheduler.iterations": 250}) == (spent + f"(2.5 % of full's {steps}).",)
+    assert told(set={"scheduler.iterations": 250, "protocol.epochs": 800}) == ()
+    assert told(match="image-iterations=4000") == (spent + f"(2.5 % of full's {steps}).",), (
+        "not known before it is matched"
+    )
 
 
 def test_a_preset_of_nothing_is_an_error_that_names_both() -> None:

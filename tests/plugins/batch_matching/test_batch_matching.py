@@ -225,13 +225,17 @@ def test_gradients_of_single_classes_are_no_sum_of_all(exact: Problem) -> None:
 
 
 def test_passes_of_synthetic_and_real_images(exact: Problem) -> None:
-    """40 images in ten classes: back twice through gradients, once through features, never through real features."""
+    """40 images in ten classes: a class at a time through second derivatives, back once through features, never through real
+    ones'."""
     (phase,) = WholeSet(iterations=10, turns="together").plan(exact).groups[0].phases
     experts, fewest = Interpolated(model=NETWORK), len(exact.data.train)
     for matcher, wanted in (
-        (GradientMatching(networks=Pool(model=NETWORK), real_batch=5), 10 * (2 * 40 + 50)),
-        (GradientMatching(networks=FRESH, real_batch=5, contrastive_from=4), 4 * (2 * 40 + 50) + 6 * (3 * 40 + 50)),
-        (GradientMatching(networks=FRESH, real_batch=5, clustered_every=4), 10 * (2 * 40 + 50) + 3 * fewest / 3),
+        (GradientMatching(networks=Pool(model=NETWORK), real_batch=5), 10 * (5 * 40 + 1.3 * 50)),
+        (
+            GradientMatching(networks=FRESH, real_batch=5, contrastive_from=4),
+            4 * (5 * 40 + 1.3 * 50) + 6 * (6.3 * 40 + 1.3 * 50),
+        ),
+        (GradientMatching(networks=FRESH, real_batch=5, clustered_every=4), 10 * (5 * 40 + 1.3 * 50) + 3 * fewest / 3),
         (ClassifiedMeans(networks=FRESH, real_batch=6), 10 * (40 + 60 / 3)),
         (ClassifiedMeans(networks=experts, real_batch=6), 10 * (2 * 40 + 60 / 3)),
         (ClassifiedMeans(networks=experts, real_batch=6, classify=0.0), 10 * (40 + 60 / 3)),
@@ -239,6 +243,8 @@ def test_passes_of_synthetic_and_real_images(exact: Problem) -> None:
         (CharacteristicFunctions(networks=experts, real_batch=6), 10 * (2 * 40 + 60 / 3)),
     ):
         assert matcher.passes(exact, phase) == pytest.approx(wanted), matcher
+        kept = 5 + 2 * 40 / 10 if isinstance(matcher, GradientMatching) else wanted / 10
+        assert matcher.at_once(exact, phase) == pytest.approx(kept), matcher
 
 
 def test_pairs_are_each_cell_and_the_image_that_it_began_as(exact: Problem) -> None:
