@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -76,6 +77,7 @@ def own_process(threads: int | None = None) -> int:
 
     What is called from Python changes nothing that its caller did not ask for.
     """
+    gc.freeze()  # what was imported stays, and is not looked through for circles again and again
     keep_freed_memory()
     return use_threads(threads)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from delt_host.basics.starting import not_collecting
 from delt_host.cli import options
 from delt_host.cli.completion import Installed
 from delt_host.cli.groups import COMPARED, COMPUTED, DATA, OUTPUT, PARTS, SCORED
@@ -150,7 +151,7 @@ def command(
     it, and it alone is computed. A list for an option that takes none, [A,B], tries each value.
     """
     errors = terminal.errors()
-    with errors.status("starting") if errors.is_terminal and not quiet else nullcontext():
+    with not_collecting(), errors.status("starting") if errors.is_terminal and not quiet else nullcontext():
         from delt_host.api.asked import AskedRun, Former
         from delt_host.display.progress import observer_for
         from delt_host.experiment.request import Request, parse_ipc, parse_sets
