@@ -6,7 +6,7 @@ PYTHON ?= python
 install:  ## the package, with what tests, lint and types need
 	$(PYTHON) -m pip install -e ".[dev]"
 
-test:  ## every test, two at a time: about twelve minutes on two cores
+test:  ## every test, two at a time: about twenty minutes on two cores
 	$(PYTHON) -m pytest
 
 lowest:  ## the same with the lowest versions that pyproject.toml allows, in build/lowest: an environment of 5.5 GB
