@@ -47,7 +47,10 @@ from delt_host.compare.lines import not_measured as not_measured
 from delt_host.compare.naming import Naming as Naming
 from delt_host.compare.naming import naming as naming
 from delt_host.compare.naming import option_of as option_of
+from delt_host.compare.shares import Spent as Spent
 from delt_host.compare.shares import called as called
+from delt_host.compare.shares import mark as mark
+from delt_host.compare.shares import note as note
 from delt_host.compare.shares import percent as percent
 from delt_host.contracts.evaluator import check_contract as check_contract
 from delt_host.contracts.labels import SOFT as SOFT

@@ -18,7 +18,7 @@ MARK = "†"
 
 @dataclass(frozen=True)
 class Spent:
-    """What a row is going to be given; fields as `RowRecord` has them."""
+    """What a row is given, where there is no record of it; fields as `RowRecord` has them."""
 
     label: str
     of: str = ""
@@ -26,7 +26,7 @@ class Spent:
     shares_of_steps: Mapping[str, float] = field(default_factory=dict)
 
 
-def mark(row: RowRecord, *regimes: str) -> str:
+def mark(row: RowRecord | Spent, *regimes: str) -> str:
     """The mark where a row's scores under these regimes, or else under all of its run, are of less than that, in iterations or
     in students' steps; else nothing."""
     every = regimes or tuple(row.shares_of_steps) or ("",)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from delt_host import InputError
-from delt_host.workshop import Line, duration, lines, markdown, read_results, size
+from delt_host.workshop import Line, Spent, duration, lines, mark, markdown, note, read_results, size
 from delt_plugins.publish.exported import ExportedSet
 
 UNKNOWN = "unknown"  # a licence that nobody has filled in yet
@@ -17,10 +17,11 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 TEMPLATE = Path(__file__).with_name("card.md.j2")
 IMAGES = {"images": "train/**/*.png", "webdataset": "train-*.tar"}  # where a form has them, as hubs find them
 SCORE = ("evaluator", "regime", "protocol", "score", "unit", "mean", "std", "n", "by_seed", "split")
+SHARES = ("of", "share_of_iterations", "share_of_steps")
 
 
 def measured(run: Path, label: str) -> list[dict[str, Any]]:
-    """What the run and its later evaluations measured for a row: `SCORE`'s keys. Empty where nothing is finished."""
+    """What the run and its later evaluations measured for a row: keys of `SCORE`, `SHARES`. Empty where nothing is finished."""
     found: list[dict[str, Any]] = []
     own: dict[int, str] | None = None  # the sets' fingerprints, as the run's results have them
     for folder in (run, *sorted((run / "evaluations").glob("*"))):
@@ -42,7 +43,10 @@ def _score(line: Line) -> dict[str, Any]:
     by_seed = {str(number): value for number, value in line.headline.items()}
     protocol = line.regime.protocol.title if line.regime else ""
     given = (evaluator.title, line.column, protocol, evaluator.headline, evaluator.unit)
-    return dict(zip(SCORE, (*given, mean, std, summary.n, by_seed, line.scores[0].split), strict=True))
+    shares = (line.row.of, line.row.share_of_iterations, line.share_of_steps)
+    return dict(
+        zip(SCORE + SHARES, (*given, mean, std, summary.n, by_seed, line.scores[0].split, *shares), strict=True)
+    )
 
 
 def card(distilled: ExportedSet, scores: Sequence[Mapping[str, Any]], form: str, licence: str = UNKNOWN) -> str:
@@ -59,6 +63,7 @@ def card(distilled: ExportedSet, scores: Sequence[Mapping[str, Any]], form: str,
             form=form,
             recipe=[(name, str(value)) for name, value in _recipe(distilled) if value is not None],
             measured=[_cells(score) for score in scores],
+            note=note([_spent(scores, str(distilled.about.get("method")))]),
             start=(components.get("initializer") or {}).get("name"),
             optimised="matcher" in components,
             unknown=UNKNOWN,
@@ -70,10 +75,11 @@ def card(distilled: ExportedSet, scores: Sequence[Mapping[str, Any]], form: str,
 
 def _head(distilled: ExportedSet, scores: Sequence[Any], form: str, licence: str) -> dict[str, Any]:
     about, count, soft = distilled.about, len(distilled.targets), distilled.soft_labels
+    method = f"{about.get('method', 'an unnamed method')} {mark(_spent(scores))}".strip()
     labels = {"relabeler": soft.relabeler, "bytes": soft.size_bytes, "epochs": soft.epochs} if soft else {}
     head: dict[str, Any] = {
         "license": licence,
-        "pretty_name": f"{_source(distilled)}, distilled by {about.get('method', 'an unnamed method')}",
+        "pretty_name": f"{_source(distilled)}, distilled by {method}",
         "task_categories": ["image-classification"],
         "size_categories": [next((name for limit, name in SIZES if count < limit), "1M<n<10M")],
         "tags": ["dataset-distillation", "delt-host"],
@@ -120,6 +126,14 @@ def _recipe(distilled: ExportedSet) -> Iterator[tuple[str, Any]]:
     yield "label bytes", size(soft.size_bytes) if soft else None
 
 
+def _spent(scores: Sequence[Mapping[str, Any]], method: str = "") -> Spent:
+    """What the set and its students were given of the published budget, as far as the scores say."""
+    shares = [(score["of"], score["share_of_iterations"]) for score in scores]
+    of, iterations = shares[0] if shares else ("", None)
+    steps = {score["regime"]: score["share_of_steps"] for score in scores if score["share_of_steps"] is not None}
+    return Spent(method, of, iterations, steps)
+
+
 def _cells(score: Mapping[str, Any]) -> list[str]:
     """A line of the table of scores."""
 
@@ -132,7 +146,8 @@ def _cells(score: Mapping[str, Any]) -> list[str]:
     said = (str(score[name]) for name in ("evaluator", "regime", "protocol", "score"))
     name, regime, protocol, figure_of = said
     figure_of += " on validation images" * (score["split"] == "validation")
-    return [name, regime, protocol, figure_of, f"{mean}{std} {score['unit']}".strip(), seeds]
+    shown = " ".join(filter(None, (mean + std, score["unit"], mark(_spent([score])))))
+    return [name, regime, protocol, figure_of, shown, seeds]
 
 
 def licence_of(readme: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -19,7 +20,7 @@ from conftest import ROOT, lines_of, make_problem
 from delt_host import Batch, InputError
 from delt_host.cli import cli
 from delt_host.contracts.protocol import Fair
-from delt_host.contracts.results import read_results
+from delt_host.contracts.results import RESULTS_FILE, read_results
 from delt_host.contracts.teacher import Teacher
 from delt_plugins import publish
 
@@ -79,6 +80,31 @@ def test_a_run_is_exported_with_its_labels_and_its_card_says_what_was_measured(s
     assert copied.soft_labels is not None
     pairs = zip(copied.loader(2), loaded.loader(2), strict=True)
     assert all(same(one, other) for one, other in pairs)
+
+
+def test_what_was_given_little_of_its_published_budget_is_marked_on_the_card(small_run: Path, tmp_path: Path) -> None:
+    path = small_run / RESULTS_FILE
+    results = json.loads(path.read_text(encoding="utf-8"))
+    row = next(row for row in results["rows"] if row["label"] == "cda")
+    # The set itself is marked where all of its regimes are.
+    for iterations, marked in ((0.5, ["views"]), (0.1, ["hard", "views"])):
+        row |= {"of": "cda", "share_of_iterations": iterations, "shares_of_steps": {"hard": 1.0, "views": 0.03}}
+        path.write_text(json.dumps(results), encoding="utf-8")
+        call("export", "made", "--to", f"out-{iterations}", "--row", "cda", "-q", "--format", "safetensors")
+        text = (tmp_path / f"out-{iterations}" / "README.md").read_text(encoding="utf-8")
+        table = [line.split(" | ") for line in text.splitlines() if line.startswith("| convnet3 |")]
+        assert [cells[1] for cells in table if cells[4].endswith(" % †")] == marked
+        assert ("distilled by cda †" in text) is (len(marked) == 2)
+        measured = DatasetCard(text).data.distillation["measured"]
+        assert [(each["of"], each["share_of_iterations"], each["share_of_steps"]) for each in measured] == [
+            ("cda", iterations, 1.0),
+            ("cda", iterations, 0.03),
+        ]
+        assert "no figure of the published method: cda (" in text
+        assert (
+            "3 % of cda's students' steps under views" in text
+            or "10 % of cda's iterations; 3 % of its students'" in text
+        )
 
 
 def test_exported_labels_are_those_that_the_runs_students_saw(small_run: Path, tmp_path: Path) -> None:
