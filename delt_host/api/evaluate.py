@@ -178,14 +178,18 @@ class AskedEvaluation:
 
 
 def _note_others(run: Path, comparison: story.Comparison) -> None:
-    """Say that labels come from others than the run's teachers, or scores from other images; a set that was imported comes from
-    no run."""
+    """Say that labels come from others than the run's teachers, scores from other images, or students from other operators; a
+    set that was imported comes from no run."""
     if not (run / RESULTS_FILE).exists():
         return
     results, problem = read_results(run), comparison.problem
     if results.data.fingerprint != problem.data.fingerprint:
         problem.observer.note(
             f"the images of {problem.data.name} are others than those of the run: do not compare the scores with the run's"
+        )
+    if results.environment.compiled and not comparison.experiment.compile:
+        problem.observer.note(
+            "the run's students went through compiled operators: with --compile, these take less time, and round alike"
         )
     theirs = [teacher.fingerprint for teacher in results.teachers]
     if theirs != [teacher.fingerprint for teacher in chain(*comparison.teachers)]:

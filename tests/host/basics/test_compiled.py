@@ -302,6 +302,21 @@ def test_an_entry_says_how_it_was_made_and_is_found_only_by_who_asks_alike(tmp_p
     assert not any("ompil" in sentence for sentence in ways[False].advice)
 
 
+def test_an_evaluation_of_a_compiled_run_says_that_it_is_none_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = {"store": tmp_path / "store", "threads": 1}
+    made = delt_host.run(
+        method="random-real", controls=False, teacher="none", regime="hard", student="convnet3_in", ipc=1, seeds=1,
+        set={"dataset.image_size": 8, "protocol.epochs": 1}, compile=True, out=tmp_path / "run", quiet=True, **asked,
+    )  # fmt: skip
+    for compiled in (False, True):
+        again = delt_host.evaluate(made, compile=compiled, out=tmp_path / f"again-{compiled}", **asked)
+        assert again.results.environment.compiled is compiled
+        said = " ".join(capfd.readouterr().err.split())
+        assert ("the run's students went through compiled operators" in said) is not compiled
+
+
 def test_it_is_said_where_a_run_has_no_use_for_it(capfd: pytest.CaptureFixture[str]) -> None:
     asked = {
         "method": "random-real",
