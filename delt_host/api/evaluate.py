@@ -178,7 +178,7 @@ class AskedEvaluation:
 
 
 def _note_others(run: Path, comparison: story.Comparison) -> None:
-    """Say that labels come from others than the run's teachers, scores from other images, or students from other operators; a
+    """Say that labels come from others than the run's teachers, scores from other images, or other operators; a
     set that was imported comes from no run."""
     if not (run / RESULTS_FILE).exists():
         return
@@ -189,7 +189,7 @@ def _note_others(run: Path, comparison: story.Comparison) -> None:
         )
     if results.environment.compiled and not comparison.experiment.compile:
         problem.observer.note(
-            "the run's students went through compiled operators: with --compile, these take less time, and round alike"
+            "the run had --compile and this has not: with it, networks that have use for it take less time, and round alike"
         )
     theirs = [teacher.fingerprint for teacher in results.teachers]
     if theirs != [teacher.fingerprint for teacher in chain(*comparison.teachers)]:

@@ -314,7 +314,7 @@ def test_an_evaluation_of_a_compiled_run_says_that_it_is_none_itself(
         again = delt_host.evaluate(made, compile=compiled, out=tmp_path / f"again-{compiled}", **asked)
         assert again.results.environment.compiled is compiled
         said = " ".join(capfd.readouterr().err.split())
-        assert ("the run's students went through compiled operators" in said) is not compiled
+        assert ("the run had --compile and this has not" in said) is not compiled
 
 
 def test_it_is_said_where_a_run_has_no_use_for_it(capfd: pytest.CaptureFixture[str]) -> None:
